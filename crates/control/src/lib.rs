@@ -1,0 +1,1 @@
+//! Configuration, the operator's API and the page.

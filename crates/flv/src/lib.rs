@@ -1,0 +1,1 @@
+//! FLV tags and files, AMF0 and AMF3, legacy and Enhanced RTMP payload headers.

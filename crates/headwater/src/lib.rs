@@ -1,0 +1,1 @@
+//! The live media server: program and embedding façade.

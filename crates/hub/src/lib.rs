@@ -1,0 +1,1 @@
+//! Streams, packagers, cursors, sessions: who gets what and when.

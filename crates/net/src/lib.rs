@@ -1,0 +1,1 @@
+//! Shards, listeners, TLS and the egress engine.

@@ -1,0 +1,1 @@
+//! RTMP as sans-IO state machines: server and client halves.

@@ -1,0 +1,1 @@
+//! One module per session kind: leads a peer through its protocol and joins it to the hub.

@@ -1,0 +1,1 @@
+//! Synthetic encoder, virtual clock and scripted peers for tests.
