@@ -60,6 +60,9 @@ pub struct Track {
     pub config: Bytes,
     /// Colour and mastering information in Enhanced RTMP's AMF form, if the publisher sent any.
     pub color_info: Option<Bytes>,
+    /// Whether the publisher used the FourCC payload headers of Enhanced RTMP. Outputs that have
+    /// both a legacy and an Enhanced form keep the publisher's when the viewer states none.
+    pub enhanced: bool,
     /// What the configuration says to people.
     pub details: Details,
 }
