@@ -1,1 +1,8 @@
 //! RTMP as sans-IO state machines: server and client halves.
+
+pub mod chunk;
+mod error;
+pub mod handshake;
+pub mod message;
+
+pub use error::Error;
