@@ -232,6 +232,41 @@ mod tests {
     const SMALL: Sequence = Sequence { width: 64, height: 48, rate: (25, 1), reorders: false };
 
     #[test]
+    fn another_reader_agrees() {
+        use h264_reader::avcc::AvcDecoderConfigurationRecord;
+        use h264_reader::nal::slice::{PicOrderCountLsb, SliceHeader};
+        use h264_reader::nal::{Nal, RefNal};
+
+        for (width, height) in [(16, 16), (64, 48), (66, 50), (1920, 1080)] {
+            let sequence = Sequence { width, height, rate: (30_000, 1001), reorders: true };
+            let avcc = sequence.avcc();
+            let record = AvcDecoderConfigurationRecord::try_from(&avcc[..]).unwrap();
+            let context = record.create_context().unwrap();
+            let sps = context.sps().next().unwrap();
+            assert_eq!(sps.pixel_dimensions().unwrap(), (width, height));
+            assert!((sps.fps().unwrap() - 29.97).abs() < 0.01);
+            let pictures = [
+                Picture::Key { gop: 3 },
+                Picture::P { number: 1, display: 3 },
+                Picture::B { number: 2, display: 1 },
+            ];
+            for (picture, order) in pictures.into_iter().zip([0, 6, 2]) {
+                let slice = sequence.slice(picture);
+                let nal = RefNal::new(&slice, &[], true);
+                let header = nal.header().unwrap();
+                let (slice, ..) =
+                    SliceHeader::from_bits(&context, &mut nal.rbsp_bits(), header, None).unwrap();
+                assert_eq!(slice.disable_deblocking_filter_idc, 1);
+                assert!(
+                    matches!(slice.pic_order_cnt_lsb, Some(PicOrderCountLsb::Frame(lsb)) if lsb == order),
+                    "{picture:?}: {:?}",
+                    slice.pic_order_cnt_lsb
+                );
+            }
+        }
+    }
+
+    #[test]
     fn filler_makes_the_size_exact() {
         let picture = Picture::P { number: 1, display: 1 };
         let bare = SMALL.access_unit(picture, Some(1), 0).len();
