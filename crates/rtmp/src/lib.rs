@@ -1,5 +1,6 @@
 //! RTMP as sans-IO state machines: server and client halves.
 
+pub mod aggregate;
 pub mod chunk;
 mod error;
 pub mod handshake;
