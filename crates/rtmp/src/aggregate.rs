@@ -48,7 +48,7 @@ fn tag(r: &mut Reader<'_>, of: &Message, first: &mut Option<u32>) -> Result<Mess
     let begin = r.offset();
     r.take(length as usize)?;
     let payload = of.payload.slice(begin..r.offset());
-    let _ = r.u32(); // the back pointer
+    r.take(r.remaining().min(4))?; // the back pointer, or what there is of it
     let origin = *first.get_or_insert(time);
     let timestamp = of.timestamp.wrapping_add(time.wrapping_sub(origin));
     let &Message { chunk_stream, stream_id, .. } = of;

@@ -60,9 +60,8 @@ impl Command {
         let Ok(Value::String(name)) = Value::decode(&mut r) else {
             return Err(Error::Malformed { what: "command name" });
         };
-        let mut values = std::iter::from_fn(|| {
-            if r.is_empty() { None } else { Value::decode(&mut r).ok() }
-        });
+        let mut values =
+            std::iter::from_fn(|| if r.is_empty() { None } else { Value::decode(&mut r).ok() });
         let transaction = values.next().and_then(|value| value.as_number()).unwrap_or(0.0);
         let object = values.next().unwrap_or(Value::Null);
         let arguments = values.take(MAX_ARGUMENTS).collect();

@@ -5,5 +5,6 @@ pub mod chunk;
 mod error;
 pub mod handshake;
 pub mod message;
+pub mod url;
 
 pub use error::Error;

@@ -260,3 +260,13 @@ impl UserEvent {
         }
     }
 }
+
+/// The AMF0 values of script data: those of AMF3 messages stand behind a format selector of zero.
+pub(crate) fn script_data(kind: Kind, payload: Bytes) -> Bytes {
+    if kind == Kind::DataAmf3 && payload.first() == Some(&0) { payload.slice(1..) } else { payload }
+}
+
+/// Whether script data is `|RtmpSampleAccess`: what a player may do, not a part of the stream.
+pub(crate) fn is_sample_access(payload: &[u8]) -> bool {
+    payload.starts_with(b"\x02\x00\x11|RtmpSampleAccess")
+}

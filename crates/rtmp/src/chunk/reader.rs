@@ -508,3 +508,6 @@ impl<const N: usize> Scratch<N> {
         usize::from(self.len) >= wanted
     }
 }
+
+#[cfg(test)]
+mod tests;

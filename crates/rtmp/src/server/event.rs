@@ -65,7 +65,7 @@ pub enum Event {
         payload: Bytes,
     },
     /// Script data of a publishing stream: AMF0 values, the first of them a name, which may be
-    /// `@setDataFrame`.
+    /// `@setDataFrame`; never `|RtmpSampleAccess`.
     Data {
         /// The message stream.
         stream: StreamId,

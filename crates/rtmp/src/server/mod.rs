@@ -28,7 +28,7 @@ pub use event::{ConnectRequest, Event, PlayRequest, PublishKind, StreamId};
 use crate::ack::Acks;
 use crate::command::{Command, Level};
 use crate::message::{BandwidthLimit, Control, Kind, Message, UserEvent};
-use crate::{Error, aggregate, chunk, handshake};
+use crate::{Error, aggregate, chunk, handshake, message};
 
 /// The acknowledgement window and bandwidth that clients are told; lal's and FMS's order of
 /// magnitude, and a second of a 40 Mbit/s stream.
@@ -96,9 +96,15 @@ struct MessageStream {
 #[derive(Debug)]
 enum StreamState {
     Idle,
-    PublishPending { name: Box<str> },
-    Publishing { name: Box<str> },
-    PlayPending { reset: bool },
+    PublishPending {
+        name: Box<str>,
+    },
+    Publishing {
+        name: Box<str>,
+    },
+    PlayPending {
+        reset: bool,
+    },
     Playing,
     /// Published or played before, or was refused to: media still under way is dropped.
     Ended,
@@ -466,7 +472,7 @@ impl Session {
     }
 
     fn media(&mut self, message: Message) -> Result<(), Error> {
-        let Message { kind, stream_id, timestamp, mut payload, .. } = message;
+        let Message { kind, stream_id, timestamp, payload, .. } = message;
         let stream = StreamId(stream_id);
         let is_data = matches!(kind, Kind::DataAmf0 | Kind::DataAmf3);
         match self.streams.iter().find(|s| s.id == stream).map(|s| &s.state) {
@@ -480,13 +486,10 @@ impl Session {
         self.events.push_back(match kind {
             Kind::Audio => Event::Audio { stream, timestamp, payload },
             Kind::Video => Event::Video { stream, timestamp, payload },
-            _ => {
-                // Behind the format selector of AMF3 data is AMF0.
-                if kind == Kind::DataAmf3 && payload.first() == Some(&0) {
-                    payload = payload.slice(1..);
-                }
-                Event::Data { stream, timestamp, payload }
-            }
+            _ => match message::script_data(kind, payload) {
+                payload if message::is_sample_access(&payload) => return Ok(()),
+                payload => Event::Data { stream, timestamp, payload },
+            },
         });
         Ok(())
     }
