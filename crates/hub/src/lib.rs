@@ -1,1 +1,32 @@
-//! Streams, packagers, cursors, sessions: who gets what and when.
+//! Who gets what and when: streams, packagers, cursors and sessions.
+//!
+//! A [`Stream`] is a short log of frames with one publisher; a [`Packager`] turns frames into
+//! [`Packet`]s once per wire format; a [`Ring`] keeps the newest packets of one format; a
+//! [`Cursor`] is a viewer's place in it. [`Registry`] finds streams by name, [`Sessions`] counts
+//! and ends the relations with peers.
+//!
+//! This crate opens no socket, starts no task and reads no clock: `net` moves the bytes, `session`
+//! leads the peers, and both pass the time in.
+
+mod cursor;
+mod name;
+mod packager;
+mod registry;
+mod ring;
+mod session;
+mod settings;
+mod stream;
+mod timeline;
+
+pub use cursor::{Cursor, Drained, Lag, MAX_OWN_BYTES, Progress};
+pub use name::{Identity, MAX_NAME_BYTES, NameError, StreamName};
+pub use packager::flv::file_header;
+pub use packager::{Dialect, Form, Packager, Packaging};
+pub use registry::{Publication, PublishError, Registry, SettingsFor, Superseded, Waiting};
+pub use ring::{Item, Packet, Preamble, Prologue, Ring, Start};
+pub use session::{
+    Address, EndReason, Kind, Protocol, Role, Session, SessionId, Sessions, Statistics,
+};
+pub use settings::{SecondPublisher, StreamSettings};
+pub use stream::{Delivery, PacketSink, Stream, StreamState, Subscription, Summary};
+pub use timeline::{Repairs, Timeline};

@@ -1,1 +1,20 @@
-//! Shards, listeners, TLS and the egress engine.
+//! Sockets and threads: shards, listeners, TLS and the egress engine.
+//!
+//! A [`Shard`] is one thread with a current-thread runtime. Sessions negotiate as tasks on it; a
+//! viewer that has joined is no task but an entry of the shard's engine, which walks the viewers
+//! of a packet ring with one vectored write each. [`Shards`] starts the threads and places work,
+//! [`listen`] accepts connections, [`Conn`] is a socket with or without TLS.
+
+mod conn;
+mod engine;
+mod inbox;
+mod listener;
+mod shard;
+mod tls;
+mod viewer;
+
+pub use conn::{Conn, Connecting};
+pub use listener::{Listener, Listening};
+pub use shard::{Shard, Shards};
+pub use tls::{Tls, TlsError};
+pub use viewer::{Action, Joining, Peer};

@@ -1,0 +1,287 @@
+//! Finds streams by name; touched when somebody publishes, plays or stops, never per frame.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use media::{Frame, Track};
+use parking_lot::Mutex;
+
+use crate::{
+    EndReason, SecondPublisher, Session, Stream, StreamName, StreamSettings, Summary, Timeline,
+};
+
+/// Chooses the rules of a stream by its name.
+pub type SettingsFor = dyn Fn(&StreamName) -> Arc<StreamSettings> + Send + Sync;
+
+/// All streams of a server.
+pub struct Registry {
+    table: Mutex<Table>,
+}
+
+struct Table {
+    streams: HashMap<StreamName, Entry>,
+    settings_for: Arc<SettingsFor>,
+    /// Most streams that may have a publisher at once.
+    max_publishers: usize,
+}
+
+struct Entry {
+    stream: Arc<Mutex<Stream>>,
+    /// Viewers that hold on to the stream while they wait for it or join it.
+    waiting: usize,
+}
+
+/// Why somebody may not publish.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The stream has a publisher, and the rules say that it stays.
+    #[error("the stream {0} already has a publisher")]
+    Occupied(StreamName),
+    /// The server has as many publishers as it may.
+    #[error("the server already has {0} publishers, the most that limits.publishers allows")]
+    TooMany(usize),
+}
+
+/// The publisher's frames are no longer wanted: somebody else took the stream over, or it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this session no longer publishes the stream")]
+pub struct Superseded;
+
+impl Registry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new(settings_for: Arc<SettingsFor>, max_publishers: usize) -> Arc<Self> {
+        let table = Table { streams: HashMap::new(), settings_for, max_publishers };
+        Arc::new(Self { table: Mutex::new(table) })
+    }
+
+    /// Changes the rules for streams that begin from now on.
+    pub fn set_rules(&self, settings_for: Arc<SettingsFor>, max_publishers: usize) {
+        let mut table = self.table.lock();
+        (table.settings_for, table.max_publishers) = (settings_for, max_publishers);
+    }
+
+    /// Makes `session` the publisher of a stream.
+    ///
+    /// # Errors
+    /// [`PublishError`] when it may not.
+    pub fn publish(
+        self: &Arc<Self>,
+        name: &StreamName,
+        session: &Arc<Session>,
+        now: Instant,
+    ) -> Result<Publication, PublishError> {
+        let mut table = self.table.lock();
+        let live = table.streams.values().filter(|e| e.stream.lock().publisher().is_some()).count();
+        let shared = table.stream(name);
+        let mut stream = shared.lock();
+        if let Some(old) = stream.publisher() {
+            if stream.settings().second_publisher == SecondPublisher::Refuse {
+                return Err(PublishError::Occupied(name.clone()));
+            }
+            old.dispose(EndReason::TakenOver);
+        } else if live >= table.max_publishers {
+            return Err(PublishError::TooMany(table.max_publishers));
+        }
+        let (token, timeline) = stream.publish(session.clone(), now);
+        drop(stream);
+        Ok(Publication { stream: shared, token, timeline, seen: now })
+    }
+
+    /// Holds on to a stream, which need not have a publisher yet, to wait for it or to join it.
+    #[must_use]
+    pub fn watch(self: &Arc<Self>, name: &StreamName) -> Waiting {
+        let mut table = self.table.lock();
+        let stream = table.stream(name);
+        if let Some(entry) = table.streams.get_mut(name) {
+            entry.waiting += 1;
+        }
+        Waiting { registry: self.clone(), name: name.clone(), stream }
+    }
+
+    /// The stream of this name, if there is one.
+    #[must_use]
+    pub fn find(&self, name: &StreamName) -> Option<Arc<Mutex<Stream>>> {
+        self.table.lock().streams.get(name).map(|entry| entry.stream.clone())
+    }
+
+    /// Ends the streams whose publishers stay away, and forgets those that nobody needs. To be
+    /// called about once a second. Returns the names of the streams that ended.
+    pub fn tick(&self, now: Instant) -> Vec<StreamName> {
+        let mut ended = Vec::new();
+        self.table.lock().streams.retain(|name, entry| {
+            let mut stream = entry.stream.lock();
+            if stream.expire(now) {
+                ended.push(name.clone());
+            }
+            entry.waiting > 0 || !stream.is_unused()
+        });
+        ended
+    }
+
+    /// What there is to say about every stream, by name.
+    #[must_use]
+    pub fn summaries(&self, now: Instant) -> Vec<Summary> {
+        let streams: Vec<_> =
+            self.table.lock().streams.values().map(|entry| entry.stream.clone()).collect();
+        let mut all: Vec<_> = streams.iter().map(|stream| stream.lock().summary(now)).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// How many streams there are, waited-for ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.lock().streams.len()
+    }
+
+    /// Whether there is no stream.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("streams", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    fn stream(&mut self, name: &StreamName) -> Arc<Mutex<Stream>> {
+        if let Some(entry) = self.streams.get(name) {
+            return entry.stream.clone();
+        }
+        let settings = (self.settings_for)(name);
+        let stream = Arc::new(Mutex::new(Stream::new(name.clone(), settings)));
+        self.streams.insert(name.clone(), Entry { stream: stream.clone(), waiting: 0 });
+        stream
+    }
+}
+
+/// The right to publish a stream; given back when it is dropped.
+///
+/// Each call locks the stream for as long as one message takes: once per frame, never per viewer,
+/// and never across a wait.
+#[derive(Debug)]
+pub struct Publication {
+    stream: Arc<Mutex<Stream>>,
+    token: u64,
+    timeline: Timeline,
+    /// The latest time that a call has told.
+    seen: Instant,
+}
+
+impl Publication {
+    /// The stream's time line, on which the publisher's time stamps are put.
+    pub fn timeline(&mut self) -> &mut Timeline {
+        &mut self.timeline
+    }
+
+    /// The publisher has described itself by an AMF0 script data body (without `@setDataFrame`).
+    ///
+    /// # Errors
+    /// [`Superseded`] when this session no longer publishes the stream.
+    pub fn set_metadata(
+        &mut self,
+        body: Bytes,
+        at_ms: i64,
+        arrival: Instant,
+    ) -> Result<(), Superseded> {
+        self.with(arrival, |stream| stream.set_metadata(body, at_ms, arrival))
+    }
+
+    /// Which kinds of tracks the publisher says it will send; viewers need not be kept waiting
+    /// for others.
+    ///
+    /// # Errors
+    /// [`Superseded`] when this session no longer publishes the stream.
+    pub fn announce(
+        &mut self,
+        video: bool,
+        audio: bool,
+        arrival: Instant,
+    ) -> Result<(), Superseded> {
+        self.with(arrival, |stream| stream.announce(video, audio))
+    }
+
+    /// A track has (another) configuration.
+    ///
+    /// # Errors
+    /// [`Superseded`] when this session no longer publishes the stream.
+    pub fn set_track(
+        &mut self,
+        track: Track,
+        at_ms: i64,
+        arrival: Instant,
+    ) -> Result<(), Superseded> {
+        self.with(arrival, |stream| stream.set_track(track, at_ms, arrival))
+    }
+
+    /// Appends a frame of a track that was set.
+    ///
+    /// # Errors
+    /// [`Superseded`] when this session no longer publishes the stream.
+    pub fn push(&mut self, frame: Frame) -> Result<(), Superseded> {
+        let repairs = self.timeline.repairs();
+        self.with(frame.arrival, |stream| {
+            stream.set_repairs(repairs);
+            stream.push(frame);
+        })
+    }
+
+    fn with(&mut self, now: Instant, act: impl FnOnce(&mut Stream)) -> Result<(), Superseded> {
+        self.seen = self.seen.max(now);
+        let mut stream = self.stream.lock();
+        if !stream.accepts(self.token) {
+            return Err(Superseded);
+        }
+        act(&mut stream);
+        Ok(())
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.stream.lock().unpublish(self.token, self.seen);
+    }
+}
+
+/// Keeps a stream in the registry while a viewer waits for it or joins it.
+#[derive(Debug)]
+pub struct Waiting {
+    registry: Arc<Registry>,
+    name: StreamName,
+    stream: Arc<Mutex<Stream>>,
+}
+
+impl Waiting {
+    /// The stream.
+    #[must_use]
+    pub fn stream(&self) -> &Arc<Mutex<Stream>> {
+        &self.stream
+    }
+
+    /// Waits until the stream is live and its tracks are known. The caller limits the time.
+    pub async fn ready(&self) {
+        poll_fn(|cx| self.stream.lock().poll_ready(cx)).await;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut table = self.registry.table.lock();
+        if let Some(entry) = table.streams.get_mut(&self.name) {
+            entry.waiting = entry.waiting.saturating_sub(1);
+            if entry.waiting == 0 && entry.stream.lock().is_unused() {
+                table.streams.remove(&self.name);
+            }
+        }
+    }
+}

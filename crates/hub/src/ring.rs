@@ -1,0 +1,380 @@
+//! The newest items of a stream, and where in them one may start: frames in a stream's log, packets
+//! of one wire format in a ring.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use media::{FrameKind, TrackKind};
+
+use crate::StreamSettings;
+
+/// A piece of a wire format that is sent whole: one may start, stop or skip only between packets.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// What goes onto the wire.
+    pub bytes: Bytes,
+    /// What it means to a viewer who starts or skips.
+    pub kind: FrameKind,
+    /// Which kind of track it belongs to.
+    pub track: TrackKind,
+    /// Decoding time on the stream's time line.
+    pub dts_ms: i64,
+    /// The version of the track set that it needs.
+    pub epoch: u32,
+}
+
+/// What a viewer of a format needs before its first packet of an epoch.
+#[derive(Debug, Clone)]
+pub struct Prologue {
+    /// The version of the track set that it describes.
+    pub epoch: u32,
+    /// Metadata and decoder configurations in the wire format.
+    pub bytes: Bytes,
+    /// Whether the stream has pictures: viewers then start and skip at key frames only.
+    pub has_video: bool,
+}
+
+/// Where a new viewer's cursor is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At this packet.
+    At(u64),
+    /// At the next key packet from this one on.
+    KeyFrom(u64),
+}
+
+/// What a [`Ring`] keeps.
+pub trait Item {
+    /// What it means to somebody who starts or skips.
+    fn kind(&self) -> FrameKind;
+    /// Decoding time on the stream's time line.
+    fn dts_ms(&self) -> i64;
+    /// The version of the track set that it needs.
+    fn epoch(&self) -> u32;
+    /// Bytes of payload.
+    fn size(&self) -> usize;
+}
+
+/// What one needs before the first item of an epoch.
+pub trait Preamble {
+    /// The version of the track set that it describes.
+    fn epoch(&self) -> u32;
+    /// Whether there are pictures, so that one has to start at a key frame.
+    fn has_video(&self) -> bool;
+}
+
+impl Item for Packet {
+    fn kind(&self) -> FrameKind {
+        self.kind
+    }
+
+    fn dts_ms(&self) -> i64 {
+        self.dts_ms
+    }
+
+    fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Preamble for Prologue {
+    fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    fn has_video(&self) -> bool {
+        self.has_video
+    }
+}
+
+/// The newest items of a stream, numbered without gaps.
+#[derive(Debug)]
+pub struct Ring<T = Packet, P = Prologue> {
+    items: VecDeque<T>,
+    /// The number of the front item.
+    base: u64,
+    bytes: usize,
+    /// The numbers of the key frames in `items`.
+    keys: VecDeque<u64>,
+    /// One for each epoch that an item in `items` or the next one may need.
+    prologues: VecDeque<P>,
+    /// Keep at least this much time, so that a viewer may lag.
+    window: Duration,
+    gops: usize,
+    max_items: usize,
+    max_bytes: usize,
+}
+
+/// Sound that a viewer of a stream without pictures gets at once.
+const AUDIO_BACKLOG_MS: i64 = 1_000;
+
+impl<T: Item, P: Preamble> Ring<T, P> {
+    /// A ring for viewers that may fall `window` behind.
+    #[must_use]
+    pub fn new(settings: &StreamSettings, window: Duration) -> Self {
+        Self {
+            items: VecDeque::new(),
+            base: 0,
+            bytes: 0,
+            keys: VecDeque::new(),
+            prologues: VecDeque::new(),
+            window,
+            gops: settings.gops,
+            max_items: settings.max_gop_frames.saturating_mul(settings.gops.max(1)),
+            max_bytes: settings.max_cache_bytes,
+        }
+    }
+
+    /// Adds what a viewer needs for the packets that follow.
+    pub fn push_prologue(&mut self, prologue: P) {
+        self.prologues.retain(|old| old.epoch() != prologue.epoch());
+        self.prologues.push_back(prologue);
+        self.forget_prologues();
+    }
+
+    /// Appends an item and drops what nobody may still need.
+    pub fn push(&mut self, item: T) {
+        if item.kind() == FrameKind::Key {
+            self.keys.push_back(self.end());
+        }
+        self.bytes += item.size();
+        self.items.push_back(item);
+        self.evict();
+    }
+
+    /// The number of the oldest item.
+    #[must_use]
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The number that the next item will have.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.base + self.items.len() as u64
+    }
+
+    /// The item with this number, if it is still there.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<&T> {
+        self.items.get(usize::try_from(number.checked_sub(self.base)?).ok()?)
+    }
+
+    /// The items from this number on.
+    pub fn from(&self, number: u64) -> impl Iterator<Item = &T> {
+        let skip = usize::try_from(number.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        self.items.range(skip.min(self.items.len())..)
+    }
+
+    /// The bytes that the items hold.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What a viewer needs to begin at item `number`.
+    #[must_use]
+    pub fn prologue_for(&self, number: u64) -> Option<&P> {
+        match self.get(number) {
+            Some(item) => self.prologues.iter().find(|p| p.epoch() == item.epoch()),
+            None => self.prologues.back(),
+        }
+    }
+
+    /// The newest prologue.
+    #[must_use]
+    pub fn latest_prologue(&self) -> Option<&P> {
+        self.prologues.back()
+    }
+
+    /// Every prologue that a cached item may need, oldest first.
+    pub fn prologues(&self) -> impl Iterator<Item = &P> {
+        self.prologues.iter()
+    }
+
+    /// Whether viewers have to start at key frames.
+    #[must_use]
+    pub fn has_video(&self) -> bool {
+        self.prologues.back().is_some_and(P::has_video)
+    }
+
+    /// Where a new viewer begins.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        if self.gops == 0 {
+            return if self.has_video() {
+                Start::KeyFrom(self.end())
+            } else {
+                Start::At(self.end())
+            };
+        }
+        if !self.has_video() {
+            return Start::At(self.first_since(self.newest_dts_ms() - AUDIO_BACKLOG_MS));
+        }
+        match self.keys.len().checked_sub(self.gops.min(self.keys.len())) {
+            Some(oldest) if oldest < self.keys.len() => {
+                Start::At(self.keys.get(oldest).copied().unwrap_or_else(|| self.end()))
+            }
+            _ => Start::KeyFrom(self.end()),
+        }
+    }
+
+    /// The number of the newest key frame.
+    #[must_use]
+    pub fn newest_key(&self) -> Option<u64> {
+        self.keys.back().copied()
+    }
+
+    /// The first key frame from `number` on.
+    #[must_use]
+    pub fn key_from(&self, number: u64) -> Option<u64> {
+        let index = self.keys.partition_point(|key| *key < number);
+        self.keys.get(index).copied()
+    }
+
+    /// The decoding time of the newest item.
+    #[must_use]
+    pub fn newest_dts_ms(&self) -> i64 {
+        self.items.back().map_or(0, T::dts_ms)
+    }
+
+    /// How long the newest whole GOP is, or the unfinished one if that is longer.
+    #[must_use]
+    pub fn gop_ms(&self) -> i64 {
+        let dts = |key: Option<&u64>| key.and_then(|k| self.get(*k)).map(T::dts_ms);
+        let Some(last) = dts(self.keys.back()) else { return 0 };
+        let unfinished = self.newest_dts_ms() - last;
+        let before = self.keys.len().checked_sub(2).and_then(|i| dts(self.keys.get(i)));
+        before.map_or(unfinished, |before| unfinished.max(last - before))
+    }
+
+    /// The number of the first packet at or after `dts_ms`.
+    fn first_since(&self, dts_ms: i64) -> u64 {
+        let later = self.items.iter().rev().take_while(|p| p.dts_ms() >= dts_ms).count();
+        self.end() - later as u64
+    }
+
+    fn evict(&mut self) {
+        let newest = self.newest_dts_ms();
+        let window = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
+        while let Some(front) = self.items.front() {
+            let cached = self.cache_start().is_some_and(|start| self.base >= start);
+            let in_window = newest - front.dts_ms() <= window;
+            let over = self.items.len() > self.max_items || self.bytes > self.max_bytes;
+            // The newest item stays whatever its size: it must be sent before it can go.
+            if self.items.len() <= 1 || ((cached || in_window) && !over) {
+                break;
+            }
+            self.bytes -= front.size();
+            self.items.pop_front();
+            self.base += 1;
+            while self.keys.front().is_some_and(|key| *key < self.base) {
+                self.keys.pop_front();
+            }
+        }
+        self.forget_prologues();
+    }
+
+    /// The first item that a new viewer would get; `None` while there is nothing to cache.
+    fn cache_start(&self) -> Option<u64> {
+        match self.start() {
+            Start::At(number) => Some(number),
+            Start::KeyFrom(_) => None,
+        }
+    }
+
+    /// The newest prologue stays, and those of epochs that items still belong to.
+    fn forget_prologues(&mut self) {
+        let Some(oldest) = self.items.front().map(T::epoch) else {
+            while self.prologues.len() > 1 {
+                self.prologues.pop_front();
+            }
+            return;
+        };
+        while self.prologues.len() > 1 && self.prologues.front().is_some_and(|p| p.epoch() < oldest)
+        {
+            self.prologues.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(kind: FrameKind, dts_ms: i64) -> Packet {
+        let track = if kind == FrameKind::Audio { TrackKind::Audio } else { TrackKind::Video };
+        Packet { bytes: Bytes::from_static(&[0; 100]), kind, track, dts_ms, epoch: 1 }
+    }
+
+    fn ring(gops: usize, has_video: bool) -> Ring {
+        let settings = StreamSettings { gops, ..StreamSettings::default() };
+        let mut ring: Ring = Ring::new(&settings, Duration::from_millis(500));
+        ring.push_prologue(Prologue { epoch: 1, bytes: Bytes::new(), has_video });
+        ring
+    }
+
+    #[test]
+    fn a_new_viewer_starts_at_the_oldest_of_the_wanted_gops() {
+        for (gops, expected) in [(1, Start::At(20)), (2, Start::At(10)), (0, Start::KeyFrom(25))] {
+            let mut ring = ring(gops, true);
+            for i in 0..25 {
+                let kind = if i % 10 == 0 { FrameKind::Key } else { FrameKind::Delta };
+                ring.push(packet(kind, i * 40));
+            }
+            assert_eq!(ring.start(), expected, "{gops} gops");
+        }
+    }
+
+    #[test]
+    fn sound_alone_starts_a_second_back() {
+        let mut ring = ring(1, false);
+        for i in 0..200 {
+            ring.push(packet(FrameKind::Audio, i * 20));
+        }
+        assert_eq!(ring.start(), Start::At(149));
+    }
+
+    #[test]
+    fn an_endless_gop_is_bounded_and_no_longer_a_start() {
+        let settings = StreamSettings { max_gop_frames: 50, ..StreamSettings::default() };
+        let mut ring: Ring = Ring::new(&settings, Duration::from_secs(1));
+        ring.push_prologue(Prologue { epoch: 1, bytes: Bytes::new(), has_video: true });
+        ring.push(packet(FrameKind::Key, 0));
+        for i in 1..500 {
+            ring.push(packet(FrameKind::Delta, i * 40));
+        }
+        // With its key frame gone, only the second that viewers may lag is worth keeping.
+        assert_eq!(ring.end() - ring.base(), 26);
+        assert_eq!(ring.start(), Start::KeyFrom(500));
+        assert_eq!(ring.bytes(), 2600);
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let settings = StreamSettings { max_cache_bytes: 1000, ..StreamSettings::default() };
+        let mut ring: Ring = Ring::new(&settings, Duration::from_secs(100));
+        for i in 0..100 {
+            ring.push(packet(FrameKind::Delta, i));
+        }
+        assert_eq!(ring.bytes(), 1000);
+    }
+
+    #[test]
+    fn old_epochs_are_forgotten_with_their_packets() {
+        let mut ring = ring(1, true);
+        ring.push(packet(FrameKind::Key, 0));
+        for epoch in 2..5 {
+            ring.push_prologue(Prologue { epoch, bytes: Bytes::new(), has_video: true });
+            let dts_ms = i64::from(epoch) * 1000;
+            ring.push(Packet { epoch, ..packet(FrameKind::Key, dts_ms) });
+        }
+        assert_eq!(ring.prologues().map(|p| p.epoch).collect::<Vec<_>>(), [4]);
+        assert_eq!(ring.prologue_for(ring.base()).map(|p| p.epoch), Some(4));
+    }
+}

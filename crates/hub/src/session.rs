@@ -1,0 +1,448 @@
+//! Sessions: one relation between the server and one peer, with the same face for every protocol.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+
+/// The protocol of a session. The number is part of the API and never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Protocol {
+    Customize = 1,
+    Rtmp = 2,
+    Rtsp = 3,
+    Flv = 4,
+    Ts = 5,
+    Ps = 6,
+    Hls = 7,
+}
+
+/// What a session does for its stream. The number is part of the API and never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// A server session whose peer has not yet said what it wants.
+    PubSub = 1,
+    /// The peer sends to us.
+    Pub = 2,
+    /// The peer reads from us.
+    Sub = 3,
+    /// We send to another server.
+    Push = 4,
+    /// We read from another server.
+    Pull = 5,
+}
+
+/// Protocol and role together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kind {
+    /// How they speak.
+    pub protocol: Protocol,
+    /// Who sends.
+    pub role: Role,
+}
+
+impl Kind {
+    /// The stable code: `protocol << 8 | role`.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        u16::from(self.protocol as u8) << 8 | u16::from(self.role as u8)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Customize => "CUSTOMIZE",
+            Self::Rtmp => "RTMP",
+            Self::Rtsp => "RTSP",
+            Self::Flv => "FLV",
+            Self::Ts => "TS",
+            Self::Ps => "PS",
+            Self::Hls => "HLS",
+        })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PubSub => "PUBSUB",
+            Self::Pub => "PUB",
+            Self::Sub => "SUB",
+            Self::Push => "PUSH",
+            Self::Pull => "PULL",
+        })
+    }
+}
+
+/// Names a session for ever: `RTMPPUBSUB1`, `FLVSUB42`.
+pub type SessionId = Arc<str>;
+
+/// What the peer asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Address {
+    /// The whole URL as the peer opened it.
+    pub url: String,
+    /// The application.
+    pub app_name: String,
+    /// The stream's name.
+    pub stream_name: String,
+    /// What follows `?`.
+    pub raw_query: String,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The peer closed the connection or said that it is done.
+    PeerClosed,
+    /// The peer broke a rule of the protocol, or a limit.
+    Protocol(String),
+    /// The connection failed.
+    Io(String),
+    /// Nothing came, or nothing was taken, for too long.
+    Timeout(&'static str),
+    /// The viewer could not keep up.
+    TooSlow,
+    /// Another publisher took the stream over.
+    TakenOver,
+    /// The stream ended.
+    StreamEnded,
+    /// An operator ended it.
+    Kicked,
+    /// The request was refused.
+    Refused(String),
+    /// The server is stopping.
+    Shutdown,
+    /// The session's own code failed.
+    Panicked,
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerClosed => f.write_str("closed by the peer"),
+            Self::Protocol(rule) => write!(f, "protocol error: {rule}"),
+            Self::Io(error) => write!(f, "connection failed: {error}"),
+            Self::Timeout(what) => write!(f, "timed out: {what}"),
+            Self::TooSlow => f.write_str("too slow: skipped too often"),
+            Self::TakenOver => f.write_str("another publisher took over"),
+            Self::StreamEnded => f.write_str("the stream ended"),
+            Self::Kicked => f.write_str("kicked by an operator"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Shutdown => f.write_str("the server is stopping"),
+            Self::Panicked => f.write_str("internal error"),
+        }
+    }
+}
+
+/// One relation between the server and one peer.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    protocol: Protocol,
+    peer: Option<SocketAddr>,
+    started: SystemTime,
+    read: AtomicU64,
+    written: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    role: Role,
+    address: Address,
+    ending: Option<EndReason>,
+    wakers: Vec<Waker>,
+    /// Totals when the bit rates were last worked out, and the rates.
+    sampled: (u64, u64),
+    read_kbits: u64,
+    written_kbits: u64,
+    /// Totals when somebody last asked whether it lives; `None` before the first time.
+    asked: Option<(u64, u64)>,
+}
+
+/// What a session has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Bytes read from the peer in all.
+    pub read_bytes: u64,
+    /// Bytes written to the peer in all.
+    pub written_bytes: u64,
+    /// 1024-bit units per second read during the last interval.
+    pub read_kbits: u64,
+    /// 1024-bit units per second written during the last interval.
+    pub written_kbits: u64,
+}
+
+impl Session {
+    /// Its unique id.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Its protocol and what it does at the moment.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        Kind { protocol: self.protocol, role: self.state.lock().role }
+    }
+
+    /// The peer's address; `None` for a publisher inside the program.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// What the peer asked for; empty before it did.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.state.lock().address.clone()
+    }
+
+    /// The peer has said what it wants.
+    pub fn assume(&self, role: Role, address: Address) {
+        let mut state = self.state.lock();
+        (state.role, state.address) = (role, address);
+    }
+
+    /// Sets the totals; they only grow.
+    pub fn set_totals(&self, read: u64, written: u64) {
+        self.read.store(read, Ordering::Relaxed);
+        self.written.store(written, Ordering::Relaxed);
+    }
+
+    /// Totals, and the bit rates of the last [`Session::update`].
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let (read_bytes, written_bytes) = self.totals();
+        let state = self.state.lock();
+        Statistics {
+            read_bytes,
+            written_bytes,
+            read_kbits: state.read_kbits,
+            written_kbits: state.written_kbits,
+        }
+    }
+
+    /// Works out the bit rates of the `interval` that has just passed.
+    pub fn update(&self, interval: Duration) {
+        let (read, written) = self.totals();
+        let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = |now: u64, before: u64| {
+            now.saturating_sub(before).saturating_mul(8 * 1000) / 1024 / millis
+        };
+        let mut state = self.state.lock();
+        state.read_kbits = rate(read, state.sampled.0);
+        state.written_kbits = rate(written, state.sampled.1);
+        state.sampled = (read, written);
+    }
+
+    /// Whether any byte was read, and any written, since the last time this was asked; true the
+    /// first time.
+    pub fn liveness(&self) -> (bool, bool) {
+        let (read, written) = self.totals();
+        let before = self.state.lock().asked.replace((read, written));
+        before.map_or((true, true), |(r, w)| (read != r, written != w))
+    }
+
+    /// Asks the session to end. May be called from anywhere, any number of times; the first reason
+    /// counts. Returns whether it was already ending.
+    pub fn dispose(&self, reason: EndReason) -> bool {
+        let wakers = {
+            let mut state = self.state.lock();
+            if state.ending.is_some() {
+                return true;
+            }
+            state.ending = Some(reason);
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        false
+    }
+
+    /// Why it is to end, once somebody asked it to.
+    #[must_use]
+    pub fn ending(&self) -> Option<EndReason> {
+        self.state.lock().ending.clone()
+    }
+
+    /// Ready once somebody asked the session to end.
+    pub fn poll_disposed(&self, cx: &mut Context<'_>) -> Poll<EndReason> {
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.ending {
+            return Poll::Ready(reason.clone());
+        }
+        if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.wakers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        (self.read.load(Ordering::Relaxed), self.written.load(Ordering::Relaxed))
+    }
+}
+
+/// All sessions of a server.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    sessions: HashMap<SessionId, Arc<Session>>,
+    /// The last number given under each prefix.
+    numbers: HashMap<&'static str, u64>,
+}
+
+impl Sessions {
+    /// Begins a session. It is in the table until [`Sessions::close`].
+    pub fn open(&self, kind: Kind, peer: Option<SocketAddr>, now: SystemTime) -> Arc<Session> {
+        let mut table = self.table.lock();
+        let prefix = prefix(kind);
+        let number = table.numbers.entry(prefix).or_default();
+        *number += 1;
+        let session = Arc::new(Session {
+            id: format!("{prefix}{number}").into(),
+            protocol: kind.protocol,
+            peer,
+            started: now,
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            state: Mutex::new(State {
+                role: kind.role,
+                address: Address::default(),
+                ending: None,
+                wakers: Vec::new(),
+                sampled: (0, 0),
+                read_kbits: 0,
+                written_kbits: 0,
+                asked: None,
+            }),
+        });
+        table.sessions.insert(session.id.clone(), session.clone());
+        session
+    }
+
+    /// The session has ended.
+    pub fn close(&self, session: &Session) {
+        self.table.lock().sessions.remove(&session.id);
+    }
+
+    /// The session with this id. lal's ids of FLV and TS viewers have a longer prefix than its
+    /// documents say; both are understood.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Arc<Session>> {
+        let table = self.table.lock();
+        let documented = || {
+            let (protocol, number) = id.split_once("PUBSUB")?;
+            table.sessions.get(&*format!("{protocol}SUB{number}"))
+        };
+        table.sessions.get(id).or_else(documented).cloned()
+    }
+
+    /// Every session there is.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Session>> {
+        self.table.lock().sessions.values().cloned().collect()
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.lock().sessions.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The part of an id before its number: an RTMP server session keeps the name it has before its
+/// role is known.
+fn prefix(kind: Kind) -> &'static str {
+    match (kind.protocol, kind.role) {
+        (Protocol::Customize, _) => "CUSTOMIZEPUB",
+        (Protocol::Rtmp, Role::Push) => "RTMPPUSH",
+        (Protocol::Rtmp, Role::Pull) => "RTMPPULL",
+        (Protocol::Rtmp, _) => "RTMPPUBSUB",
+        (Protocol::Rtsp, Role::Pub) => "RTSPPUB",
+        (Protocol::Rtsp, Role::Sub) => "RTSPSUB",
+        (Protocol::Rtsp, Role::Push) => "RTSPPUSH",
+        (Protocol::Rtsp, Role::Pull) => "RTSPPULL",
+        (Protocol::Rtsp, Role::PubSub) => "RTSPSRVCMD",
+        (Protocol::Flv, Role::Pull) => "FLVPULL",
+        (Protocol::Flv, _) => "FLVSUB",
+        (Protocol::Ts, _) => "TSSUB",
+        (Protocol::Ps, _) => "PSPUB",
+        (Protocol::Hls, _) => "HLSSUB",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTMP: Kind = Kind { protocol: Protocol::Rtmp, role: Role::PubSub };
+    const FLV: Kind = Kind { protocol: Protocol::Flv, role: Role::Sub };
+
+    #[test]
+    fn ids_show_the_kind_and_are_never_reused() {
+        let sessions = Sessions::default();
+        let now = SystemTime::UNIX_EPOCH;
+        let first = sessions.open(RTMP, None, now);
+        sessions.close(&first);
+        assert_eq!(&**sessions.open(RTMP, None, now).id(), "RTMPPUBSUB2");
+        assert_eq!(&**sessions.open(FLV, None, now).id(), "FLVSUB1");
+        assert_eq!(FLV.code(), 0x0403);
+    }
+
+    #[test]
+    fn both_forms_of_a_viewers_id_find_it() {
+        let sessions = Sessions::default();
+        sessions.open(FLV, None, SystemTime::UNIX_EPOCH);
+        assert!(sessions.find("FLVSUB1").is_some());
+        assert!(sessions.find("FLVPUBSUB1").is_some());
+        assert!(sessions.find("FLVPUBSUB2").is_none());
+    }
+
+    #[test]
+    fn the_first_reason_counts() {
+        let session = Sessions::default().open(FLV, None, SystemTime::UNIX_EPOCH);
+        assert!(!session.dispose(EndReason::Kicked));
+        assert!(session.dispose(EndReason::Shutdown));
+        assert_eq!(session.ending(), Some(EndReason::Kicked));
+    }
+
+    #[test]
+    fn rates_are_those_of_the_interval_and_liveness_that_of_the_question() {
+        let session = Sessions::default().open(FLV, None, SystemTime::UNIX_EPOCH);
+        session.set_totals(0, 640 * 1024);
+        session.update(Duration::from_secs(5));
+        assert_eq!(session.statistics().written_kbits, 1024);
+        assert_eq!(session.liveness(), (true, true));
+        session.set_totals(0, 640 * 1024 + 1);
+        assert_eq!(session.liveness(), (false, true));
+        session.update(Duration::from_secs(5));
+        assert_eq!(session.statistics().written_kbits, 0);
+    }
+}

@@ -1,0 +1,573 @@
+//! One stream: its tracks, its log of frames, its packagers, and whoever publishes it.
+//!
+//! The publisher appends and never knows who reads. Each wire format that somebody reads has one
+//! packager, fed from the log when it starts; its packets go to the shards that asked for them.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use media::{Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackSet};
+
+use crate::packager;
+use crate::ring::{Item, Preamble};
+use crate::{
+    EndReason, Packager, Packaging, Packet, Prologue, Repairs, Ring, Session, StreamName,
+    StreamSettings, Timeline,
+};
+
+/// Where packets go: the inbox of one shard.
+pub trait PacketSink: Send + Sync {
+    /// Takes over what belongs to `subscription`; must not block.
+    fn deliver(&self, subscription: u64, delivery: Delivery);
+}
+
+/// What a subscription brings, in order.
+#[derive(Debug, Clone)]
+pub enum Delivery {
+    /// The packets that follow need this prologue.
+    Prologue(Prologue),
+    /// The next packets.
+    Packets(Vec<Packet>),
+    /// The stream is over; nothing follows.
+    End(EndReason),
+}
+
+/// The state of a format when a shard begins to read it; all that comes later is delivered.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Names the subscription in [`PacketSink::deliver`] and [`Stream::unsubscribe`].
+    pub id: u64,
+    /// Prologues for the cached packets, oldest first.
+    pub prologues: Vec<Prologue>,
+    /// The cached packets.
+    pub packets: Vec<Packet>,
+}
+
+/// Whether somebody publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamState {
+    /// Nobody has published, or the grace time is over.
+    Idle,
+    /// There is a publisher.
+    Live,
+    /// The publisher has gone and may return.
+    Grace {
+        /// When it went.
+        since: Instant,
+    },
+}
+
+/// What people want to know about a stream.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Its name.
+    pub name: StreamName,
+    /// Whether somebody publishes.
+    pub state: StreamState,
+    /// Its tracks.
+    pub tracks: Arc<TrackSet>,
+    /// Who publishes.
+    pub publisher: Option<Arc<Session>>,
+    /// What was mended of its time stamps.
+    pub repairs: Repairs,
+    /// Frames taken in since it began.
+    pub frames: u64,
+    /// Video frames of the last seconds, newest first: (seconds ago, frames).
+    pub video_fps: Vec<u32>,
+    /// Bytes held in the caches.
+    pub cached_bytes: usize,
+}
+
+/// A stream; see the module's documentation.
+#[derive(Debug)]
+pub struct Stream {
+    name: StreamName,
+    settings: Arc<StreamSettings>,
+    state: StreamState,
+    publisher: Option<Publisher>,
+    tracks: Arc<TrackSet>,
+    log: Ring<Logged, Arc<TrackSet>>,
+    outputs: Vec<Output>,
+    last_subscription: u64,
+    last_token: u64,
+    /// Whether the tracks are known well enough to tell viewers.
+    ready: bool,
+    wakers: Vec<Waker>,
+    frames: u64,
+    repairs: Repairs,
+    /// Time and arrival of the newest frame.
+    newest: Option<(i64, Instant)>,
+    fps: FrameRate,
+}
+
+#[derive(Debug)]
+struct Publisher {
+    token: u64,
+    session: Arc<Session>,
+    /// When its first frame came.
+    first_frame: Option<Instant>,
+    /// The tracks that it has shown so far.
+    shown: Vec<TrackId>,
+    /// The kinds that it has said it will send.
+    announced: Vec<TrackKind>,
+    /// Until its first key frame, pictures that refer to the last publisher's are left out.
+    joins_at_key: bool,
+}
+
+/// A frame in the log.
+#[derive(Debug)]
+struct Logged {
+    frame: Frame,
+    epoch: u32,
+}
+
+/// One wire format that somebody reads.
+#[derive(Debug)]
+struct Output {
+    packaging: Packaging,
+    packager: Box<dyn Packager>,
+    ring: Ring,
+    readers: Vec<Reader>,
+}
+
+struct Reader {
+    subscription: u64,
+    sink: Arc<dyn PacketSink>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reader({})", self.subscription)
+    }
+}
+
+impl Item for Logged {
+    fn kind(&self) -> FrameKind {
+        packager::meaning(&self.frame)
+    }
+
+    fn dts_ms(&self) -> i64 {
+        self.frame.dts.millis()
+    }
+
+    fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    fn size(&self) -> usize {
+        self.frame.data.len()
+    }
+}
+
+impl Preamble for Arc<TrackSet> {
+    fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    fn has_video(&self) -> bool {
+        self.has(TrackKind::Video)
+    }
+}
+
+impl Stream {
+    /// A stream that nobody publishes yet.
+    #[must_use]
+    pub fn new(name: StreamName, settings: Arc<StreamSettings>) -> Self {
+        let log = Ring::new(&settings, Duration::ZERO);
+        Self {
+            name,
+            settings,
+            state: StreamState::Idle,
+            publisher: None,
+            tracks: Arc::default(),
+            log,
+            outputs: Vec::new(),
+            last_subscription: 0,
+            last_token: 0,
+            ready: false,
+            wakers: Vec::new(),
+            frames: 0,
+            repairs: Repairs::default(),
+            newest: None,
+            fps: FrameRate::default(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &StreamName {
+        &self.name
+    }
+
+    /// Its rules.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<StreamSettings> {
+        &self.settings
+    }
+
+    /// Whether somebody publishes.
+    #[must_use]
+    pub fn state(&self) -> StreamState {
+        self.state
+    }
+
+    /// The tracks as they are now.
+    #[must_use]
+    pub fn tracks(&self) -> &Arc<TrackSet> {
+        &self.tracks
+    }
+
+    /// Whoever publishes now.
+    #[must_use]
+    pub fn publisher(&self) -> Option<&Arc<Session>> {
+        self.publisher.as_ref().map(|publisher| &publisher.session)
+    }
+
+    /// What people want to know; `now` ages the frame rates.
+    #[must_use]
+    pub fn summary(&self, now: Instant) -> Summary {
+        Summary {
+            name: self.name.clone(),
+            state: self.state,
+            tracks: self.tracks.clone(),
+            publisher: self.publisher().cloned(),
+            repairs: self.repairs,
+            frames: self.frames,
+            video_fps: self.fps.seconds(now),
+            cached_bytes: self.log.bytes()
+                + self.outputs.iter().map(|output| output.ring.bytes()).sum::<usize>(),
+        }
+    }
+
+    /// Whether nobody publishes it and nobody reads it.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.state == StreamState::Idle && self.outputs.is_empty()
+    }
+
+    /// Lets `session` publish. Returns the token that its frames are accepted with, and the time
+    /// line that they belong on. The publisher before it, if any, has lost its right.
+    pub(crate) fn publish(&mut self, session: Arc<Session>, now: Instant) -> (u64, Timeline) {
+        self.last_token += 1;
+        let resuming = self.newest.map(|(dts, arrival)| {
+            let away = now.saturating_duration_since(arrival).as_millis();
+            // At least a frame's time passes, however fast the publisher returns.
+            dts + i64::try_from(away).unwrap_or(i64::MAX / 2).max(40)
+        });
+        self.publisher = Some(Publisher {
+            token: self.last_token,
+            session,
+            first_frame: None,
+            shown: Vec::new(),
+            announced: vec![TrackKind::Video, TrackKind::Audio],
+            joins_at_key: resuming.is_some(),
+        });
+        self.state = StreamState::Live;
+        self.ready = false;
+        (self.last_token, resuming.map_or_else(Timeline::new, Timeline::resuming_at))
+    }
+
+    /// Whether frames with this token are accepted.
+    #[must_use]
+    pub(crate) fn accepts(&self, token: u64) -> bool {
+        self.publisher.as_ref().is_some_and(|publisher| publisher.token == token)
+    }
+
+    /// The publisher with this token has gone.
+    pub(crate) fn unpublish(&mut self, token: u64, now: Instant) {
+        if self.accepts(token) {
+            self.publisher = None;
+            self.state = StreamState::Grace { since: now };
+        }
+    }
+
+    /// Ends the stream if its publisher has been away for too long. Returns whether it did.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        let StreamState::Grace { since } = self.state else { return false };
+        if now.saturating_duration_since(since) < self.settings.grace {
+            return false;
+        }
+        self.end(&EndReason::StreamEnded);
+        true
+    }
+
+    /// Sends every reader away and forgets the media.
+    pub(crate) fn end(&mut self, reason: &EndReason) {
+        for output in self.outputs.drain(..) {
+            for reader in output.readers {
+                reader.sink.deliver(reader.subscription, Delivery::End(reason.clone()));
+            }
+        }
+        self.state = StreamState::Idle;
+        self.ready = false;
+        self.tracks = Arc::default();
+        self.log = Ring::new(&self.settings, Duration::ZERO);
+        self.newest = None;
+        self.fps = FrameRate::default();
+    }
+
+    /// Ready once the stream is live and its tracks are known.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ready && self.state != StreamState::Idle {
+            return Poll::Ready(());
+        }
+        if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.wakers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Begins to read a format; a packager is started if nobody reads it yet.
+    pub fn subscribe(&mut self, packaging: Packaging, sink: Arc<dyn PacketSink>) -> Subscription {
+        self.last_subscription += 1;
+        let id = self.last_subscription;
+        let index = self.outputs.iter().position(|output| output.packaging == packaging);
+        let index = index.unwrap_or_else(|| {
+            self.outputs.push(Output::start(packaging, &self.settings, &self.log, &self.tracks));
+            self.outputs.len() - 1
+        });
+        let mut subscription = Subscription { id, prologues: Vec::new(), packets: Vec::new() };
+        if let Some(output) = self.outputs.get_mut(index) {
+            output.readers.push(Reader { subscription: id, sink });
+            subscription.prologues.extend(output.ring.prologues().cloned());
+            subscription.packets.extend(output.ring.from(output.ring.base()).cloned());
+        }
+        subscription
+    }
+
+    /// Stops reading; a format without readers is no longer packaged.
+    pub fn unsubscribe(&mut self, subscription: u64) {
+        for output in &mut self.outputs {
+            output.readers.retain(|reader| reader.subscription != subscription);
+        }
+        self.outputs.retain(|output| !output.readers.is_empty());
+    }
+
+    /// The publisher has described itself: `body` is an AMF0 script data body without
+    /// `@setDataFrame`. `at_ms` is where on the time line it did.
+    pub(crate) fn set_metadata(&mut self, body: Bytes, at_ms: i64, arrival: Instant) {
+        let mut tracks = TrackSet::clone(&self.tracks);
+        tracks.metadata = Some(body.clone());
+        let dts = Ticks::from_millis(at_ms, TimeBase::MILLIS);
+        self.reconfigure(tracks, TrackId::data(), dts, body, arrival);
+    }
+
+    /// The publisher has said which kinds of tracks it will send.
+    pub(crate) fn announce(&mut self, video: bool, audio: bool) {
+        if let Some(publisher) = &mut self.publisher {
+            let kinds = [(video, TrackKind::Video), (audio, TrackKind::Audio)];
+            publisher.announced =
+                kinds.into_iter().filter(|(sent, _)| *sent).map(|(_, kind)| kind).collect();
+        }
+    }
+
+    /// A track has (another) configuration. Frames of it may follow.
+    pub(crate) fn set_track(&mut self, track: Track, at_ms: i64, arrival: Instant) {
+        self.show(track.id);
+        if self.tracks.get(track.id).is_some_and(|known| **known == track) {
+            return;
+        }
+        let mut tracks = TrackSet::clone(&self.tracks);
+        let (id, config) = (track.id, track.config.clone());
+        let dts = Ticks::from_millis(at_ms, track.time_base);
+        tracks.tracks.retain(|known| known.id != id);
+        tracks.tracks.push(Arc::new(track));
+        tracks.tracks.sort_by_key(|track| track.id);
+        self.reconfigure(tracks, id, dts, config, arrival);
+    }
+
+    /// Appends a frame. Its track must have been set.
+    pub(crate) fn push(&mut self, frame: Frame) {
+        if !self.admit(&frame) {
+            return;
+        }
+        self.newest = Some((frame.dts.millis(), frame.arrival));
+        if frame.track.kind == TrackKind::Video && frame.track.index == 0 {
+            self.fps.count(frame.arrival);
+        }
+        self.frames += 1;
+        self.append(frame);
+    }
+
+    /// Remembers what the time line had to mend.
+    pub(crate) fn set_repairs(&mut self, repairs: Repairs) {
+        self.repairs = repairs;
+    }
+
+    /// Whether a frame belongs into the log, and whether the tracks are known by now.
+    fn admit(&mut self, frame: &Frame) -> bool {
+        let track_wait = self.settings.track_wait;
+        let key_frame_wait = self.settings.key_frame_wait;
+        let Some(publisher) = &mut self.publisher else { return false };
+        let first = *publisher.first_frame.get_or_insert(frame.arrival);
+        let waited = frame.arrival.saturating_duration_since(first);
+        if frame.track.kind == TrackKind::Video && publisher.joins_at_key {
+            if frame.kind == FrameKind::Delta && waited < key_frame_wait {
+                return false;
+            }
+            publisher.joins_at_key = false;
+        }
+        let shown = |kind: &TrackKind| publisher.shown.iter().any(|id| id.kind == *kind);
+        let complete = publisher.announced.iter().all(shown);
+        if !self.ready && (complete || waited >= track_wait) {
+            self.become_ready();
+        }
+        true
+    }
+
+    /// The tracks are known: the ones of the last publisher that this one has not are dropped.
+    fn become_ready(&mut self) {
+        let Some(publisher) = &self.publisher else { return };
+        if self.tracks.tracks.iter().any(|track| !publisher.shown.contains(&track.id)) {
+            let mut tracks = TrackSet::clone(&self.tracks);
+            tracks.tracks.retain(|track| publisher.shown.contains(&track.id));
+            self.adopt(tracks);
+        }
+        self.ready = true;
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    fn show(&mut self, id: TrackId) {
+        if let Some(publisher) = &mut self.publisher
+            && !publisher.shown.contains(&id)
+        {
+            publisher.shown.push(id);
+        }
+    }
+
+    /// Makes `tracks` the current set, and tells it in order by a frame of kind `Config`.
+    fn reconfigure(
+        &mut self,
+        tracks: TrackSet,
+        track: TrackId,
+        dts: Ticks,
+        data: Bytes,
+        arrival: Instant,
+    ) {
+        self.adopt(tracks);
+        let kind = FrameKind::Config;
+        self.append(Frame { track, kind, dts, cts: 0, arrival, data, units: media::Units::new() });
+    }
+
+    fn adopt(&mut self, mut tracks: TrackSet) {
+        tracks.epoch = self.tracks.epoch.wrapping_add(1);
+        self.tracks = Arc::new(tracks);
+        self.log.push_prologue(self.tracks.clone());
+        for output in &mut self.outputs {
+            output.set_tracks(&self.tracks);
+        }
+    }
+
+    fn append(&mut self, frame: Frame) {
+        for output in &mut self.outputs {
+            output.push(&frame, &self.tracks);
+        }
+        self.log.push(Logged { frame, epoch: self.tracks.epoch });
+    }
+}
+
+impl Output {
+    /// Starts a packager and feeds it the log, so that its first viewer starts at once too.
+    fn start(
+        packaging: Packaging,
+        settings: &StreamSettings,
+        log: &Ring<Logged, Arc<TrackSet>>,
+        current: &Arc<TrackSet>,
+    ) -> Self {
+        let mut output = Self {
+            packaging,
+            packager: packaging.packager(),
+            ring: Ring::new(settings, Duration::ZERO),
+            readers: Vec::new(),
+        };
+        let mut known = None;
+        for (number, entry) in (log.base()..).zip(log.from(log.base())) {
+            let Some(tracks) = log.prologue_for(number) else { continue };
+            if known != Some(tracks.epoch) {
+                output.set_tracks(tracks);
+                known = Some(tracks.epoch);
+            }
+            output.push(&entry.frame, tracks);
+        }
+        if known != Some(current.epoch) {
+            output.set_tracks(current);
+        }
+        output
+    }
+
+    fn set_tracks(&mut self, tracks: &TrackSet) {
+        let mut bytes = BytesMut::new();
+        self.packager.prologue(tracks, &mut bytes);
+        let prologue = Prologue {
+            epoch: tracks.epoch,
+            bytes: bytes.freeze(),
+            has_video: tracks.has(TrackKind::Video),
+        };
+        self.ring.push_prologue(prologue.clone());
+        for reader in &self.readers {
+            reader.sink.deliver(reader.subscription, Delivery::Prologue(prologue.clone()));
+        }
+    }
+
+    fn push(&mut self, frame: &Frame, tracks: &TrackSet) {
+        let mut packets = Vec::new();
+        self.packager.push(frame, tracks, &mut packets);
+        if packets.is_empty() {
+            return;
+        }
+        if let Some((last, others)) = self.readers.split_last() {
+            for reader in others {
+                reader.sink.deliver(reader.subscription, Delivery::Packets(packets.clone()));
+            }
+            for packet in &packets {
+                self.ring.push(packet.clone());
+            }
+            last.sink.deliver(last.subscription, Delivery::Packets(packets));
+        } else {
+            packets.into_iter().for_each(|packet| self.ring.push(packet));
+        }
+    }
+}
+
+/// Counts frames per second over the last half minute.
+#[derive(Debug, Default)]
+struct FrameRate {
+    start: Option<Instant>,
+    /// Frames of second `n` since `start`, at `n % SLOTS`, with `n` to tell the laps apart.
+    slots: [(u64, u32); FrameRate::SLOTS],
+}
+
+impl FrameRate {
+    const SLOTS: usize = 32;
+
+    fn count(&mut self, now: Instant) {
+        let start = *self.start.get_or_insert(now);
+        let second = now.saturating_duration_since(start).as_secs();
+        if let Some(slot) = self.slot(second).and_then(|index| self.slots.get_mut(index)) {
+            if slot.0 != second {
+                *slot = (second, 0);
+            }
+            slot.1 += 1;
+        }
+    }
+
+    /// Frames of the last whole seconds, newest first.
+    fn seconds(&self, now: Instant) -> Vec<u32> {
+        let Some(start) = self.start else { return Vec::new() };
+        let current = now.saturating_duration_since(start).as_secs();
+        let slots = Self::SLOTS as u64;
+        (current.saturating_sub(slots - 1)..current)
+            .rev()
+            .filter_map(|second| {
+                let (lap, frames) = self.slots.get(self.slot(second)?)?;
+                Some(if *lap == second { *frames } else { 0 })
+            })
+            .collect()
+    }
+
+    fn slot(&self, second: u64) -> Option<usize> {
+        usize::try_from(second % Self::SLOTS as u64).ok()
+    }
+}

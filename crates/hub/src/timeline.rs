@@ -1,0 +1,282 @@
+//! Time repaired at ingest: 32-bit milliseconds in, one unwrapped time line out.
+//!
+//! FLV and RTMP carry milliseconds that wrap after 49.7 days, jump when an encoder restarts its
+//! clock, and step back when it interleaves badly. All of it is mended here, once, and counted;
+//! a bad time stamp never ends a session. Audio and video share one origin, so their offset is
+//! kept.
+
+use std::time::Instant;
+
+use media::{Ticks, TimeBase, TrackId};
+
+/// What the time line had to mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Repairs {
+    /// The clock jumped by more than ten seconds, either way, and was joined again.
+    pub jumps: u64,
+    /// A frame came with an earlier time than its predecessor on the track and was moved.
+    pub regressions: u64,
+}
+
+/// Maps a publisher's time stamps to the stream's time line.
+#[derive(Debug)]
+pub struct Timeline {
+    /// The clock in use, and the one before the last jump: frames of the other track still arrive
+    /// with old times while the tracks change over.
+    clocks: [Option<Clock>; 2],
+    /// Where the next clock begins.
+    resume_at: i64,
+    tracks: Vec<TrackClock>,
+    repairs: Repairs,
+}
+
+/// One run of the publisher's clock without a jump.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    /// The last time stamp, unwrapped.
+    last: i64,
+    /// What is added to get the stream's time.
+    shift: i64,
+    /// When `last` arrived.
+    seen: Instant,
+}
+
+impl Clock {
+    /// A step forward is no jump if as much time has really passed: a publisher may be silent for
+    /// long, or send one picture a minute.
+    fn longest_step(&self, arrival: Instant) -> i64 {
+        let elapsed = arrival.saturating_duration_since(self.seen).as_millis();
+        MAX_STEP_MS.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX))
+    }
+}
+
+#[derive(Debug)]
+struct TrackClock {
+    track: TrackId,
+    dts: Ticks,
+    /// Where the next frame should be by the count of samples.
+    predicted: Option<i64>,
+}
+
+/// Interleaving and pauses of real encoders stay below this; restarts of their clock do not.
+const MAX_STEP_MS: i64 = 10_000;
+
+/// The step that is put in the place of a jump: about one frame.
+const JOIN_STEP_MS: i64 = 40;
+
+impl Timeline {
+    /// A time line whose first frame keeps its own time.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            clocks: [None, None],
+            resume_at: i64::MIN,
+            tracks: Vec::new(),
+            repairs: Repairs::default(),
+        }
+    }
+
+    /// A time line whose first frame is at `millis`: a publisher that returned goes on where the
+    /// last one stopped.
+    #[must_use]
+    pub fn resuming_at(millis: i64) -> Self {
+        Self { resume_at: millis, ..Self::new() }
+    }
+
+    /// What was mended so far.
+    #[must_use]
+    pub fn repairs(&self) -> Repairs {
+        self.repairs
+    }
+
+    /// The stream's time of a message that arrived with `timestamp` milliseconds, without any
+    /// rule of a track (configuration, script data).
+    pub fn millis(&mut self, timestamp: u32, arrival: Instant) -> i64 {
+        for clock in self.clocks.iter_mut().flatten() {
+            let step = i64::from(timestamp.wrapping_sub(low_word(clock.last)).cast_signed());
+            if (-MAX_STEP_MS..=clock.longest_step(arrival)).contains(&step) {
+                let at = clock.last + step;
+                // The reference only moves on, so that a late frame cannot drag it back.
+                if step > 0 {
+                    (clock.last, clock.seen) = (at, arrival);
+                }
+                let millis = at + clock.shift;
+                self.resume_at = self.resume_at.max(millis + JOIN_STEP_MS);
+                return millis;
+            }
+        }
+        self.join(timestamp, arrival)
+    }
+
+    /// The decoding time of a frame of `track` in ticks of `base`.
+    ///
+    /// `duration` is the frame's length in ticks where the codec tells it: times of regular audio
+    /// then lie on the sample grid, and always round to the millisecond that the publisher sent.
+    pub fn dts(
+        &mut self,
+        track: TrackId,
+        timestamp: u32,
+        base: TimeBase,
+        duration: Option<i64>,
+        arrival: Instant,
+    ) -> Ticks {
+        let millis = self.millis(timestamp, arrival);
+        let mut value = Ticks::from_millis(millis, base).value;
+        let known = self.tracks.iter_mut().find(|clock| clock.track == track);
+        if let Some(clock) = known {
+            if let (Some(predicted), true) = (clock.predicted, clock.dts.base == base) {
+                let (low, high) = rounding_to(millis, base);
+                value = predicted.clamp(low, high);
+            }
+            let previous = clock.dts.rescale(base).value;
+            if value < previous {
+                value = previous;
+                self.repairs.regressions += 1;
+            }
+            clock.dts = Ticks::new(value, base);
+            clock.predicted = duration.map(|d| value.saturating_add(d));
+        } else {
+            let predicted = duration.map(|d| value.saturating_add(d));
+            self.tracks.push(TrackClock { track, dts: Ticks::new(value, base), predicted });
+        }
+        Ticks::new(value, base)
+    }
+
+    /// Starts a new clock at the place where the stream's time has come to.
+    fn join(&mut self, timestamp: u32, arrival: Instant) -> i64 {
+        let last = i64::from(timestamp);
+        let first = self.clocks.iter().all(Option::is_none);
+        let shift = if first && self.resume_at == i64::MIN { 0 } else { self.resume_at - last };
+        if !first {
+            self.repairs.jumps += 1;
+        }
+        self.clocks = [Some(Clock { last, shift, seen: arrival }), self.clocks[0]];
+        self.resume_at = self.resume_at.max(last + shift + JOIN_STEP_MS);
+        last + shift
+    }
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The low 32 bits, as the wire carries them.
+fn low_word(millis: i64) -> u32 {
+    let [a, b, c, d, ..] = millis.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The first and the last tick of `base` that [`Ticks::millis`] rounds to `millis`.
+fn rounding_to(millis: i64, base: TimeBase) -> (i64, i64) {
+    let rate = i64::from(base.rate());
+    let first = |millis: i64| (millis * rate - rate / 2 + 999).div_euclid(1000);
+    let low = first(millis);
+    (low, (first(millis + 1) - 1).max(low))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VIDEO: TrackId = TrackId { kind: media::TrackKind::Video, index: 0 };
+    const AUDIO: TrackId = TrackId { kind: media::TrackKind::Audio, index: 0 };
+
+    fn video(line: &mut Timeline, timestamp: u32, at: Instant) -> i64 {
+        line.dts(VIDEO, timestamp, TimeBase::VIDEO, None, at).millis()
+    }
+
+    #[test]
+    fn time_goes_on_through_the_32_bit_crossing() {
+        let (mut line, now) = (Timeline::new(), Instant::now());
+        let start = u32::MAX - 99;
+        let times: Vec<i64> =
+            (0..5).map(|i| video(&mut line, start.wrapping_add(i * 40), now)).collect();
+        let first = i64::from(start);
+        assert_eq!(times, (0..5).map(|i| first + i * 40).collect::<Vec<_>>());
+        assert_eq!(line.repairs(), Repairs::default());
+    }
+
+    #[test]
+    fn a_jump_is_joined_once_for_both_tracks() {
+        let (mut line, now) = (Timeline::new(), Instant::now());
+        let base = TimeBase::new(48_000).unwrap();
+        for t in [100_000, 100_040] {
+            video(&mut line, t, now);
+        }
+        assert_eq!(video(&mut line, 0, now), 100_080);
+        // Audio of the old clock still arrives, then the new one.
+        assert_eq!(line.dts(AUDIO, 100_050, base, None, now).millis(), 100_050);
+        assert_eq!(line.dts(AUDIO, 5, base, None, now).millis(), 100_085);
+        assert_eq!(video(&mut line, 40, now), 100_120);
+        assert_eq!(line.repairs(), Repairs { jumps: 1, regressions: 0 });
+    }
+
+    #[test]
+    fn a_long_silence_is_not_a_jump() {
+        let (mut line, now) = (Timeline::new(), Instant::now());
+        video(&mut line, 0, now);
+        assert_eq!(video(&mut line, 60_000, now + Duration::from_secs(58)), 60_000);
+        assert_eq!(line.repairs().jumps, 0);
+    }
+
+    #[test]
+    fn a_step_back_is_held_and_counted() {
+        let (mut line, now) = (Timeline::new(), Instant::now());
+        video(&mut line, 1000, now);
+        assert_eq!(video(&mut line, 990, now), 1000);
+        assert_eq!(line.repairs().regressions, 1);
+    }
+
+    #[test]
+    fn a_returning_publisher_continues_the_line() {
+        let mut line = Timeline::resuming_at(5_000);
+        assert_eq!(video(&mut line, 777_000, Instant::now()), 5_000);
+        assert_eq!(video(&mut line, 777_040, Instant::now()), 5_040);
+        assert_eq!(line.repairs().jumps, 0);
+    }
+
+    proptest! {
+        /// Regular audio keeps every millisecond of the wire, and lies on the sample grid to one
+        /// sample whatever way the publisher rounds, once the pattern of rounding (441 frames at
+        /// 44.1 kHz) has shown itself.
+        #[test]
+        fn regular_audio_lies_on_the_sample_grid(
+            rate in prop::sample::select(vec![8_000u32, 22_050, 44_100, 48_000]),
+            phase in 0.0f64..50.0,
+            floor in any::<bool>(),
+        ) {
+            let (mut line, now) = (Timeline::new(), Instant::now());
+            let base = TimeBase::new(rate).unwrap();
+            let mut previous = None;
+            for n in 0..2000u32 {
+                let exact = phase + f64::from(n) * 1024.0 * 1000.0 / f64::from(rate);
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                let wire = if floor { exact.floor() } else { exact.round() } as u32;
+                let dts = line.dts(AUDIO, wire, base, Some(1024), now);
+                prop_assert_eq!(dts.millis(), i64::from(wire));
+                if let (Some(previous), true) = (previous, n > 1000) {
+                    prop_assert!((dts.value - previous - 1024).abs() <= 1);
+                }
+                previous = Some(dts.value);
+            }
+        }
+
+        /// Whatever arrives, a track's time never goes back.
+        #[test]
+        fn time_never_goes_back(stamps in prop::collection::vec(any::<u32>(), 1..100)) {
+            let (mut line, now) = (Timeline::new(), Instant::now());
+            let mut last = i64::MIN;
+            for stamp in stamps {
+                let dts = line.dts(VIDEO, stamp, TimeBase::VIDEO, None, now).value;
+                prop_assert!(dts >= last);
+                last = dts;
+            }
+        }
+    }
+}

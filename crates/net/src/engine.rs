@@ -1,0 +1,508 @@
+//! The egress engine of a shard: mirrors of packet rings, and the viewers that read them.
+//!
+//! Deliveries go into the mirrors; a flush walks a mirror's viewers with one vectored write each.
+//! A viewer has no task and no queue of media; the engine hears from its socket by wakers that put
+//! a signal into the shard's inbox.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use hub::{Cursor, Delivery, Drained, EndReason, Lag, Packaging, Ring, Stream, StreamSettings};
+use media::TrackKind;
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::inbox::{Bell, Inbox, Letters, MirrorSink, News, Signal};
+use crate::shard::Shard;
+use crate::viewer::{Action, Joining, Viewer};
+
+/// Bytes that one viewer may get in one turn, so that a burst at join delays nobody: about 10 ms
+/// of a core's sending.
+const TURN_BUDGET: usize = 256 << 10;
+
+/// Bytes that are read from viewers at once. They say little; the buffer is the shard's.
+const READ_BUFFER: usize = 16 << 10;
+
+/// Reads from one viewer in one turn; a flood waits for the next.
+const READS_PER_TURN: usize = 8;
+
+/// How long a mirror without viewers is kept for the next one.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Up to this setting a video frame is sent when it comes; above, frames are merged.
+const LARGEST_FRAME_FLUSH: Duration = Duration::from_millis(40);
+
+/// How long audio waits for the next video frame to ride along with: the longest gap between
+/// pictures at 17 fps.
+const RIDE_ALONG: Duration = Duration::from_millis(60);
+
+/// How long after a video frame the video counts as flowing.
+const VIDEO_FLOWS: Duration = Duration::from_millis(500);
+
+/// A shard's part of one wire format of one stream.
+struct Mirror {
+    stream: Arc<Mutex<Stream>>,
+    settings: Arc<StreamSettings>,
+    packaging: Packaging,
+    subscription: u64,
+    ring: Ring,
+    viewers: Vec<usize>,
+    /// When the oldest packet came that was not flushed.
+    unsent_since: Option<Instant>,
+    /// A video packet waits for the flush.
+    video_waits: bool,
+    last_video: Option<Instant>,
+    /// Since when nobody reads it.
+    idle_since: Option<Instant>,
+}
+
+/// The engine; driven by [`Engine::turn`].
+pub(crate) struct Engine {
+    inbox: Arc<Inbox>,
+    mirrors: HashMap<u64, Mirror>,
+    by_format: HashMap<(usize, Packaging), u64>,
+    viewers: Slab<Viewer>,
+    /// Mirrors with packets that were not flushed.
+    unsent: Vec<u64>,
+    /// Viewers that have more to send than one turn allows.
+    unfinished: Vec<usize>,
+    spare: Letters,
+    last_number: u64,
+    read_buffer: Vec<u8>,
+}
+
+impl Engine {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+        Self {
+            inbox,
+            mirrors: HashMap::new(),
+            by_format: HashMap::new(),
+            viewers: Slab::new(),
+            unsent: Vec::new(),
+            unfinished: Vec::new(),
+            spare: Letters::default(),
+            last_number: 0,
+            read_buffer: vec![0; READ_BUFFER],
+        }
+    }
+
+    /// How many viewers there are.
+    pub(crate) fn viewers(&self) -> usize {
+        self.viewers.len()
+    }
+
+    /// Takes a viewer in and sends it what there is.
+    pub(crate) fn join(&mut self, joining: Joining, now: Instant, shard: &Rc<Shard>) {
+        let mirror_number = self.mirror(&joining.stream, joining.packaging);
+        let Some(mirror) = self.mirrors.get_mut(&mirror_number) else { return };
+        self.last_number += 1;
+        let serial = self.last_number;
+        let entry = self.viewers.vacant_entry();
+        let key = entry.key();
+        let bell = |news| Bell::new(Signal { key, serial, news }, self.inbox.clone());
+        let (read_bell, write_bell) = (bell(News::Readable), bell(News::Writable));
+        let totals = joining.session.statistics();
+        entry.insert(Viewer {
+            cursor: Cursor::join(&mirror.ring, joining.own, now),
+            conn: joining.conn,
+            mirror: mirror_number,
+            place: mirror.viewers.len(),
+            peer: joining.peer,
+            session: joining.session,
+            serial,
+            read_waker: read_bell.waker(),
+            write_waker: write_bell.waker(),
+            read_bell,
+            write_bell,
+            blocked: false,
+            progress: now,
+            read: totals.read_bytes,
+            written: totals.written_bytes,
+        });
+        mirror.viewers.push(key);
+        mirror.idle_since = None;
+        // Both calls also register the wakers.
+        self.hear(key, now, shard);
+        self.send(key, now, shard);
+    }
+
+    /// Works off the inbox and whatever is due. Returns whether there is more to do at once.
+    pub(crate) fn turn(&mut self, now: Instant, shard: &Rc<Shard>) -> bool {
+        let mut letters = self.inbox.take(std::mem::take(&mut self.spare));
+        for (mirror, delivery) in letters.deliveries.drain(..) {
+            self.receive(mirror, delivery, now, shard);
+        }
+        for signal in letters.signals.drain(..) {
+            self.answer(signal, now, shard);
+        }
+        self.spare = letters;
+        for key in std::mem::take(&mut self.unfinished) {
+            self.send(key, now, shard);
+        }
+        for number in std::mem::take(&mut self.unsent) {
+            let Some(mirror) = self.mirrors.get_mut(&number) else { continue };
+            if mirror.due().is_some_and(|due| due <= now) {
+                mirror.flushed();
+                self.flush(number, now, shard);
+            } else {
+                self.unsent.push(number);
+            }
+        }
+        !self.unfinished.is_empty()
+    }
+
+    /// When [`Engine::turn`] has something to flush.
+    pub(crate) fn next_flush(&self) -> Option<Instant> {
+        self.unsent.iter().filter_map(|number| self.mirrors.get(number)?.due()).min()
+    }
+
+    /// Once a second: totals, time-outs, and formats that nobody reads any more.
+    pub(crate) fn tick(&mut self, now: Instant, shard: &Rc<Shard>) {
+        let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let Err(reason) = self.check(key, now) {
+                self.end(key, &reason, shard);
+            } else {
+                self.act(key, now, shard);
+                self.send(key, now, shard);
+            }
+        }
+        let abandoned: Vec<u64> = self
+            .mirrors
+            .iter()
+            .filter(|(_, mirror)| {
+                mirror.idle_since.is_some_and(|since| now.saturating_duration_since(since) > LINGER)
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in abandoned {
+            if let Some(mirror) = self.forget(number) {
+                mirror.stream.lock().unsubscribe(mirror.subscription);
+            }
+        }
+    }
+
+    /// The mirror of a format, which begins to read the stream if it is new.
+    fn mirror(&mut self, stream: &Arc<Mutex<Stream>>, packaging: Packaging) -> u64 {
+        let format = (Arc::as_ptr(stream).addr(), packaging);
+        if let Some(number) = self.by_format.get(&format) {
+            return *number;
+        }
+        self.last_number += 1;
+        let number = self.last_number;
+        let sink = Arc::new(MirrorSink { mirror: number, inbox: self.inbox.clone() });
+        let mut guard = stream.lock();
+        let settings = guard.settings().clone();
+        let subscription = guard.subscribe(packaging, sink);
+        drop(guard);
+        let mut ring = Ring::new(&settings, settings.skip_after);
+        let mut prologues = subscription.prologues.into_iter().peekable();
+        for packet in subscription.packets {
+            while let Some(prologue) = prologues.next_if(|p| p.epoch <= packet.epoch) {
+                ring.push_prologue(prologue);
+            }
+            ring.push(packet);
+        }
+        prologues.for_each(|prologue| ring.push_prologue(prologue));
+        let mirror = Mirror {
+            stream: stream.clone(),
+            settings,
+            packaging,
+            subscription: subscription.id,
+            ring,
+            viewers: Vec::new(),
+            unsent_since: None,
+            video_waits: false,
+            last_video: None,
+            idle_since: None,
+        };
+        self.mirrors.insert(number, mirror);
+        self.by_format.insert(format, number);
+        number
+    }
+
+    fn receive(&mut self, number: u64, delivery: Delivery, now: Instant, shard: &Rc<Shard>) {
+        let Some(mirror) = self.mirrors.get_mut(&number) else { return };
+        match delivery {
+            Delivery::Prologue(prologue) => mirror.ring.push_prologue(prologue),
+            Delivery::Packets(packets) => {
+                if mirror.unsent_since.is_none() {
+                    mirror.unsent_since = Some(now);
+                    self.unsent.push(number);
+                }
+                for packet in packets {
+                    if packet.track == TrackKind::Video {
+                        mirror.video_waits = true;
+                        mirror.last_video = Some(now);
+                    }
+                    mirror.ring.push(packet);
+                }
+            }
+            Delivery::End(reason) => {
+                self.flush(number, now, shard);
+                if let Some(mirror) = self.forget(number) {
+                    for key in mirror.viewers {
+                        self.end(key, &reason, shard);
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, number: u64) -> Option<Mirror> {
+        let mirror = self.mirrors.remove(&number)?;
+        self.by_format.remove(&(Arc::as_ptr(&mirror.stream).addr(), mirror.packaging));
+        Some(mirror)
+    }
+
+    fn flush(&mut self, number: u64, now: Instant, shard: &Rc<Shard>) {
+        let mut index = 0;
+        // A viewer that ends is replaced by the last of the list, which then is at its place.
+        while let Some(key) = self.mirrors.get(&number).and_then(|m| m.viewers.get(index)).copied()
+        {
+            if self.send(key, now, shard) {
+                index += 1;
+            }
+        }
+    }
+
+    /// Sends a viewer what it may have now. Returns whether it is still there.
+    fn send(&mut self, key: usize, now: Instant, shard: &Rc<Shard>) -> bool {
+        let Some(viewer) = self.viewers.get_mut(key) else { return false };
+        if viewer.blocked {
+            return true;
+        }
+        let Some(mirror) = self.mirrors.get(&viewer.mirror) else { return true };
+        match viewer.write(mirror, now) {
+            Ok(Drained::All | Drained::Blocked) => true,
+            Ok(Drained::Budget) => {
+                self.unfinished.push(key);
+                true
+            }
+            Err(reason) => {
+                self.end(key, &reason, shard);
+                false
+            }
+        }
+    }
+
+    fn answer(&mut self, signal: Signal, now: Instant, shard: &Rc<Shard>) {
+        let Some(viewer) = self.viewers.get_mut(signal.key) else { return };
+        if viewer.serial != signal.serial {
+            return;
+        }
+        match signal.news {
+            News::Readable => {
+                viewer.read_bell.seen();
+                self.hear(signal.key, now, shard);
+            }
+            News::Writable => {
+                viewer.write_bell.seen();
+                viewer.blocked = false;
+                self.send(signal.key, now, shard);
+            }
+        }
+    }
+
+    /// Reads what the viewer says until there is no more, and does what its protocol wants.
+    fn hear(&mut self, key: usize, now: Instant, shard: &Rc<Shard>) {
+        let Some(viewer) = self.viewers.get_mut(key) else { return };
+        if let Err(reason) = viewer.read(&mut self.read_buffer, now) {
+            self.end(key, &reason, shard);
+            return;
+        }
+        if self.act(key, now, shard) {
+            self.send(key, now, shard);
+        }
+    }
+
+    /// Does what the viewer's protocol wants. Returns whether the viewer is still there.
+    fn act(&mut self, key: usize, now: Instant, shard: &Rc<Shard>) -> bool {
+        let Some(viewer) = self.viewers.get_mut(key) else { return false };
+        let Some(mirror) = self.mirrors.get(&viewer.mirror) else { return true };
+        match viewer.act(&mirror.ring, now) {
+            Ok(false) => true,
+            Ok(true) => {
+                let mut viewer = self.remove(key);
+                viewer.publish_totals();
+                let remains = viewer.cursor.take_remains();
+                viewer.peer.released(viewer.conn, remains, shard);
+                false
+            }
+            Err(reason) => {
+                self.end(key, &reason, shard);
+                false
+            }
+        }
+    }
+
+    fn check(&mut self, key: usize, now: Instant) -> Result<(), EndReason> {
+        let Some(viewer) = self.viewers.get_mut(key) else { return Ok(()) };
+        viewer.publish_totals();
+        let Some(mirror) = self.mirrors.get(&viewer.mirror) else { return Ok(()) };
+        let stalled = now.saturating_duration_since(viewer.progress);
+        if viewer.blocked && stalled >= mirror.settings.stall_timeout {
+            return Err(EndReason::Timeout("the viewer took no byte"));
+        }
+        viewer.ask(|peer| peer.handle_timeout(now))
+    }
+
+    fn remove(&mut self, key: usize) -> Viewer {
+        let viewer = self.viewers.remove(key);
+        if let Some(mirror) = self.mirrors.get_mut(&viewer.mirror) {
+            mirror.viewers.swap_remove(viewer.place);
+            if let Some(moved) = mirror.viewers.get(viewer.place)
+                && let Some(moved) = self.viewers.get_mut(*moved)
+            {
+                moved.place = viewer.place;
+            }
+            if mirror.viewers.is_empty() {
+                mirror.idle_since = Some(Instant::now());
+            }
+        }
+        viewer
+    }
+
+    /// Ends a viewer's session, with its protocol's last words unless the connection is broken.
+    fn end(&mut self, key: usize, reason: &EndReason, shard: &Rc<Shard>) {
+        if !self.viewers.contains(key) {
+            return;
+        }
+        let mut viewer = self.remove(key);
+        viewer.publish_totals();
+        let mut last_words = BytesMut::new();
+        if !matches!(reason, EndReason::Io(_) | EndReason::PeerClosed | EndReason::Panicked)
+            && !viewer.blocked
+            && let Ok(words) = viewer.ask(|peer| Ok(peer.farewell(reason)))
+        {
+            last_words.extend_from_slice(&viewer.cursor.take_remains());
+            last_words.extend_from_slice(&words);
+        }
+        // The reason is told even if the protocol's side has failed before.
+        let _ = viewer.ask(|peer| {
+            peer.ended(reason);
+            Ok(())
+        });
+        shard.spawn(viewer.conn.close(last_words.freeze()));
+    }
+}
+
+impl Mirror {
+    /// When its unsent packets are due; `None` if there are none.
+    fn due(&self) -> Option<Instant> {
+        let since = self.unsent_since?;
+        let wanted = self.settings.flush_after;
+        if wanted > LARGEST_FRAME_FLUSH {
+            return Some(since + wanted);
+        }
+        if self.video_waits {
+            return Some(since);
+        }
+        let video_flows =
+            self.last_video.is_some_and(|last| since.saturating_duration_since(last) < VIDEO_FLOWS);
+        let wait = if video_flows && !wanted.is_zero() { RIDE_ALONG.max(wanted) } else { wanted };
+        Some(since + wait)
+    }
+
+    fn flushed(&mut self) {
+        self.unsent_since = None;
+        self.video_waits = false;
+    }
+}
+
+impl Viewer {
+    /// One vectored write, or a few, within the budget of a turn.
+    fn write(&mut self, mirror: &Mirror, now: Instant) -> Result<Drained, EndReason> {
+        if self.cursor.catch_up(&mirror.ring, &mirror.settings, now) == Lag::TooManySkips {
+            return Err(EndReason::TooSlow);
+        }
+        let mut cx = Context::from_waker(&self.write_waker);
+        let conn = &mut self.conn;
+        let progress = self
+            .cursor
+            .drain(&mirror.ring, TURN_BUDGET, |slices| {
+                match Pin::new(&mut *conn).poll_write_vectored(&mut cx, slices) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+                }
+            })
+            .map_err(io_reason)?;
+        if progress.written > 0 {
+            self.written += progress.written as u64;
+            self.progress = now;
+        }
+        let must_wait = progress.drained == Drained::Blocked || conn.is_tls();
+        if must_wait {
+            // Registers the waker after a short write, and moves what TLS holds.
+            match conn.poll_writable(&mut cx) {
+                Poll::Ready(Ok(())) if progress.drained == Drained::Blocked => {
+                    return Ok(Drained::Budget);
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(e)) => return Err(io_reason(e)),
+                Poll::Pending => self.blocked = true,
+            }
+        }
+        Ok(progress.drained)
+    }
+
+    /// Hands the protocol what the viewer says, until there is no more.
+    fn read(&mut self, buffer: &mut [u8], now: Instant) -> Result<(), EndReason> {
+        let waker = self.read_waker.clone();
+        let mut cx = Context::from_waker(&waker);
+        if let Poll::Ready(reason) = self.session.poll_disposed(&mut cx) {
+            return Err(reason);
+        }
+        for _ in 0..READS_PER_TURN {
+            let mut buf = ReadBuf::new(buffer);
+            match Pin::new(&mut self.conn).poll_read(&mut cx, &mut buf) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(e)) => return Err(io_reason(e)),
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                    return Err(EndReason::PeerClosed);
+                }
+                Poll::Ready(Ok(())) => {
+                    self.read += buf.filled().len() as u64;
+                    self.ask(|peer| peer.handle_input(buf.filled(), now))?;
+                }
+            }
+        }
+        self.read_waker.wake_by_ref();
+        Ok(())
+    }
+
+    /// Does what the protocol wants. `Ok(true)`: the viewer leaves.
+    fn act(&mut self, ring: &Ring, now: Instant) -> Result<bool, EndReason> {
+        while let Some(action) = self.ask(|peer| Ok(peer.poll_action()))? {
+            match action {
+                Action::Send(bytes) => {
+                    if !self.cursor.queue(bytes) {
+                        return Err(EndReason::Protocol("replies are not read".into()));
+                    }
+                }
+                Action::Pause => self.cursor.pause(),
+                Action::Resume => self.cursor.resume(ring, now),
+                Action::Audio(on) => self.cursor.set_audio(on),
+                Action::Video(on) => self.cursor.set_video(on, ring, now),
+                Action::Leave => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn io_reason(error: io::Error) -> EndReason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => EndReason::PeerClosed,
+        _ => EndReason::Io(error.to_string()),
+    }
+}
