@@ -1,1 +1,26 @@
-//! x
+//! What delivery costs: a load generator, a real-time publisher, and the floor below which no
+//! server that writes to sockets can get.
+//!
+//! | program | does |
+//! |---|---|
+//! | `publish` | publishes synthetic programmes in real time, every frame stamped with the wall clock |
+//! | `load` | plays them with many viewers and counts what arrives, and when |
+//! | `floor` | writes the same bytes at the same cadence to accepted sockets and does nothing else |
+//! | `run` | runs them against servers, one after the other, and writes the table and the plot |
+//!
+//! The generator speaks its own minimal RTMP and HTTP, so that it cannot share a mistake with the
+//! server that it measures, and sweeps over non-blocking sockets every few milliseconds instead
+//! of being woken for each packet: it has to be cheaper than any server.
+
+pub mod case;
+pub mod histogram;
+pub mod load;
+pub mod mark;
+pub mod plot;
+pub mod process;
+pub mod report;
+pub mod rtmp;
+pub mod scan;
+pub mod server;
+pub mod target;
+pub mod viewer;

@@ -1,0 +1,64 @@
+//! Plays a stream with many viewers and prints what arrived, as JSON and for people.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser;
+use headwater_bench::load::{self, Plan};
+use headwater_bench::report::{Row, Section};
+use headwater_bench::target::Target;
+
+/// Play with many viewers, and count.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// rtmp://…, http://….flv, ws://….flv or tcp://… (the floor); {} is the stream's number.
+    target: Target,
+    /// Streams that the viewers are spread over.
+    #[arg(long, default_value_t = 1)]
+    streams: usize,
+    #[arg(long, default_value_t = 100)]
+    viewers: usize,
+    /// Viewers that join per second.
+    #[arg(long, default_value_t = 200.0)]
+    join_rate: f64,
+    /// Seconds between the last join and the window.
+    #[arg(long, default_value_t = 3.0)]
+    settle: f64,
+    /// Seconds to measure; at most 80, for the frame numbers wrap.
+    #[arg(long, default_value_t = 10.0)]
+    window: f64,
+    /// Milliseconds between two reads of a socket; latencies are up to this much too high.
+    #[arg(long, default_value_t = 4.0)]
+    sweep: f64,
+    /// Milliseconds of silence that are a stall.
+    #[arg(long, default_value_t = 1000.0)]
+    stall: f64,
+    /// The server's process, to read its CPU time and memory.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Print the JSON only.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let plan = Plan {
+        target: arguments.target,
+        streams: arguments.streams,
+        viewers: arguments.viewers,
+        join_rate: arguments.join_rate,
+        settle: Duration::try_from_secs_f64(arguments.settle)?,
+        window: Duration::try_from_secs_f64(arguments.window.min(80.0))?,
+        sweep: Duration::try_from_secs_f64(arguments.sweep / 1000.0)?,
+        stall: Duration::try_from_secs_f64(arguments.stall / 1000.0)?,
+        server: arguments.pid,
+    };
+    let outcome = load::run(&plan)?;
+    println!("{}", serde_json::to_string(&outcome)?);
+    if !arguments.json {
+        let rows = vec![Row::of("this run", vec![Ok(outcome)])];
+        eprint!("{}", Section { title: String::new(), rows }.table());
+    }
+    Ok(())
+}

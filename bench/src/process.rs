@@ -1,0 +1,45 @@
+//! What a process costs, from `/proc` (proc(5)).
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Clock ticks per second of `/proc/PID/stat`: 100 on every Linux that matters (`USER_HZ`).
+const TICKS: u64 = 100;
+
+/// CPU time that all threads of the process used so far, in user and kernel mode.
+///
+/// # Errors
+/// When there is no such process.
+pub fn cpu(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("reading the CPU time")?;
+    // The command's name may hold spaces and parentheses; what follows the last one is plain.
+    let (_, fields) = stat.rsplit_once(')').context("no command name in stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    let ticks: u64 = ticks.sum::<Result<_, _>>()?;
+    Ok(Duration::from_millis(ticks * 1000 / TICKS))
+}
+
+/// Memory of the process that is resident, in bytes.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("reading memory")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    Ok(kilobytes.context("no VmRSS in status")?.parse::<u64>()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_costs_something() {
+        let pid = std::process::id();
+        assert!(cpu(pid).is_ok());
+        assert!(resident(pid).unwrap() > 100_000);
+    }
+}

@@ -1,0 +1,212 @@
+//! One viewer: joins as a player does, then counts and throws away.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use bytes::BytesMut;
+use testkit::stamp;
+
+use crate::mark::Mark;
+use crate::rtmp::{self, kind};
+use crate::scan::{FlvScanner, HttpScanner, Message, RtmpScanner};
+use crate::target::Target;
+
+/// Received bytes after which an RTMP client acknowledges without being asked.
+const ACKNOWLEDGE_EVERY: u64 = 2_500_000;
+
+/// A connection that plays one stream.
+#[derive(Debug)]
+pub struct Viewer {
+    /// Which of the streams it plays.
+    pub stream: usize,
+    /// When bytes came last.
+    pub last_bytes: Instant,
+    /// How long after the attempt to connect the first whole key frame was there.
+    pub first_key: Option<Duration>,
+    socket: TcpStream,
+    begun: Instant,
+    feed: Feed,
+}
+
+/// What a poll found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A video frame with a mark.
+    Frame(Mark),
+    /// Bytes came in.
+    Bytes(u64),
+}
+
+#[derive(Debug)]
+enum Feed {
+    Raw(FlvScanner),
+    Http(HttpScanner),
+    Rtmp(Box<Session>),
+}
+
+#[derive(Debug)]
+struct Session {
+    step: Step,
+    scanner: RtmpScanner,
+    app: String,
+    tc_url: String,
+    name: String,
+    received: u64,
+    acknowledged: u64,
+}
+
+/// What an RTMP viewer waits for.
+#[derive(Debug)]
+enum Step {
+    Handshake(Vec<u8>),
+    Connected,
+    Created,
+    Media,
+}
+
+impl Viewer {
+    /// Connects and asks for the stream, as far as that goes without waiting.
+    ///
+    /// # Errors
+    /// When the server does not accept the connection.
+    pub fn open(target: &Target, stream: usize, timeout: Duration) -> Result<Self> {
+        let begun = Instant::now();
+        let address: SocketAddr = target.address().parse()?;
+        let mut socket = TcpStream::connect_timeout(&address, timeout)?;
+        socket.set_nodelay(true)?;
+        let feed = match target {
+            Target::Raw { .. } => Feed::Raw(FlvScanner::default()),
+            Target::Http { .. } => {
+                socket.write_all(&target.request().unwrap_or_default())?;
+                Feed::Http(HttpScanner::default())
+            }
+            Target::Rtmp { address, app, name } => {
+                socket.write_all(&rtmp::hello())?;
+                Feed::Rtmp(Box::new(Session {
+                    step: Step::Handshake(Vec::new()),
+                    scanner: RtmpScanner::default(),
+                    app: app.clone(),
+                    tc_url: format!("rtmp://{address}/{app}"),
+                    name: name.clone(),
+                    received: 0,
+                    acknowledged: 0,
+                }))
+            }
+        };
+        socket.set_nonblocking(true)?;
+        Ok(Self { stream, last_bytes: begun, first_key: None, socket, begun, feed })
+    }
+
+    /// Reads what there is.
+    ///
+    /// # Errors
+    /// When the server refused or closed the connection.
+    pub fn poll(&mut self, buffer: &mut [u8], seen: &mut dyn FnMut(Seen)) -> Result<()> {
+        loop {
+            let length = match self.socket.read(buffer) {
+                Ok(0) => bail!("closed by the server"),
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            self.last_bytes = Instant::now();
+            seen(Seen::Bytes(u64::try_from(length).unwrap_or(0)));
+            self.take(buffer.get(..length).unwrap_or_default(), seen)?;
+            if length < buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], seen: &mut dyn FnMut(Seen)) -> Result<()> {
+        let mut key = false;
+        let mut media = |message: Message<'_>| {
+            if message.kind == kind::VIDEO {
+                // A key frame whose body is a picture and not a sequence header.
+                key |= message.head.starts_with(&[0x17, 1]);
+                if let Some(mark) = stamp::find(message.head) {
+                    seen(Seen::Frame(Mark::unpack(mark)));
+                }
+            }
+        };
+        match &mut self.feed {
+            Feed::Raw(scanner) => scanner.feed(bytes, &mut media),
+            Feed::Http(scanner) => {
+                if !scanner.feed(bytes, &mut media) {
+                    bail!("refused by the server");
+                }
+            }
+            Feed::Rtmp(session) => {
+                let answer = session.take(bytes, &mut media)?;
+                if !answer.is_empty() {
+                    // A few hundred bytes always fit into the socket's buffer.
+                    self.socket.write_all(&answer)?;
+                }
+            }
+        }
+        if key && self.first_key.is_none() {
+            self.first_key = Some(self.begun.elapsed());
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Follows the server; returns what has to be sent.
+    fn take(&mut self, bytes: &[u8], media: &mut dyn FnMut(Message<'_>)) -> Result<BytesMut> {
+        let mut out = BytesMut::new();
+        let mut kept = Vec::new();
+        let mut bytes = bytes;
+        if let Step::Handshake(received) = &mut self.step {
+            received.extend_from_slice(bytes);
+            let Some(echo) = rtmp::echo(received) else { return Ok(out) };
+            out.extend_from_slice(echo);
+            out.extend_from_slice(&rtmp::connect(&self.app, &self.tc_url));
+            kept = received.split_off(rtmp::SERVER_HANDSHAKE);
+            bytes = &[];
+            self.step = Step::Connected;
+        }
+        let mut refused = false;
+        let (step, name) = (&mut self.step, &self.name);
+        let mut sink = |message: Message<'_>| match message.kind {
+            kind::VIDEO | kind::AUDIO => media(message),
+            kind::USER_CONTROL => out.extend(rtmp::pong(message.head).unwrap_or_default()),
+            kind::COMMAND => {
+                refused |= rtmp::is_error(message.head);
+                follow(step, name, message.head, &mut out);
+            }
+            _ => {}
+        };
+        self.scanner.feed(&kept, &mut sink);
+        self.scanner.feed(bytes, &mut sink);
+        if refused {
+            bail!("refused by the server");
+        }
+        self.received += u64::try_from(bytes.len()).unwrap_or(0);
+        if self.received - self.acknowledged >= ACKNOWLEDGE_EVERY {
+            self.acknowledged = self.received;
+            out.extend_from_slice(&rtmp::acknowledgement(self.received));
+        }
+        Ok(out)
+    }
+}
+
+/// Takes the next step of a player when the server has agreed to the one before.
+fn follow(step: &mut Step, name: &str, command: &[u8], out: &mut BytesMut) {
+    let Some((_, value)) = rtmp::result(command) else { return };
+    match step {
+        Step::Connected => {
+            out.extend_from_slice(&rtmp::create_stream());
+            *step = Step::Created;
+        }
+        Step::Created => {
+            let value = value.unwrap_or(1.0);
+            let stream = (1..=255).find(|&id| f64::from(id) == value).unwrap_or(1);
+            out.extend_from_slice(&rtmp::play(name, stream));
+            *step = Step::Media;
+        }
+        Step::Handshake(_) | Step::Media => {}
+    }
+}
