@@ -169,7 +169,7 @@ impl Target {
         Ok(Self {
             secure,
             host: host.to_owned(),
-            port: port.unwrap_or(default_port(secure)),
+            port: port.unwrap_or_else(|| default_port(secure)),
             app: app.to_owned(),
             name: name.to_owned(),
             credentials,

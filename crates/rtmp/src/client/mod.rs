@@ -153,8 +153,12 @@ enum Phase {
     /// Waiting for the answer to createStream.
     Creating,
     /// Waiting for the answer to publish or play.
-    Starting { stream: u32 },
-    Running { stream: u32 },
+    Starting {
+        stream: u32,
+    },
+    Running {
+        stream: u32,
+    },
     /// Refused, failed or finished: what still comes is ignored.
     Closed,
 }

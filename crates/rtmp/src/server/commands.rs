@@ -174,7 +174,10 @@ impl Session {
             start: command.number(1).unwrap_or(-2.0),
             duration: command.number(2).unwrap_or(-1.0),
             // A boolean, or as some players have it, a number.
-            reset: command.boolean(3).or(command.number(3).map(|n| n != 0.0)).unwrap_or(true),
+            reset: command
+                .boolean(3)
+                .or_else(|| command.number(3).map(|n| n != 0.0))
+                .unwrap_or(true),
         };
         let Some(state) = self.claim(stream) else {
             return self.fail(stream, "NetStream.Play.Failed", "The message stream is in use");

@@ -413,12 +413,14 @@ impl Session {
         }
     }
 
-    /// Whether a decision is pending that the message depends on: commands depend on all.
+    /// Whether a decision is pending that the message may depend on: all but media of streams
+    /// that publish.
     fn must_wait(&self, message: &Message) -> bool {
-        match message.kind {
-            Kind::CommandAmf0 | Kind::CommandAmf3 => self.is_pending(),
-            _ => self.streams.iter().any(|s| s.id.0 == message.stream_id && s.state.is_pending()),
-        }
+        let is_command = matches!(message.kind, Kind::CommandAmf0 | Kind::CommandAmf3);
+        let publishes = |s: &MessageStream| {
+            s.id.0 == message.stream_id && matches!(s.state, StreamState::Publishing { .. })
+        };
+        self.is_pending() && (is_command || !self.streams.iter().any(publishes))
     }
 
     fn is_pending(&self) -> bool {
