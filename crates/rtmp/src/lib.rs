@@ -9,6 +9,8 @@ mod error;
 pub mod handshake;
 pub mod message;
 pub mod server;
+#[cfg(feature = "tokio")]
+pub mod tokio_client;
 pub mod url;
 
 pub use error::Error;

@@ -8,6 +8,9 @@
 //! * Encoders reject control messages and connect replies on other chunk streams than 2 and 3.
 //! * Publishers end with `FCUnpublish`, `closeStream`, `deleteStream`, any of them or none.
 //!
+//! Players get neither `|RtmpSampleAccess` nor `NetStream.Data.Start`: only Flash knew them, and
+//! ffmpeg takes them for metadata and a data stream.
+//!
 //! While the owner decides about a request, everything that depends on it waits, in order and
 //! bounded; nothing is announced before it is decided.
 
@@ -309,7 +312,6 @@ impl Session {
             self.notify_status(stream, Level::Status, code, "Playing and resetting")?;
         }
         self.notify_status(stream, Level::Status, "NetStream.Play.Start", "Start live")?;
-        reply::data_start(&mut self.out, stream.0, self.size)?;
         self.resume(now)
     }
 

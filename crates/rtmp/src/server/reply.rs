@@ -1,12 +1,9 @@
 //! What the server says: the bodies of its answers.
 
-use bytes::BytesMut;
 use flv::amf0::{Object, Value};
 use flv::caps::Capabilities;
 
 use crate::command::{Command, Level, status_object};
-use crate::message::Kind;
-use crate::{Error, chunk};
 
 /// The version that clients have been tested with for fifteen years; some encoders parse it.
 const FMS_VERSION: &str = "FMS/3,0,1,123";
@@ -50,29 +47,4 @@ pub(super) fn announced(name: &str, code: &str, stream: &str) -> Command {
     info.insert("code", code);
     info.insert("description", stream);
     Command::new(name, 0.0, Value::Null).with(Value::Object(info))
-}
-
-/// The script data that a player gets between Play.Start and the first frame: that it may look
-/// at samples, and that data begins.
-pub(super) fn data_start(
-    out: &mut BytesMut,
-    stream_id: u32,
-    size: chunk::Size,
-) -> Result<(), Error> {
-    let mut begin = Object::new();
-    begin.insert("code", "NetStream.Data.Start");
-    let messages: [&[Value]; 2] = [
-        &["|RtmpSampleAccess".into(), true.into(), true.into()],
-        &["onStatus".into(), Value::Object(begin)],
-    ];
-    for values in messages {
-        let mut body = BytesMut::new();
-        for value in values {
-            value.encode(&mut body);
-        }
-        let (chunk_stream, kind) = (chunk::DATA, Kind::DataAmf0);
-        let header = chunk::Header { chunk_stream, kind, stream_id, timestamp: 0 };
-        chunk::write_message(out, header, &[&body], size)?;
-    }
-    Ok(())
 }

@@ -77,7 +77,7 @@ fn a_player_is_led_to_media_however_the_wire_cuts() {
 }
 
 #[test]
-fn play_is_answered_in_the_order_of_fms() {
+fn play_is_answered_in_order() {
     let mut server = Server::connected();
     server.command(1, &play("test")).unwrap();
     server.session.accept_play(ONE, server.clock.now()).unwrap();
@@ -87,9 +87,7 @@ fn play_is_answered_in_the_order_of_fms() {
     let said: Vec<_> = sent[1..3].iter().map(summary).collect();
     assert_eq!(said, ["NetStream.Play.Reset", "NetStream.Play.Start"]);
     assert!(sent[1..].iter().all(|m| m.stream_id == 1 && m.chunk_stream == chunk::DATA));
-    assert!(sent[3].payload.starts_with(b"\x02\x00\x11|RtmpSampleAccess"));
-    assert!(sent[4].payload.starts_with(b"\x02\x00\x08onStatus"));
-    assert_eq!(sent.len(), 5);
+    assert_eq!(sent.len(), 3);
 }
 
 #[test]
