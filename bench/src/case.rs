@@ -41,10 +41,14 @@ pub struct Case {
     pub protocol: Protocol,
     /// How many viewers.
     pub viewers: usize,
+    /// How many more there are that read nothing once they have a key frame.
+    pub stalled: usize,
     /// How many streams they are spread over.
     pub streams: usize,
     /// Bits per second of each stream.
     pub bitrate: u32,
+    /// Seconds between two reads of a socket, where the case needs its own.
+    pub sweep: Option<f64>,
 }
 
 /// How long the parts of a case take, in seconds.
@@ -60,63 +64,67 @@ pub struct Timing {
 
 const MEGABIT: u32 = 1_000_000;
 
-/// The cases for these numbers of viewers; the greatest is used for merged egress.
+/// The cases for these numbers of viewers; the greatest is used for what is measured once.
 #[must_use]
 pub fn groups(viewers: &[usize], publishers: usize) -> Vec<Group> {
-    let one_stream = |name, kind, protocol, viewers| Case {
-        name,
-        kind,
-        protocol,
-        viewers,
-        streams: 1,
-        bitrate: MEGABIT,
-    };
+    let default = Kind::Headwater { flush: None };
+    let merged = Kind::Headwater { flush: Some(350) };
+    let immediate = Kind::Headwater { flush: Some(0) };
+    let most = viewers.iter().copied().max().unwrap_or(0);
     let mut groups = Vec::new();
     for &viewers in viewers {
-        let case = |name, kind, protocol| one_stream(name, kind, protocol, viewers);
-        groups.push(Group {
-            title: format!("Low latency, {viewers} viewers of 1 Mbit/s"),
-            cases: vec![
-                case("floor, 40 ms", Kind::Floor { cadence: 40 }, Protocol::Raw),
-                case("headwater, RTMP", Kind::Headwater, Protocol::Rtmp),
-                case("headwater, HTTP-FLV", Kind::Headwater, Protocol::HttpFlv),
-                case("headwater, WS-FLV", Kind::Headwater, Protocol::WsFlv),
-                case("nginx-rtmp, RTMP", Kind::Nginx, Protocol::Rtmp),
-            ],
-        });
+        let case = |name, kind, protocol| Case::of_one_stream(name, kind, protocol, viewers);
+        let mut cases = vec![
+            case("floor, 40 ms", Kind::Floor { cadence: 40 }, Protocol::Raw),
+            case("headwater, RTMP", default, Protocol::Rtmp),
+            case("headwater, HTTP-FLV", default, Protocol::HttpFlv),
+            case("headwater, WS-FLV", default, Protocol::WsFlv),
+            case("nginx-rtmp, RTMP", Kind::Nginx, Protocol::Rtmp),
+        ];
+        if viewers == most {
+            let disturbed = case("headwater, RTMP, 10 stalled", default, Protocol::Rtmp);
+            cases.push(Case { stalled: 10, ..disturbed });
+        }
+        let title = format!("Low latency, {viewers} viewers of 1 Mbit/s");
+        groups.push(Group { title, cases });
     }
-    if let Some(&viewers) = viewers.iter().max() {
-        let case = |name, kind, protocol| one_stream(name, kind, protocol, viewers);
-        groups.push(Group {
-            title: format!("Merged over 350 ms, {viewers} viewers of 1 Mbit/s"),
-            cases: vec![
-                case("floor, 350 ms", Kind::Floor { cadence: 350 }, Protocol::Raw),
-                case("headwater, RTMP", Kind::HeadwaterMerged, Protocol::Rtmp),
-                case("headwater, HTTP-FLV", Kind::HeadwaterMerged, Protocol::HttpFlv),
-            ],
-        });
-    }
+    let case = |name, kind, protocol| Case::of_one_stream(name, kind, protocol, most);
+    groups.push(Group {
+        title: format!("Merged over 350 ms, {most} viewers of 1 Mbit/s"),
+        cases: vec![
+            case("floor, 350 ms", Kind::Floor { cadence: 350 }, Protocol::Raw),
+            case("headwater, RTMP", merged, Protocol::Rtmp),
+            case("headwater, HTTP-FLV", merged, Protocol::HttpFlv),
+        ],
+    });
+    let case = |name, kind| Case {
+        sweep: Some(0.001),
+        ..Case::of_one_stream(name, kind, Protocol::Rtmp, 100)
+    };
+    groups.push(Group {
+        title: "Lowest latency, 100 viewers of 1 Mbit/s, read every millisecond".to_owned(),
+        cases: vec![case("headwater, RTMP", immediate), case("nginx-rtmp, RTMP", Kind::Nginx)],
+    });
     if publishers > 0 {
         let case = |name, kind| Case {
-            name,
-            kind,
-            protocol: Protocol::Rtmp,
-            viewers: publishers,
             streams: publishers,
             bitrate: MEGABIT / 5,
+            ..Case::of_one_stream(name, kind, Protocol::Rtmp, publishers)
         };
         groups.push(Group {
             title: format!("{publishers} publishers of 200 kbit/s with one viewer each"),
-            cases: vec![
-                case("headwater, RTMP", Kind::Headwater),
-                case("nginx-rtmp, RTMP", Kind::Nginx),
-            ],
+            cases: vec![case("headwater, RTMP", default), case("nginx-rtmp, RTMP", Kind::Nginx)],
         });
     }
     groups
 }
 
 impl Case {
+    fn of_one_stream(name: &'static str, kind: Kind, protocol: Protocol, viewers: usize) -> Self {
+        let (stalled, streams, bitrate) = (0, 1, MEGABIT);
+        Self { name, kind, protocol, viewers, stalled, streams, bitrate, sweep: None }
+    }
+
     /// Starts the server and a publisher, lets the viewers in, measures, and ends everything.
     ///
     /// # Errors
@@ -163,7 +171,8 @@ impl Case {
             ("--streams", self.streams.to_string()),
             ("--settle", timing.settle.to_string()),
             ("--window", timing.window.to_string()),
-            ("--sweep", (timing.sweep * 1000.0).to_string()),
+            ("--sweep", (self.sweep.unwrap_or(timing.sweep) * 1000.0).to_string()),
+            ("--stalled", self.stalled.to_string()),
             ("--pid", server.process.pid().to_string()),
         ];
         let mut arguments = vec![self.url(server.rtmp, http), "--json".to_owned()];

@@ -31,6 +31,8 @@ pub struct Plan {
     pub streams: usize,
     /// How many viewers.
     pub viewers: usize,
+    /// How many more there are that read nothing once they have a key frame.
+    pub stalled: usize,
     /// Viewers that join per second.
     pub join_rate: f64,
     /// Between the last join and the window.
@@ -145,12 +147,12 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
         _ => None,
     };
     let mut first_key = Histogram::new();
-    let found = crowd.viewers.iter().filter_map(|viewer| viewer.first_key);
-    found.for_each(|duration| first_key.add(duration));
+    let playing = || crowd.viewers.iter().filter(|viewer| !viewer.stalls);
+    playing().filter_map(|viewer| viewer.first_key).for_each(|duration| first_key.add(duration));
     Ok(Outcome {
         viewers: plan.viewers,
-        playing: crowd.viewers.iter().filter(|viewer| viewer.first_key.is_some()).count(),
-        disconnected: plan.viewers - crowd.viewers.len(),
+        playing: playing().filter(|viewer| viewer.first_key.is_some()).count(),
+        disconnected: plan.viewers.saturating_sub(playing().count()),
         first_failure: crowd.first_failure.clone(),
         seconds,
         bytes,
@@ -186,14 +188,17 @@ impl<'a> Crowd<'a> {
         let begun = Instant::now();
         let interval = Duration::from_secs_f64(1.0 / self.plan.join_rate);
         let mut next_sweep = begun;
-        for number in 0..self.plan.viewers {
+        for number in 0..self.plan.stalled + self.plan.viewers {
             let due = begun + interval * u32::try_from(number).unwrap_or(u32::MAX);
             while Instant::now() < due {
                 self.step(&mut next_sweep);
             }
             let stream = number % self.plan.streams.max(1);
             match Viewer::open(&self.plan.target.numbered(stream), stream, CONNECT_TIMEOUT) {
-                Ok(viewer) => self.viewers.push(viewer),
+                Ok(mut viewer) => {
+                    viewer.stalls = number < self.plan.stalled;
+                    self.viewers.push(viewer);
+                }
                 Err(error) => self.failed(&error),
             }
         }
@@ -215,7 +220,8 @@ impl<'a> Crowd<'a> {
         let mut joining = false;
         let mut index = 0;
         while let Some(viewer) = self.viewers.get_mut(index) {
-            if full || viewer.first_key.is_none() {
+            let joins = viewer.first_key.is_none();
+            if joins || (full && !viewer.stalls) {
                 let before = viewer.last_bytes;
                 let stream = viewer.stream;
                 let tally = &mut self.tally;
@@ -243,7 +249,7 @@ impl<'a> Crowd<'a> {
     /// Stops to count bytes, and counts silences that still last.
     fn close_window(&mut self) {
         let now = Instant::now();
-        for viewer in &self.viewers {
+        for viewer in self.viewers.iter().filter(|viewer| !viewer.stalls) {
             self.tally.silence(now.saturating_duration_since(viewer.last_bytes));
         }
         self.tally.counts_bytes = false;
@@ -302,7 +308,7 @@ impl Tally {
         self.window = Some((now, now + u64::try_from(length.as_micros()).unwrap_or(0)));
         self.counts_bytes = true;
         self.last = vec![None; viewers.len()];
-        for viewer in viewers {
+        for viewer in viewers.iter().filter(|viewer| !viewer.stalls) {
             self.streams.entry(viewer.stream).or_default().viewers += 1;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::Section;
+use crate::report::{Row, Section};
 
 const WIDTH: f64 = 860.0;
 /// Where the bars begin: the names stand before it.
@@ -13,20 +13,21 @@ const BAR: f64 = 18.0;
 const STEP: f64 = 26.0;
 const TITLE: f64 = 34.0;
 
-/// The chart of all sections; bars of one chart have one scale.
+/// The chart of the sections that have a floor; all bars have one scale.
 #[must_use]
 pub fn svg(sections: &[Section]) -> String {
-    let costs = sections.iter().flat_map(|section| &section.rows).filter_map(|row| row.cost());
+    let sections = || sections.iter().filter(|section| section.floor().is_some());
+    let costs = sections().flat_map(|section| &section.rows).filter_map(Row::cost);
     let longest = costs.fold(1.0, f64::max);
     let mut body = String::new();
     let mut y = 30.0;
-    for section in sections {
+    for section in sections() {
         y += TITLE;
         // Writing to a string cannot fail.
         let title = escape(&section.title);
         let _ =
             writeln!(body, r#"<text x="10" y="{:.0}" font-weight="bold">{title}</text>"#, y - 10.0);
-        let floor = section.floor();
+        let top = y;
         for row in &section.rows {
             let Some(cost) = row.cost() else { continue };
             let length = (RIGHT - LEFT) * cost / longest;
@@ -53,9 +54,8 @@ pub fn svg(sections: &[Section]) -> String {
             );
             y += STEP;
         }
-        if let Some(floor) = floor {
+        if let Some(floor) = section.floor() {
             let x = LEFT + (RIGHT - LEFT) * floor / longest;
-            let top = y - STEP * f64::from(u32::try_from(section.rows.len()).unwrap_or(0));
             let _ = writeln!(
                 body,
                 "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.0}\" y2=\"{y:.0}\" stroke=\"black\" \

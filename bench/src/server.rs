@@ -26,10 +26,11 @@ pub enum Kind {
     },
     /// nginx with its RTMP module, as Debian packages it.
     Nginx,
-    /// This server, with its default settings.
-    Headwater,
-    /// This server, with egress merged over 350 ms.
-    HeadwaterMerged,
+    /// This server.
+    Headwater {
+        /// Milliseconds after which the oldest unsent byte is sent, if not the default.
+        flush: Option<u32>,
+    },
 }
 
 /// Where the programs are.
@@ -39,8 +40,6 @@ pub struct Programs {
     pub bench: PathBuf,
     /// The server's program.
     pub headwater: PathBuf,
-    /// The setting, as `key=value`, that merges egress over 350 ms.
-    pub merge_setting: String,
 }
 
 /// A child process that is ended when its owner is done with it.
@@ -114,8 +113,7 @@ impl Server {
         match kind {
             Kind::Floor { cadence } => floor(cadence, bitrate, programs),
             Kind::Nginx => nginx(directory),
-            Kind::Headwater => headwater(programs, &[], directory),
-            Kind::HeadwaterMerged => headwater(programs, &[&programs.merge_setting], directory),
+            Kind::Headwater { flush } => headwater(programs, flush, directory),
         }
     }
 }
@@ -153,12 +151,13 @@ fn nginx(directory: &Path) -> Result<Server> {
     Ok(server)
 }
 
-fn headwater(programs: &Programs, settings: &[&str], directory: &Path) -> Result<Server> {
+fn headwater(programs: &Programs, flush: Option<u32>, directory: &Path) -> Result<Server> {
     let ready = directory.join("ready.json");
     let mut arguments = vec!["serve".to_owned()];
-    let listeners = ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"];
-    for setting in listeners.iter().chain(settings) {
-        arguments.extend(["--set".to_owned(), (*setting).to_owned()]);
+    let listeners = ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"].map(str::to_owned);
+    let flush = flush.map(|millis| format!("stream.flush_after={millis}ms"));
+    for setting in listeners.into_iter().chain(flush) {
+        arguments.extend(["--set".to_owned(), setting]);
     }
     arguments.extend(["--ready-file".to_owned(), ready.display().to_string()]);
     let mut process = Guard::start(SERVER_CORE, &programs.headwater, &arguments)?;

@@ -25,6 +25,8 @@ pub struct Viewer {
     pub last_bytes: Instant,
     /// How long after the attempt to connect the first whole key frame was there.
     pub first_key: Option<Duration>,
+    /// Whether it is one that stops to read after that.
+    pub stalls: bool,
     socket: TcpStream,
     begun: Instant,
     feed: Feed,
@@ -96,7 +98,7 @@ impl Viewer {
             }
         };
         socket.set_nonblocking(true)?;
-        Ok(Self { stream, last_bytes: begun, first_key: None, socket, begun, feed })
+        Ok(Self { stream, last_bytes: begun, first_key: None, stalls: false, socket, begun, feed })
     }
 
     /// Reads what there is.

@@ -18,6 +18,9 @@ struct Arguments {
     streams: usize,
     #[arg(long, default_value_t = 100)]
     viewers: usize,
+    /// Viewers beside those that read nothing once they have a key frame.
+    #[arg(long, default_value_t = 0)]
+    stalled: usize,
     /// Viewers that join per second.
     #[arg(long, default_value_t = 200.0)]
     join_rate: f64,
@@ -47,6 +50,7 @@ fn main() -> Result<()> {
         target: arguments.target,
         streams: arguments.streams,
         viewers: arguments.viewers,
+        stalled: arguments.stalled,
         join_rate: arguments.join_rate,
         settle: Duration::try_from_secs_f64(arguments.settle)?,
         window: Duration::try_from_secs_f64(arguments.window.min(80.0))?,

@@ -18,9 +18,6 @@ struct Arguments {
     /// The server's program; beside this one by default.
     #[arg(long)]
     headwater: Option<PathBuf>,
-    /// The server's setting that merges egress over 350 ms.
-    #[arg(long, default_value = "stream.flush_after=350ms")]
-    merge_setting: String,
     /// Numbers of viewers.
     #[arg(long, value_delimiter = ',', default_value = "500,1000")]
     viewers: Vec<usize>,
@@ -61,8 +58,7 @@ fn main() -> Result<()> {
     }
     let bench = std::env::current_exe()?.parent().context("no directory")?.to_owned();
     let headwater = arguments.headwater.clone().unwrap_or_else(|| bench.join("headwater"));
-    let merge_setting = arguments.merge_setting.clone();
-    let programs = Programs { bench, headwater, merge_setting };
+    let programs = Programs { bench, headwater };
     let timing = Timing { settle: 3.0, window: arguments.window, sweep: arguments.sweep / 1000.0 };
 
     let mut groups = groups(&arguments.viewers, arguments.publishers);
@@ -153,7 +149,7 @@ fn page(arguments: &Arguments, sections: &[Section], image: &str) -> Result<Stri
     let command: Vec<String> = std::env::args().skip(1).collect();
     writeln!(
         out,
-        "## Again\n\n```sh\ncargo build --release -p headwater -p headwater-bench\n\
+        "## Repeat it\n\n```sh\ncargo build --release -p headwater -p headwater-bench\n\
          target/release/run {}\n```\n\nA single case, with a server that runs already:\n\n```sh\n\
          target/release/publish rtmp://127.0.0.1:1935/live/s --bitrate 1000000\n\
          target/release/load rtmp://127.0.0.1:1935/live/s --viewers 1000 --pid \"$SERVER_PID\"\n```",
