@@ -15,7 +15,6 @@
 //! No I/O, no clock, no allocation by a length that was not checked.
 
 pub mod aac;
-pub mod audio;
 pub mod av1;
 mod bits;
 mod codec;
@@ -23,13 +22,15 @@ mod error;
 mod frame;
 pub mod h264;
 pub mod h265;
+pub mod h266;
 pub mod nal;
 mod reader;
 mod time;
 mod track;
 pub mod vp;
+mod vui;
 
-//pub use bits::BitReader;
+pub use bits::BitReader;
 pub use codec::{Codec, FourCc};
 pub use error::Error;
 pub use frame::{Frame, FrameKind, Units};

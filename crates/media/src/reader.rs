@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Error::Truncated`] when fewer are left; nothing is consumed then.
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
-        let taken = self.rest().get(..len).ok_or(Error::Truncated {
+        let taken = self.rest().get(..len).ok_or_else(|| Error::Truncated {
             offset: self.offset,
             wanted: len.saturating_sub(self.remaining()),
         })?;
