@@ -376,6 +376,11 @@ fn float(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use testkit::{Programme, Video, stamp};
+
     use super::*;
 
     #[test]
@@ -385,5 +390,53 @@ mod tests {
             span.extend(Mark { sent: 0, number });
         }
         assert_eq!(span.frames(), 6); // 4093 to 4095 and 0 to 2, of which 0 was lost
+    }
+
+    /// Writes ten key frames per second to each connection but leaves one out.
+    fn lossy_server(listener: &TcpListener) -> std::io::Result<()> {
+        let video = Some(Video { gop: 1, ..Video::default() });
+        let mut items = Programme { video, ..Programme::default() }.items();
+        let mut viewers = Vec::new();
+        for number in 0..25 {
+            while let Ok((mut viewer, _)) = listener.accept() {
+                viewer.write_all(b"FLV\x01\x05\0\0\0\x09\0\0\0\0")?;
+                viewers.push(viewer);
+            }
+            let stamp = stamp::encode(Mark { sent: wall_clock(), number }.pack());
+            let mut tag = items.next().map(|item| item.flv_tag().to_vec()).unwrap_or_default();
+            let at = tag.windows(16).position(|window| window == stamp::UUID).unwrap_or(0);
+            tag[at..at + stamp::LEN].copy_from_slice(&stamp);
+            if number != 5 {
+                viewers.iter_mut().try_for_each(|viewer| viewer.write_all(&tag))?;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn losses_are_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || lossy_server(&listener));
+        let plan = Plan {
+            target: format!("tcp://{address}").parse().unwrap(),
+            streams: 1,
+            viewers: 3,
+            stalled: 1,
+            join_rate: 1000.0,
+            settle: Duration::from_millis(150),
+            window: Duration::from_millis(600),
+            sweep: Duration::from_millis(4),
+            stall: Duration::from_secs(1),
+            server: Some(std::process::id()),
+        };
+        let outcome = run(&plan).unwrap();
+        assert_eq!((outcome.playing, outcome.disconnected, outcome.stalls), (3, 0, 0));
+        // Six frames were sent to each viewer, give or take one at the ends, and one left out.
+        assert!((15..=21).contains(&outcome.due), "{outcome:?}");
+        assert_eq!(outcome.due - outcome.frames, 3, "{outcome:?}");
+        assert!(outcome.latency.unwrap().p99 < 80.0, "{outcome:?}");
     }
 }
