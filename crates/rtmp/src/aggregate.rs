@@ -9,18 +9,28 @@ use media::Reader;
 use crate::Error;
 use crate::message::{Kind, Message};
 
+/// How many tags an aggregate may have. Servers gather a quarter of a second, some twenty tags;
+/// a message full of tags of one byte each would be half a million.
+const MAX_TAGS: usize = 1024;
+
 /// The messages within an aggregate, zero-copy and in order.
 ///
 /// Tags that are not audio, video or script data are left out, aggregates within aggregates too.
 /// The last back pointer may be missing.
 ///
 /// # Errors
-/// The iterator yields [`Error::Field`] once, as its last item, if a tag exceeds the message.
+/// The iterator yields an error once, as its last item: [`Error::Field`] if a tag exceeds the
+/// message, [`Error::Malformed`] if there are too many.
 pub fn split(message: &Message) -> impl Iterator<Item = Result<Message, Error>> + '_ {
     let mut r = Reader::new(&message.payload);
-    let mut first = None;
+    let (mut first, mut tags) = (None, 0);
     std::iter::from_fn(move || {
         while !r.is_empty() {
+            tags += 1;
+            if tags > MAX_TAGS {
+                r = Reader::new(&[]);
+                return Some(Err(Error::Malformed { what: "aggregate: too many tags" }));
+            }
             match tag(&mut r, message, &mut first) {
                 Ok(sub) if is_media(sub.kind) => return Some(Ok(sub)),
                 Ok(_) => {}
@@ -102,6 +112,13 @@ mod tests {
     fn nested_aggregates_and_commands_are_left_out() {
         let message = aggregate(0, &[(22, 0, b"x"), (20, 0, b"y"), (18, 5, b"z")]);
         assert_eq!(times(&message), [(Kind::DataAmf0, 5, Bytes::from_static(b"z"))]);
+    }
+
+    #[test]
+    fn limit_of_tags() {
+        let tags = [(8, 0, b"a".as_slice()); MAX_TAGS + 1];
+        assert!(split(&aggregate(0, &tags[1..])).all(|part| part.is_ok()));
+        assert!(matches!(split(&aggregate(0, &tags)).last(), Some(Err(Error::Malformed { .. }))));
     }
 
     #[test]

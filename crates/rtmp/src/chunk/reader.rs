@@ -161,6 +161,13 @@ impl Reader {
         }
     }
 
+    /// Bytes on the heap.
+    #[cfg(test)]
+    pub(crate) fn heap(&self) -> usize {
+        let partial: usize = self.streams.iter().map(|stream| stream.partial.capacity()).sum();
+        self.streams.capacity() * size_of::<Stream>() + partial
+    }
+
     fn advance(&mut self, input: &mut &[u8]) -> Result<Step, Error> {
         loop {
             match self.phase {

@@ -218,7 +218,7 @@ impl Session {
         let ended = std::mem::replace(&mut stream.state, StreamState::Ended);
         self.events.push_back(Event::StreamEnded { stream: id });
         // The way to the next publish or play begins anew.
-        self.times.setup = self.times.input;
+        self.times.setup = self.times.setup.max(self.times.input);
         matches!(ended, StreamState::Publishing { .. })
     }
 

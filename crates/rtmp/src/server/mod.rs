@@ -305,7 +305,6 @@ impl Session {
             return Err(Error::NotPending(stream.0));
         };
         *state = StreamState::Playing;
-        self.times.ping = now;
         self.user_event(UserEvent::StreamBegin(stream.0));
         if reset {
             let code = "NetStream.Play.Reset";
@@ -355,6 +354,19 @@ impl Session {
         self.user_event(UserEvent::StreamBegin(stream.0));
         let code = "NetStream.Play.PublishNotify";
         self.notify_status(stream, Level::Status, code, "A publisher came")
+    }
+
+    /// Asks a client that announced the capability (Enhanced RTMP v2, `capsEx` bit 0) to connect
+    /// again, to another URL if one is given, and to end this connection by itself.
+    ///
+    /// # Errors
+    /// [`Error::MessageTooLong`] if an argument is longer than a message can be.
+    pub fn request_reconnect(
+        &mut self,
+        tc_url: Option<&str>,
+        description: &str,
+    ) -> Result<(), Error> {
+        self.answer(&reply::reconnect(tc_url, description))
     }
 
     /// Sends an `onStatus` on a message stream.
@@ -447,10 +459,11 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on with what waited for a decision.
+    /// Goes on with what waited for a decision. The time it took is not the client's.
     fn resume(&mut self, now: Instant) -> Result<(), Error> {
         self.times.setup = now;
         self.times.progress = now;
+        self.times.input = now;
         self.deferred_bytes = 0;
         for message in std::mem::take(&mut self.deferred) {
             let result = if self.must_wait(&message) {
@@ -555,3 +568,6 @@ impl StreamState {
         matches!(self, Self::PublishPending { .. } | Self::PlayPending { .. })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,16 @@ pub(super) fn connected(
     Command::new("_result", transaction, Value::Object(properties)).with(Value::Object(info))
 }
 
+/// The wish of a server that a client connects again.
+pub(super) fn reconnect(tc_url: Option<&str>, description: &str) -> Command {
+    let code = "NetConnection.Connect.ReconnectRequest";
+    let mut info = status_object(Level::Status, code, description);
+    if let Some(tc_url) = tc_url {
+        info.insert("tcUrl", tc_url);
+    }
+    Command::new("onStatus", 0.0, Value::Null).with(Value::Object(info))
+}
+
 /// `_error` of a request.
 pub(super) fn failed(transaction: f64, code: &str, description: &str) -> Command {
     let info = status_object(Level::Error, code, description);

@@ -65,6 +65,15 @@ fn not_while_the_owner_decides() {
 }
 
 #[test]
+fn a_publisher_has_time_after_a_slow_decision() {
+    let mut server = Server::connected();
+    server.command(1, &publish("test")).unwrap();
+    server.clock.advance(60 * SECOND);
+    server.session.accept_publish(StreamId(1), server.clock.now()).unwrap();
+    assert_eq!(server.wait(), (15 * SECOND / 2, Ok(())));
+}
+
+#[test]
 fn of_a_silent_publisher_after_a_ping() {
     let mut server = Server::publishing("test");
     assert_eq!(server.wait(), (15 * SECOND / 2, Ok(())));

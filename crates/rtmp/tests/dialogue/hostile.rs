@@ -149,16 +149,6 @@ fn limit_of_messages_before_publish() {
     assert_eq!(server.events().len(), 1);
 }
 
-#[test]
-fn an_idle_player_is_small() {
-    let mut server = Server::playing("test");
-    server.message(Kind::UserControl, 0, 0, &[0, 3, 0, 0, 0, 1, 0, 0, 0, 9]).unwrap();
-    server.events();
-    server.sent();
-    // On the heap: three chunk streams and one message stream, both allocated exactly.
-    assert!(size_of::<Session>() < 1024, "{} bytes", size_of::<Session>());
-}
-
 /// What a publisher sends, from the first byte to a few frames, as it is recorded on the wire.
 fn transcript() -> Bytes {
     let mut out = BytesMut::new();
@@ -174,7 +164,7 @@ fn transcript() -> Bytes {
     let size = Size::new(50).unwrap();
     for (kind, timestamp) in [(Kind::Audio, 0), (Kind::Video, 0x0100_0000), (Kind::DataAmf0, 7)] {
         let header = chunk::Header { chunk_stream: 4, kind, stream_id: 1, timestamp };
-        chunk::write_message(&mut out, header, &[b"payload of media".repeat(10).as_slice()], size)
+        chunk::write_message(&mut out, header, &[b"payload of media".repeat(5).as_slice()], size)
             .unwrap();
     }
     out.freeze()

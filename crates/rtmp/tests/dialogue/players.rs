@@ -167,3 +167,17 @@ fn enhanced_clients_alone_learn_of_capabilities() {
     object.insert("capsEx", 7.0);
     assert!(has_caps(&enhanced));
 }
+
+#[test]
+fn a_client_is_asked_to_connect_elsewhere() {
+    let mut pair = Pair::pull("rtmp://localhost/live/test", Config::default(), usize::MAX);
+    pair.run();
+    pair.at_client.clear();
+    pair.server.request_reconnect(Some("rtmp://other/live"), "maintenance").unwrap();
+    pair.run();
+    let asked = client::Event::Status {
+        code: "NetConnection.Connect.ReconnectRequest".into(),
+        description: "maintenance".into(),
+    };
+    assert_eq!(pair.at_client, [asked]);
+}
