@@ -57,8 +57,8 @@ pub fn iter<'a>(data: &'a [u8], units: &'a [Range<u32>]) -> impl Iterator<Item =
     })
 }
 
-/// Makes the canonical payload: four-byte lengths, without empty units and those that `drop`
-/// picks.
+/// Makes the canonical payload: four-byte lengths, without empty units and those that `drop`,
+/// which sees each unit once, picks.
 ///
 /// Data whose lengths don't fit but that begins with a start code is taken for a byte stream:
 /// some publishers send those where their format asks for lengths.
@@ -71,7 +71,7 @@ pub fn iter<'a>(data: &'a [u8], units: &'a [Range<u32>]) -> impl Iterator<Item =
 pub fn rewrite(
     data: &Bytes,
     length_size: u8,
-    drop: impl Fn(&[u8]) -> bool,
+    mut drop: impl FnMut(&[u8]) -> bool,
 ) -> Result<(Bytes, Units), Error> {
     let mut units = match split(data, length_size) {
         // Only now: `00 00 01` is a good beginning for a unit of 256 to 511 bytes, too.
@@ -153,7 +153,10 @@ impl Iterator for AnnexB<'_> {
 ///
 /// # Errors
 /// [`Error::Invalid`] for more than [`MAX_UNITS`].
-pub fn from_annex_b(data: &[u8], drop: impl Fn(&[u8]) -> bool) -> Result<(Bytes, Units), Error> {
+pub fn from_annex_b(
+    data: &[u8],
+    mut drop: impl FnMut(&[u8]) -> bool,
+) -> Result<(Bytes, Units), Error> {
     let units = annex_b(data).filter_map(|span| data.get(span)).filter(|unit| !drop(unit));
     // A three-byte start code becomes a four-byte length; most start codes have four bytes.
     pack(units, data.len() + LENGTH)
