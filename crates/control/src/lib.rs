@@ -1,1 +1,3 @@
 //! Configuration, the operator's API and the page.
+
+pub mod config;

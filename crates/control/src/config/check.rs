@@ -1,0 +1,178 @@
+//! What a configuration of the right form must also fulfil, and what it should.
+
+use super::error::Problem;
+use super::sections::Stream;
+use super::tree::Tree;
+use super::values::Address;
+use super::{Config, OVERRIDES};
+
+/// Every override is looked at whenever a stream begins.
+const MAX_OVERRIDES: usize = 1000;
+
+/// The longest text of a setting, which ends up in names, answers and log lines.
+const MAX_TEXT: usize = 255;
+
+/// Reports what is impossible, and warns of what is unwise.
+pub(super) fn check(
+    config: &Config,
+    tree: &Tree,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) {
+    let mut checks = Checks { config, tree, problems };
+    checks.ranges();
+    checks.texts();
+    checks.certificate();
+    checks.addresses();
+    checks.overrides();
+    warn(config, warnings);
+}
+
+struct Checks<'a> {
+    config: &'a Config,
+    tree: &'a Tree,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Checks<'_> {
+    fn report(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.push(Problem::new(self.tree.place(key), key, what).remedy(remedy));
+    }
+
+    fn ranges(&mut self) {
+        let config = self.config;
+        let mut report = |key: String, value: String, (least, most): (String, String)| {
+            let what = format!("{value} is out of range");
+            let problem = Problem::new(self.tree.place(&key), &key, what);
+            self.problems.push(problem.remedy(format!("use {least} to {most}")));
+        };
+        config.check_ranges(&mut report);
+        for (i, change) in config.stream_override.iter().enumerate() {
+            // What it leaves out has its default, which is in range.
+            let mut rules = Stream::default();
+            change.apply(&mut rules);
+            rules.check(&format!("{OVERRIDES}[{i}]"), &mut report);
+        }
+    }
+
+    fn texts(&mut self) {
+        let config = self.config;
+        let id = &config.server.id;
+        if id.is_empty() || id.len() > MAX_TEXT || id.contains(char::is_control) {
+            self.report(
+                "server.id",
+                format!("{id:?} is not a name"),
+                format!("use 1 to {MAX_TEXT} printable characters"),
+            );
+        }
+        let app = &config.server.default_app;
+        let is_bad = |c: char| c.is_control() || matches!(c, '\\' | '*' | '?');
+        let is_item = |item: &str| !matches!(item, "" | "." | "..");
+        if app.len() > MAX_TEXT || app.contains(is_bad) || !app.split('/').all(is_item) {
+            self.report(
+                "server.default_app",
+                format!("{app:?} cannot be part of a stream's path"),
+                "use a name such as \"live\"",
+            );
+        }
+        let prefix = &config.flv.url_prefix;
+        if !prefix.starts_with('/') || !prefix.ends_with('/') || prefix.len() > MAX_TEXT {
+            self.report(
+                "flv.url_prefix",
+                format!("{prefix:?} does not begin and end with a slash"),
+                "write \"/\" for any address, or something like \"/live/\"",
+            );
+        }
+    }
+
+    fn certificate(&mut self) {
+        let remedy = "set both, or neither for a certificate that the server makes at start";
+        match (self.config.tls.cert.get(), self.config.tls.key.get()) {
+            (Some(_), None) => self.report("tls.cert", "there is no tls.key for it", remedy),
+            (None, Some(_)) => self.report("tls.key", "there is no tls.cert for it", remedy),
+            _ => {}
+        }
+    }
+
+    fn addresses(&mut self) {
+        let listeners = listeners(self.config);
+        for (i, (key, address)) in listeners.iter().enumerate() {
+            let earlier = listeners.iter().take(i).find(|(_, other)| address.collides(other));
+            if let Some((other_key, other)) = earlier {
+                let what = if address == other {
+                    format!("{address} is also in {other_key}")
+                } else {
+                    format!("{address} collides with {other} in {other_key}")
+                };
+                self.report(key, what, "use another port or address");
+            }
+        }
+    }
+
+    fn overrides(&mut self) {
+        let list = &self.config.stream_override;
+        if list.len() > MAX_OVERRIDES {
+            self.report(
+                OVERRIDES,
+                format!("there are {}, more than {MAX_OVERRIDES}", list.len()),
+                "use patterns that match more streams",
+            );
+        }
+        for (i, change) in list.iter().enumerate() {
+            let pattern = change.pattern.as_str();
+            if pattern.is_empty() || pattern.len() > MAX_TEXT {
+                self.report(
+                    &format!("{OVERRIDES}[{i}].match"),
+                    format!("the pattern has {} bytes", pattern.len()),
+                    format!("use 1 to {MAX_TEXT} bytes, such as \"live/*\""),
+                );
+            }
+        }
+    }
+}
+
+/// Every address that is listened on, and its key.
+fn listeners(config: &Config) -> Vec<(&'static str, &Address)> {
+    let mut all = Vec::new();
+    if config.rtmp.enable {
+        all.extend(config.rtmp.listen.iter().map(|a| ("rtmp.listen", a)));
+        all.extend(config.rtmp.tls_listen.iter().map(|a| ("rtmp.tls_listen", a)));
+    }
+    all.extend(config.http.listen.iter().map(|a| ("http.listen", a)));
+    all.extend(config.http.tls_listen.iter().map(|a| ("http.tls_listen", a)));
+    if config.api.enable {
+        all.extend(config.api.listen.iter().map(|a| ("api.listen", a)));
+    }
+    all
+}
+
+fn warn(config: &Config, warnings: &mut Vec<String>) {
+    let listeners = listeners(config);
+    for (_, address) in listeners.iter().filter(|(key, _)| *key == "api.listen") {
+        if !address.is_loopback() {
+            warnings.push(format!(
+                "api.listen: {address} can be reached from other hosts, and the API asks for no \
+                 password; use 127.0.0.1 unless the network is private"
+            ));
+        }
+    }
+    let encrypted: Vec<_> =
+        listeners.iter().filter(|(key, _)| key.ends_with("tls_listen")).collect();
+    if let (Some((first, _)), None) = (encrypted.first(), config.tls.cert.get()) {
+        warnings.push(format!(
+            "tls.cert: there is none, so the server makes a certificate that players do not trust \
+             for {first} and all others; set tls.cert and tls.key, or empty the lists"
+        ));
+    }
+    if listeners.iter().all(|(key, _)| *key == "api.listen") {
+        warnings.push("nothing is served: rtmp and http listen nowhere".to_owned());
+    }
+    if config.log.level != super::values::Level::Off
+        && !config.log.to_terminal
+        && config.log.file.get().is_none()
+    {
+        warnings.push(
+            "log.to_terminal is off and log.file is empty: nothing is logged anywhere".to_owned(),
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! All keys of lal 0.37.
+
+use serde_json::Value as Json;
+
+/// Keys that are translated, or that only inform.
+pub(super) const KEYS: &[&str] = &[
+    "conf_version",
+    "rtmp.enable",
+    "rtmp.addr",
+    "rtmp.rtmps_enable",
+    "rtmp.rtmps_addr",
+    "rtmp.rtmps_cert_file",
+    "rtmp.rtmps_key_file",
+    "rtmp.gop_num",
+    "rtmp.single_gop_max_frame_num",
+    "rtmp.merge_write_size",
+    "default_http.http_listen_addr",
+    "default_http.https_listen_addr",
+    "default_http.https_cert_file",
+    "default_http.https_key_file",
+    "httpflv.enable",
+    "httpflv.enable_https",
+    "httpflv.url_pattern",
+    "httpflv.gop_num",
+    "httpflv.single_gop_max_frame_num",
+    "httpflv.http_listen_addr",
+    "httpflv.https_listen_addr",
+    "httpflv.https_cert_file",
+    "httpflv.https_key_file",
+    "http_api.enable",
+    "http_api.addr",
+    "server_id",
+    "log.level",
+    "log.filename",
+    "log.is_to_stdout",
+    "log.is_rotate_daily",
+    "log.is_rotate_hourly",
+];
+
+/// Those of [`KEYS`] that nobody misses.
+pub(super) const OPTIONAL: &[&str] = &[
+    "conf_version",
+    "httpflv.http_listen_addr",
+    "httpflv.https_listen_addr",
+    "httpflv.https_cert_file",
+    "httpflv.https_key_file",
+    "log.is_rotate_hourly",
+];
+
+/// Keys that have no effect, for one reason.
+pub(super) struct Feature {
+    /// Why.
+    pub reason: &'static str,
+    /// The feature is wanted when one of these is set, or in any case if there are none.
+    pub switches: &'static [&'static str],
+    /// Its keys.
+    pub keys: &'static [&'static str],
+}
+
+impl Feature {
+    /// Whether the configuration asks for it.
+    pub(super) fn is_wanted(&self, json: &Json) -> bool {
+        let is_on = |key: &&str| super::at(json, key).is_some_and(super::is_set);
+        self.switches.is_empty() || self.switches.iter().any(is_on)
+    }
+}
+
+/// Keys that have no effect.
+pub(super) const FEATURES: &[Feature] = &[
+    Feature {
+        reason: "silent audio is not added to streams without audio yet",
+        switches: &["in_session.add_dummy_audio_enable", "rtmp.add_dummy_audio_enable"],
+        keys: &[
+            "in_session.add_dummy_audio_enable",
+            "in_session.add_dummy_audio_wait_audio_ms",
+            "rtmp.add_dummy_audio_enable",
+            "rtmp.add_dummy_audio_wait_audio_ms",
+        ],
+    },
+    Feature {
+        reason: "HLS is not supported yet",
+        switches: &["hls.enable", "hls.enable_https"],
+        keys: &[
+            "hls.enable",
+            "hls.enable_https",
+            "hls.url_pattern",
+            "hls.out_path",
+            "hls.fragment_duration_ms",
+            "hls.fragment_num",
+            "hls.delete_threshold",
+            "hls.cleanup_mode",
+            "hls.use_memory_as_disk_flag",
+            "hls.sub_session_timeout_ms",
+            "hls.sub_session_hash_key",
+            "hls.http_listen_addr",
+            "hls.https_listen_addr",
+            "hls.https_cert_file",
+            "hls.https_key_file",
+        ],
+    },
+    Feature {
+        reason: "HTTP-TS is not supported yet",
+        switches: &["httpts.enable", "httpts.enable_https"],
+        keys: &[
+            "httpts.enable",
+            "httpts.enable_https",
+            "httpts.url_pattern",
+            "httpts.gop_num",
+            "httpts.single_gop_max_frame_num",
+            "httpts.http_listen_addr",
+            "httpts.https_listen_addr",
+            "httpts.https_cert_file",
+            "httpts.https_key_file",
+        ],
+    },
+    Feature {
+        reason: "RTSP is not supported yet",
+        switches: &["rtsp.enable", "rtsp.rtsps_enable", "rtsp.ws_rtsp_enable"],
+        keys: &[
+            "rtsp.enable",
+            "rtsp.addr",
+            "rtsp.rtsps_enable",
+            "rtsp.rtsps_addr",
+            "rtsp.rtsps_cert_file",
+            "rtsp.rtsps_key_file",
+            "rtsp.out_wait_key_frame_flag",
+            "rtsp.ws_rtsp_enable",
+            "rtsp.ws_rtsp_addr",
+            "rtsp.auth_enable",
+            "rtsp.auth_method",
+            "rtsp.username",
+            "rtsp.password",
+        ],
+    },
+    Feature {
+        reason: "streams are not recorded yet",
+        switches: &["record.enable_flv", "record.enable_mpegts"],
+        keys: &[
+            "record.enable_flv",
+            "record.flv_out_path",
+            "record.enable_mpegts",
+            "record.mpegts_out_path",
+        ],
+    },
+    Feature {
+        reason: "streams are not pushed to other servers yet",
+        switches: &["relay_push.enable"],
+        keys: &["relay_push.enable", "relay_push.addr_list"],
+    },
+    Feature {
+        reason: "streams are not pulled from other servers yet",
+        switches: &["static_relay_pull.enable", "relay_pull.enable"],
+        keys: &[
+            "static_relay_pull.enable",
+            "static_relay_pull.addr",
+            "relay_pull.enable",
+            "relay_pull.addr",
+        ],
+    },
+    Feature {
+        reason: "nobody is notified of events yet",
+        switches: &["http_notify.enable"],
+        keys: &[
+            "http_notify.enable",
+            "http_notify.update_interval_sec",
+            "http_notify.on_server_start",
+            "http_notify.on_update",
+            "http_notify.on_pub_start",
+            "http_notify.on_pub_stop",
+            "http_notify.on_sub_start",
+            "http_notify.on_sub_stop",
+            "http_notify.on_relay_pull_start",
+            "http_notify.on_relay_pull_stop",
+            "http_notify.on_rtmp_connect",
+            "http_notify.on_hls_make_ts",
+        ],
+    },
+    // Its switches for what is served refuse the configuration, see `lost_protection`.
+    Feature {
+        reason: "it guards protocols that are not supported yet",
+        switches: &[
+            "simple_auth.sub_httpts_enable",
+            "simple_auth.pub_rtsp_enable",
+            "simple_auth.sub_rtsp_enable",
+            "simple_auth.hls_m3u8_enable",
+        ],
+        keys: &[
+            "simple_auth.key",
+            "simple_auth.dangerous_lal_secret",
+            "simple_auth.pub_rtmp_enable",
+            "simple_auth.sub_rtmp_enable",
+            "simple_auth.sub_httpflv_enable",
+            "simple_auth.sub_httpts_enable",
+            "simple_auth.pub_rtsp_enable",
+            "simple_auth.sub_rtsp_enable",
+            "simple_auth.hls_m3u8_enable",
+        ],
+    },
+    Feature {
+        reason: "the profiler is that of another runtime",
+        switches: &["pprof.enable"],
+        keys: &["pprof.enable", "pprof.addr"],
+    },
+    Feature {
+        reason: "log lines always have a time and a level, and never a source file",
+        switches: &[],
+        keys: &[
+            "log.short_file_flag",
+            "log.timestamp_flag",
+            "log.timestamp_with_ms_flag",
+            "log.level_flag",
+        ],
+    },
+    Feature {
+        reason: "a broken invariant ends one session and is logged, whatever is set",
+        switches: &[],
+        keys: &["log.assert_behavior"],
+    },
+    Feature {
+        reason: "streams are not listed in the log; ask the API",
+        switches: &["debug.log_group_interval_sec"],
+        keys: &[
+            "debug.log_group_interval_sec",
+            "debug.log_group_max_group_num",
+            "debug.log_group_max_sub_num_per_group",
+        ],
+    },
+];

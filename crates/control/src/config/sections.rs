@@ -1,0 +1,185 @@
+//! The sections of the configuration and their keys: this is the place to look a setting up, and
+//! to add one.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::schema::{Effect, Key, Report, section, section_with_overrides};
+#[cfg(test)]
+use super::tests::{Sample, TestRng};
+use super::units::{Size, Span};
+use super::values::{
+    Addresses, FilePath, HevcOut, Identity, Level, LogFormat, Pattern, Rotation, SecondPublisher,
+};
+
+section! {
+    /// The server as a whole.
+    pub struct Server {
+        /// What the server calls itself in the API's answers.
+        Restart id: String = "1".to_owned(),
+        /// How many threads serve connections; 0 for as many as there are cores.
+        Restart shards: u32 = 0; 0..=1024,
+        /// How long sessions may go on after the server was told to stop.
+        Live drain_timeout: Span = Span::from_secs(10); Span::default()..=Span::from_secs(3600),
+        /// What makes two stream names the same: "app_and_name" (live/a and other/a are two
+        /// streams) or "name" (they are one; only the last item of the path counts).
+        Restart identity: Identity = Identity::AppAndName,
+        /// The application of streams that are asked for by an address without one, such as
+        /// /camera1.flv.
+        Restart default_app: String = "live".to_owned(),
+        /// How long a viewer waits for a stream that nobody publishes, before it is told that
+        /// there is none.
+        Live wait_for_stream: Span = Span::from_secs(10); Span::default()..=Span::from_secs(3600),
+    }
+}
+
+section! {
+    /// What is logged, and where to.
+    pub struct Log {
+        /// "trace", "debug", "info", "warn", "error" or "off".
+        Live level: Level = Level::Info,
+        /// A file to log to; empty for none.
+        Restart file: FilePath = FilePath::default(),
+        /// When a new file is begun: "daily", "hourly" or "never".
+        Restart rotation: Rotation = Rotation::Daily,
+        /// How many files are kept, the current one included.
+        Restart keep_files: u32 = 7; 1..=10_000,
+        /// "text" for people or "json" for collectors.
+        Restart format: LogFormat = LogFormat::Text,
+        /// Whether to log to the terminal as well.
+        Restart to_terminal: bool = true,
+    }
+}
+
+section! {
+    /// RTMP and RTMPS: publishers and viewers.
+    pub struct Rtmp {
+        /// Whether RTMP is served.
+        Restart enable: bool = true,
+        /// Where to listen: ":PORT" for all addresses of both families, or "IP:PORT".
+        Restart listen: Addresses = Addresses::one(":1935"),
+        /// Where to listen with TLS.
+        Restart tls_listen: Addresses = Addresses::one(":4935"),
+        /// The chunk size that is announced and written with. At 60000 nearly every frame is one
+        /// chunk; some players fail above 65535.
+        Live chunk_size: u32 = 60_000; 128..=65_535,
+        /// How HEVC and Opus are sent to viewers that do not say what they understand: "auto" (as
+        /// the publisher did), "enhanced" (FourCC) or "legacy" (codec id 12 and sound format 13).
+        Live hevc_out: HevcOut = HevcOut::Auto,
+        /// How long the handshake may take.
+        Live handshake_timeout: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(300),
+        /// How long each step from the handshake to publish or play may take.
+        Live setup_timeout: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(300),
+        /// How long a publisher may send nothing before it is taken for dead. Mobile encoders are
+        /// silent for 10 to 20 s when they change networks; until a publisher is given up, another
+        /// one is refused unless stream.second_publisher is "takeover".
+        Live publisher_idle: Span = Span::from_secs(30); Span::from_secs(2)..=Span::from_secs(3600),
+        /// How often a silent viewer is pinged.
+        Live player_ping: Span = Span::from_secs(30); Span::from_secs(1)..=Span::from_secs(3600),
+        /// The longest message that a publisher may send: the largest key frame.
+        Live max_message_size: Size = Size::from_bytes(8 << 20);
+            Size::from_bytes(64 << 10)..=Size::from_bytes((16 << 20) - 1),
+        /// How many chunk streams a publisher may use.
+        Live max_chunk_streams: u32 = 64; 8..=1024,
+    }
+}
+
+section! {
+    /// HTTP and HTTPS for viewers. The operator's API listens elsewhere: see [api].
+    pub struct Http {
+        /// Where to listen: ":PORT" for all addresses of both families, or "IP:PORT".
+        Restart listen: Addresses = Addresses::one(":8080"),
+        /// Where to listen with TLS.
+        Restart tls_listen: Addresses = Addresses::one(":4433"),
+        /// How long a request's head may take to arrive.
+        Live head_timeout: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(300),
+    }
+}
+
+section! {
+    /// HTTP-FLV and WebSocket-FLV: http://HOST/APP/NAME.flv.
+    pub struct Flv {
+        /// Whether FLV is served.
+        Live enable: bool = true,
+        /// Only addresses that begin with this are served; it remains part of the stream's path.
+        Live url_prefix: String = "/".to_owned(),
+        /// How HEVC and Opus are sent to viewers that do not ask for either form: "auto" (as the
+        /// publisher did), "enhanced" (FourCC) or "legacy" (codec id 12 and sound format 13).
+        Live hevc_out: HevcOut = HevcOut::Auto,
+        /// Whether viewers that do not ask are sent tracks beyond the first video and audio.
+        Live multitrack: bool = false,
+    }
+}
+
+section! {
+    /// The certificate of all listeners with TLS. Without one, the server makes one at start that
+    /// players do not trust.
+    pub struct Tls {
+        /// The certificate chain, PEM; empty for none. Read again at every reload.
+        Live cert: FilePath = FilePath::default(),
+        /// The private key, PEM; empty for none.
+        Live key: FilePath = FilePath::default(),
+    }
+}
+
+section! {
+    /// The operator's API and page. There is no authentication: keep it on a private address.
+    pub struct Api {
+        /// Whether the API is served.
+        Restart enable: bool = true,
+        /// Where to listen: ":PORT" for all addresses of both families, or "IP:PORT".
+        Restart listen: Addresses = Addresses::one("127.0.0.1:8083"),
+    }
+}
+
+section_with_overrides! {
+    /// The rules of every stream, unless a [[stream_override]] says otherwise.
+    pub struct Stream;
+    /// Rules for the streams whose path matches a pattern. Of several that match, the later one
+    /// wins, key by key.
+    pub struct StreamOverride;
+    /// How many groups of pictures a new viewer gets at once, the unfinished one included; 0 lets
+    /// it wait for the next key frame.
+    Live gops: u32 = 1; 0..=64,
+    /// How many frames of one group of pictures are kept; when it grows longer its beginning is
+    /// dropped, and new viewers wait for the next key frame.
+    Live max_gop_frames: u32 = 8192; 1..=1_000_000,
+    /// How many bytes are kept per stream and wire format.
+    Live max_cache: Size = Size::from_bytes(64 << 20);
+        Size::from_bytes(1 << 20)..=Size::from_bytes(1 << 30),
+    /// What somebody meets who publishes to a stream that has a publisher: "refuse" (the newcomer
+    /// goes) or "takeover" (the old publisher goes).
+    Live second_publisher: SecondPublisher = SecondPublisher::Refuse,
+    /// How long viewers are kept for a publisher that left and may return.
+    Live grace: Span = Span::from_secs(10); Span::default()..=Span::from_secs(3600),
+    /// How long a new publisher's second track is waited for, before viewers are told which
+    /// tracks there are.
+    Live track_wait: Span = Span::from_secs(1); Span::default()..=Span::from_secs(10),
+    /// How old the oldest unsent byte may get before it is sent. Up to 40ms a video frame is sent
+    /// at once; above, frames are merged into larger writes, which serves more viewers per core
+    /// and costs this much delay.
+    Live flush_after: Span = Span::from_millis(20); Span::default()..=Span::from_millis(350),
+    /// How far behind a viewer may fall before it skips to the newest key frame.
+    Live skip_after: Span = Span::from_secs(2); Span::from_millis(500)..=Span::from_secs(60),
+    /// How long a viewer may take no byte at all before it is closed.
+    Live stall_timeout: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(300),
+    /// How often a viewer may skip in one minute before it is closed.
+    Live max_skips: u32 = 20; 1..=1000,
+    /// How long a new viewer waits for a key frame before it gets the stream as it is: streams
+    /// with intra refresh have none.
+    Live key_frame_wait: Span = Span::from_secs(3); Span::default()..=Span::from_secs(60),
+}
+
+section! {
+    /// How much of anything there may be.
+    pub struct Limits {
+        /// Connections in all.
+        Live connections: u32 = 100_000; 1..=10_000_000,
+        /// Connections from one address; this host's own are not counted. A company or a mobile
+        /// network may be many viewers behind one address.
+        Live connections_per_address: u32 = 2000; 1..=10_000_000,
+        /// Streams that are published at the same time.
+        Live publishers: u32 = 1000; 1..=1_000_000,
+    }
+}

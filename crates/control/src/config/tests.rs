@@ -1,0 +1,215 @@
+//! What must hold for the configuration as a whole.
+
+mod errors;
+
+use std::path::Path;
+
+use proptest::prelude::*;
+pub(super) use proptest::test_runner::TestRng;
+
+use super::units::{Size, Span};
+use super::values::{
+    Address, Addresses, FilePath, HevcOut, Identity, Level, LogFormat, Pattern, Rotation,
+    SecondPublisher,
+};
+use super::*;
+
+/// Draws any value, sensible or not.
+pub(super) trait Sample {
+    fn sample(rng: &mut TestRng) -> Self;
+}
+
+impl Sample for bool {
+    fn sample(rng: &mut TestRng) -> Self {
+        rng.random()
+    }
+}
+
+impl Sample for u32 {
+    fn sample(rng: &mut TestRng) -> Self {
+        rng.random()
+    }
+}
+
+impl Sample for Span {
+    fn sample(rng: &mut TestRng) -> Self {
+        Self::from_millis(rng.random_range(0..1 << 36))
+    }
+}
+
+impl Sample for Size {
+    fn sample(rng: &mut TestRng) -> Self {
+        Self::from_bytes(rng.random_range(0..1 << 40))
+    }
+}
+
+impl Sample for String {
+    /// Quotes, line ends, comments and all that TOML must escape.
+    fn sample(rng: &mut TestRng) -> Self {
+        const LETTERS: [char; 12] =
+            ['a', '1', '"', '\'', '\\', '\n', '\r', '#', '\u{0}', '\u{7f}', 'é', '\u{1f600}'];
+        (0..rng.random_range(0..8)).map(|_| pick(rng, &LETTERS)).collect()
+    }
+}
+
+impl Sample for FilePath {
+    fn sample(rng: &mut TestRng) -> Self {
+        Self::from(String::sample(rng).as_str())
+    }
+}
+
+impl Sample for Pattern {
+    fn sample(rng: &mut TestRng) -> Self {
+        Self::from(String::sample(rng).as_str())
+    }
+}
+
+impl Sample for Address {
+    fn sample(rng: &mut TestRng) -> Self {
+        let text = match rng.random_range(0..3) {
+            0 => format!(":{}", rng.random::<u16>()),
+            1 => format!("127.0.0.1:{}", rng.random::<u16>()),
+            _ => format!("[::1]:{}", rng.random::<u16>()),
+        };
+        text.parse().unwrap()
+    }
+}
+
+impl Sample for Addresses {
+    fn sample(rng: &mut TestRng) -> Self {
+        Vec::sample(rng).into_iter().collect()
+    }
+}
+
+impl<T: Sample> Sample for Option<T> {
+    fn sample(rng: &mut TestRng) -> Self {
+        rng.random::<bool>().then(|| T::sample(rng))
+    }
+}
+
+impl<T: Sample> Sample for Vec<T> {
+    fn sample(rng: &mut TestRng) -> Self {
+        (0..rng.random_range(0..3)).map(|_| T::sample(rng)).collect()
+    }
+}
+
+macro_rules! sample_choices {
+    ($($name:ident),+) => { $(
+        impl Sample for $name {
+            fn sample(rng: &mut TestRng) -> Self {
+                pick(rng, Self::ALL)
+            }
+        }
+    )+ };
+}
+
+sample_choices!(HevcOut, Identity, Level, LogFormat, Rotation, SecondPublisher);
+
+fn pick<T: Copy>(rng: &mut TestRng, from: &[T]) -> T {
+    from[rng.random_range(0..from.len())]
+}
+
+/// Reads `text` as the file `headwater.toml`.
+fn read(text: &str) -> Result<Loaded, Error> {
+    Sources::default().combine(Some((Path::new("headwater.toml"), text.to_owned())))
+}
+
+fn any_config() -> impl Strategy<Value = Config> {
+    Just(()).prop_perturb(|(), mut rng| Config::sample(&mut rng))
+}
+
+proptest! {
+    #[test]
+    fn a_configuration_survives_toml(config in any_config()) {
+        let text = toml::to_string(&config).unwrap();
+        prop_assert_eq!(&toml::from_str::<Config>(&text).unwrap(), &config);
+        let text = render::render(&config, &|_| Some(Place::Argument("a=\n[b]".into())));
+        prop_assert_eq!(&toml::from_str::<Config>(&text).unwrap(), &config, "{}", text);
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text: String, toml in "[a-z_.\\[\\]= \"0-9\n]{0,60}") {
+        for text in [text, toml] {
+            for name in ["a.toml", "a.json", "a"] {
+                let _ = Sources::default().combine(Some((Path::new(name), text.clone())));
+            }
+            let sources = Sources {
+                environment: vec![(format!("HEADWATER_{text}"), text.clone())],
+                arguments: vec![text.clone(), format!("rtmp.listen={text}"), format!("{text}=1")],
+                ..Sources::default()
+            };
+            let _ = sources.combine(None);
+        }
+    }
+
+    #[test]
+    fn a_damaged_sample_is_read_or_refused(at: prop::sample::Index, with: char) {
+        let sample = Config::sample_toml();
+        let (i, old) = sample.char_indices().nth(at.index(sample.len() - 1)).unwrap();
+        let text = format!("{}{with}{}", &sample[..i], &sample[i + old.len_utf8()..]);
+        let _ = read(&text);
+    }
+}
+
+#[test]
+fn the_sample_is_the_default_and_has_every_key() {
+    let sample = Config::sample_toml();
+    let loaded = read(&sample).unwrap();
+    assert_eq!(loaded.config, Config::default());
+    let table: toml::Table = sample.parse().unwrap();
+    for section in Config::SECTIONS {
+        for key in section.keys {
+            assert!(table[section.name].get(key.name).is_some(), "{}.{}", section.name, key.name);
+        }
+    }
+    assert!(sample.lines().all(|line| line.len() <= 100));
+}
+
+#[test]
+fn the_default_makes_sense() {
+    let loaded = Sources::default().combine(None).unwrap();
+    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.place("rtmp.listen"), Place::Default);
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+}
+
+#[test]
+fn the_sections_are_those_of_the_tree() {
+    let table = Config::default().to_table();
+    let names: Vec<_> = Config::SECTIONS.iter().map(|section| section.name).collect();
+    assert_eq!(table.len(), names.len());
+    for section in Config::SECTIONS {
+        let keys = table[section.name].as_table().unwrap();
+        assert_eq!(keys.len(), section.keys.len());
+    }
+}
+
+#[test]
+fn the_last_override_that_matches_wins_key_by_key() {
+    let loaded = read(
+        "[stream]\ngops = 3\n\
+         [[stream_override]]\nmatch = 'live/*'\ngops = 5\ngrace = '1m'\n\
+         [[stream_override]]\nmatch = 'live/cam?'\ngops = 0\n",
+    );
+    let config = loaded.unwrap().config;
+    let rules = |name| {
+        let rules = config.stream(name);
+        (rules.gops, rules.grace.get().as_secs())
+    };
+    assert_eq!(rules("other/cam1"), (3, 10));
+    assert_eq!(rules("live/studio"), (5, 60));
+    assert_eq!(rules("live/cam1"), (0, 60));
+}
+
+#[test]
+fn a_reload_says_what_has_to_wait() {
+    let old = Config::default();
+    assert!(old.diff(&old).is_empty());
+    let new = read(
+        "rtmp.listen = ':1936'\nlog.level = 'debug'\nstream.gops = 2\n\
+         [[stream_override]]\nmatch = '*'\n",
+    );
+    let reload = old.diff(&new.unwrap().config);
+    assert_eq!(reload.applied, ["log.level", "stream.gops", "stream_override"]);
+    assert_eq!(reload.needs_restart, ["rtmp.listen"]);
+}
