@@ -35,7 +35,7 @@ pub fn details(codec: Codec, config: &[u8]) -> Result<Details, Error> {
 ///
 /// `None` for frames that say nothing: most frames of most codecs.
 #[must_use]
-pub fn details_of_frame(codec: Codec, frame: &[u8]) -> Option<Details> {
+pub fn frame_details(codec: Codec, frame: &[u8]) -> Option<Details> {
     let video = |width: u32, height: u32, profile| {
         Details::Video(VideoDetails { width, height, profile, ..VideoDetails::default() })
     };
@@ -105,49 +105,54 @@ pub fn canonical(
     }
 }
 
-/// Whether a canonical frame is one that a decoder can start at. False for sound and for codecs
-/// that only are carried: the wire must tell.
+/// Whether a canonical frame is one that a decoder can start at; `None` where frames don't tell.
 #[must_use]
-pub fn is_key(codec: Codec, data: &[u8], units: &[Range<u32>]) -> bool {
+pub fn is_key(codec: Codec, data: &[u8], units: &[Range<u32>]) -> Option<bool> {
     match codec {
-        Codec::H264 => h264::is_key(data, units),
-        Codec::H265 => h265::is_key(data, units),
-        Codec::H266 => h266::is_key(data, units),
-        Codec::Av1 => av1::is_key(data),
-        Codec::Vp8 => vp::vp8::Header::parse(data).is_ok_and(|header| header.is_key()),
-        Codec::Vp9 => vp::vp9::Header::parse(data).is_ok_and(|header| header.is_key()),
-        _ => false,
+        Codec::H264 => Some(h264::is_key(data, units)),
+        Codec::H265 => Some(h265::is_key(data, units)),
+        Codec::H266 => Some(h266::is_key(data, units)),
+        Codec::Av1 => Some(av1::is_key(data)),
+        Codec::Vp8 => Some(vp::vp8::Header::parse(data).is_ok_and(|header| header.is_key())),
+        Codec::Vp9 => Some(vp::vp9::Header::parse(data).is_ok_and(|header| header.is_key())),
+        _ => None,
     }
 }
 
 /// As [`is_key`], but also takes H.264 recovery points that are exact at once: the intra pictures
 /// of open GOPs, for publishers that send no others.
 #[must_use]
-pub fn is_random_access(codec: Codec, data: &[u8], units: &[Range<u32>]) -> bool {
-    is_key(codec, data, units)
-        || codec == Codec::H264 && h264::recovery_point(data, units) == Some(0)
+pub fn is_random_access(codec: Codec, data: &[u8], units: &[Range<u32>]) -> Option<bool> {
+    match codec {
+        Codec::H264 => {
+            Some(h264::is_key(data, units) || h264::recovery_point(data, units) == Some(0))
+        }
+        _ => is_key(codec, data, units),
+    }
 }
 
-/// How long an audio frame lasts, in samples of [`AudioDetails::sample_rate`] (48 kHz for Opus);
-/// `None` where nobody can tell.
+/// How long an audio frame of the track lasts, in samples of [`AudioDetails::sample_rate`]
+/// (48 kHz for Opus); `None` where nobody can tell.
 #[must_use]
-pub fn audio_duration(codec: Codec, config: &[u8], details: &Details, frame: &[u8]) -> Option<i64> {
-    let samples = match codec {
-        Codec::Aac => aac::Config::parse(config).ok()?.frame_length.into(),
-        Codec::Opus => opus::samples(frame)?,
-        Codec::Mp3 => mp3::samples(frame)?,
-        Codec::Ac3 | Codec::Eac3 => ac3::samples(frame)?,
-        Codec::Flac => flac::samples(frame)?,
+pub fn audio_samples(track: &Track, frame: &[u8]) -> Option<u32> {
+    match track.codec {
+        Codec::Aac => {
+            let config = aac::Config::parse(&track.config).ok()?;
+            Some(config.frame_length.into())
+        }
+        Codec::Opus => opus::samples(frame),
+        Codec::Mp3 => mp3::samples(frame),
+        Codec::Ac3 | Codec::Eac3 => ac3::samples(frame),
+        Codec::Flac => flac::samples(frame),
         Codec::PcmA | Codec::PcmU => {
-            let channels = match details {
+            let channels = match track.details {
                 Details::Audio(audio) => audio.channels.max(1),
                 _ => 1,
             };
-            u32::try_from(frame.len()).ok()? / u32::from(channels)
+            u32::try_from(frame.len()).ok().map(|bytes| bytes / u32::from(channels))
         }
-        _ => return None,
-    };
-    Some(samples.into())
+        _ => None,
+    }
 }
 
 /// The track's name in `CODECS` attributes and `codecs` parameters (RFC 6381); `None` where there
