@@ -70,7 +70,11 @@ impl Api {
             let path = summary.name.as_str();
             path == name || path.rsplit('/').next() == Some(name)
         };
-        summaries.iter().find(|s| s.name.as_str() == name).or(summaries.iter().find(is_named)).cloned()
+        summaries
+            .iter()
+            .find(|s| s.name.as_str() == name)
+            .or(summaries.iter().find(is_named))
+            .cloned()
     }
 }
 
@@ -104,9 +108,7 @@ async fn group(State(api): State<Api>, Query(query): Query<GroupQuery>) -> Respo
         return answer(code::NO_PARAMETER, Some(Value::Null));
     };
     match api.find(&name) {
-        Some(summary) => {
-            answer(code::SUCCESS, Some(view::group(&summary, &api.sessions.all())))
-        }
+        Some(summary) => answer(code::SUCCESS, Some(view::group(&summary, &api.sessions.all()))),
         None => answer(code::NO_GROUP, Some(Value::Null)),
     }
 }

@@ -6,9 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::connect_info::ConnectInfo;
-use axum::extract::Request;
+pub use axum::Router;
+use axum::extract::{ConnectInfo, Request};
 use bytes::{Buf, Bytes};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;

@@ -18,6 +18,8 @@ pub enum Packaging {
     Rtmp {
         /// Bytes of a chunk, as announced to the viewer.
         chunk_size: u32,
+        /// The message stream that the viewer plays on; 1 for nearly all.
+        stream_id: u32,
         /// What the viewer understands.
         dialect: Dialect,
     },
@@ -58,7 +60,9 @@ impl Packaging {
     #[must_use]
     pub fn packager(self) -> Box<dyn Packager> {
         match self {
-            Self::Rtmp { chunk_size, dialect } => Box::new(rtmp::Rtmp::new(chunk_size, dialect)),
+            Self::Rtmp { chunk_size, stream_id, dialect } => {
+                Box::new(rtmp::Rtmp::new(chunk_size, stream_id, dialect))
+            }
             Self::Flv { websocket, dialect } => Box::new(flv::Flv::new(websocket, dialect)),
         }
     }

@@ -262,6 +262,12 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// The stream's name.
+    #[must_use]
+    pub fn name(&self) -> &StreamName {
+        &self.name
+    }
+
     /// The stream.
     #[must_use]
     pub fn stream(&self) -> &Arc<Mutex<Stream>> {

@@ -1,1 +1,14 @@
-//! One module per session kind: leads a peer through its protocol and joins it to the hub.
+//! One module per kind of session: each leads a peer through its protocol and joins it to the hub.
+//!
+//! [`rtmp::serve`] and [`http::serve`] take a connection from its first byte to its end;
+//! [`customize`] publishes frames from inside the program. What they share is the [`Context`].
+
+mod admission;
+mod context;
+pub mod customize;
+pub mod http;
+mod ingest;
+pub mod rtmp;
+
+pub use admission::{Admission, Admitted, Limits, Refusal};
+pub use context::{Context, HttpSettings, RtmpSettings, Settings, Tenure};

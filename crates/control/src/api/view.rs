@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hub::{Protocol, Role, Session, StreamState, Summary};
+use hub::{Role, Session, StreamState, Summary};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use media::{Details, Track, TrackKind};
@@ -111,12 +111,13 @@ pub(super) fn time(time: SystemTime) -> String {
     let fraction = format!("{:03}", local.subsec_nanosecond() / 1_000_000);
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
-    let offset = if local.offset().is_zero() {
-        "Z".to_owned()
-    } else {
-        local.strftime("%z").to_string()
-    };
-    format!("{}{point}{fraction} {offset} {}", local.strftime("%Y-%m-%d %H:%M:%S"), local.strftime("%Z"))
+    let offset =
+        if local.offset().is_zero() { "Z".to_owned() } else { local.strftime("%z").to_string() };
+    format!(
+        "{}{point}{fraction} {offset} {}",
+        local.strftime("%Y-%m-%d %H:%M:%S"),
+        local.strftime("%Z")
+    )
 }
 
 fn session(session: &Arc<Session>) -> Value {
@@ -192,6 +193,8 @@ fn words(summary: &Summary, kind: TrackKind) -> String {
 /// Every protocol of a session has a name that clients of lal know.
 #[cfg(test)]
 mod tests {
+    use hub::Protocol;
+
     use super::*;
 
     #[test]

@@ -91,8 +91,12 @@ impl Error {
         &self.problems
     }
 
-    /// An error, if there is a problem.
-    pub(super) fn unless_empty(problems: Vec<Problem>) -> Result<(), Self> {
+    /// An error, if there is a problem: from the beginning of the file to its end, then the rest.
+    pub(super) fn unless_empty(mut problems: Vec<Problem>) -> Result<(), Self> {
+        problems.sort_by_key(|problem| match &problem.place {
+            Place::File { at: Some(at), .. } => *at,
+            _ => (usize::MAX, usize::MAX),
+        });
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 }

@@ -43,12 +43,12 @@ const BEHAVIOUR: [(&str, &str); 4] = [
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Conf {
-    rtmp: Option<Rtmp>,
-    default_http: Option<Listeners>,
-    httpflv: Option<Flv>,
-    http_api: Option<Api>,
+    rtmp: Rtmp,
+    default_http: Listeners,
+    httpflv: Flv,
+    http_api: Api,
     server_id: Option<String>,
-    log: Option<Log>,
+    log: Log,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,7 +123,8 @@ pub(super) fn translate(
     })?;
     let mut translation = Translation { file, tree: Tree::default(), warnings };
     for (ours, value) in BEHAVIOUR {
-        translation.put(ours, Value::from(value), "conf_version");
+        let place = Place::File { file: file.clone(), at: None };
+        translation.tree.merge(Tree::single(ours, Value::from(value), place));
     }
     translation.listeners(&conf, exists);
     translation.caches(&conf);
@@ -173,20 +174,20 @@ impl Translation<'_> {
         self.put(ours, Value::Array(addresses), theirs);
     }
 
-    fn listeners(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) {
-        let none = (&Rtmp::default(), &Listeners::default(), &Flv::default(), &Api::default());
-        let rtmp = conf.rtmp.as_ref().unwrap_or(none.0);
-        let http = conf.default_http.as_ref().unwrap_or(none.1);
-        let flv = conf.httpflv.as_ref().unwrap_or(none.2);
-        let api = conf.http_api.as_ref().unwrap_or(none.3);
-        let on = |flag: Option<bool>| flag == Some(true);
-        let (mut rtmps, mut https) = (on(rtmp.rtmps_enable), on(flv.enable_https));
-
+    /// The certificate, and whether RTMPS and HTTPS are served with it.
+    fn certificate(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) -> (bool, bool) {
+        let Conf { rtmp, default_http: http, httpflv: flv, .. } = conf;
+        let (rtmps, https) = (on(rtmp.rtmps_enable), on(flv.enable_https));
         let https_files = (
             either(&flv.https_cert_file, &http.https_cert_file),
             either(&flv.https_key_file, &http.https_key_file),
         );
         let rtmps_files = (rtmp.rtmps_cert_file.as_deref(), rtmp.rtmps_key_file.as_deref());
+        let ((cert, private), key) = match (https, rtmps) {
+            (false, false) => return (false, false),
+            (true, _) => (https_files, "default_http.https_cert_file"),
+            (false, true) => (rtmps_files, "rtmp.rtmps_cert_file"),
+        };
         if rtmps && https && rtmps_files != https_files {
             self.warnings.push(
                 "rtmp.rtmps_cert_file and rtmp.rtmps_key_file are not those of HTTPS; there is one \
@@ -194,24 +195,22 @@ impl Translation<'_> {
                     .to_owned(),
             );
         }
-        let (files, key) = match https {
-            true => (https_files, "default_http.https_cert_file"),
-            false => (rtmps_files, "rtmp.rtmps_cert_file"),
-        };
-        if rtmps || https {
-            let files = (files.0.unwrap_or_default(), files.1.unwrap_or_default());
-            if exists(Path::new(files.0)) && exists(Path::new(files.1)) {
-                self.put("tls.cert", Value::from(files.0), key);
-                self.put("tls.key", Value::from(files.1), key);
-            } else {
-                // lal logs this and goes on without the listener.
-                self.warnings.push(format!(
-                    "{key}: {:?} or its key {:?} is not there; nothing is served with TLS",
-                    files.0, files.1
-                ));
-                (rtmps, https) = (false, false);
-            }
+        let (cert, private) = (cert.unwrap_or_default(), private.unwrap_or_default());
+        if !exists(Path::new(cert)) || !exists(Path::new(private)) {
+            // lal logs this and goes on without the listener.
+            self.warnings.push(format!(
+                "{key}: {cert:?} or its key {private:?} is not there; nothing is served with TLS"
+            ));
+            return (false, false);
         }
+        self.put("tls.cert", Value::from(cert), key);
+        self.put("tls.key", Value::from(private), key);
+        (rtmps, https)
+    }
+
+    fn listeners(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) {
+        let Conf { rtmp, default_http: http, httpflv: flv, http_api: api, .. } = conf;
+        let (rtmps, https) = self.certificate(conf, exists);
 
         let plain = on(rtmp.enable);
         self.put("rtmp.enable", Value::from(plain || rtmps), "rtmp.enable");
@@ -236,11 +235,9 @@ impl Translation<'_> {
     }
 
     fn caches(&mut self, conf: &Conf) {
-        let (no_rtmp, no_flv) = (Rtmp::default(), Flv::default());
-        let rtmp = conf.rtmp.as_ref().unwrap_or(&no_rtmp);
-        let flv = conf.httpflv.as_ref().unwrap_or(&no_flv);
-        let by_rtmp = rtmp.enable == Some(true) || rtmp.rtmps_enable == Some(true);
-        let by_flv = flv.enable == Some(true) || flv.enable_https == Some(true);
+        let Conf { rtmp, httpflv: flv, .. } = conf;
+        let by_rtmp = on(rtmp.enable) || on(rtmp.rtmps_enable);
+        let by_flv = on(flv.enable) || on(flv.enable_https);
         let mut larger = |of_rtmp: Option<i64>, of_flv: Option<i64>, key: &str| {
             let (a, b) = (of_rtmp.unwrap_or(0), of_flv.unwrap_or(0));
             if by_rtmp && by_flv && a != b {
@@ -276,8 +273,7 @@ impl Translation<'_> {
         if let Some(id) = conf.server_id.as_deref().filter(|id| !id.is_empty()) {
             self.put("server.id", Value::from(id), "server_id");
         }
-        let none = Log::default();
-        let log = conf.log.as_ref().unwrap_or(&none);
+        let log = &conf.log;
         let level = match log.level {
             Some(0) => "trace",
             None | Some(1) => "debug",
@@ -330,11 +326,15 @@ impl Translation<'_> {
         let missing: Vec<_> = KEYS.iter().filter(is_missing).collect();
         if !missing.is_empty() {
             self.warnings.push(format!(
-                "not set, and so off, empty or zero as in lal: {}",
+                "not set, so that they are what they are in lal, off, empty or zero as a rule: {}",
                 missing.into_iter().copied().collect::<Vec<_>>().join(", ")
             ));
         }
     }
+}
+
+fn on(flag: Option<bool>) -> bool {
+    flag == Some(true)
 }
 
 /// A protocol's own setting, or the one for all.

@@ -1,6 +1,8 @@
 //! What must hold for the configuration as a whole.
 
 mod errors;
+mod lal;
+mod sources;
 
 use std::path::Path;
 

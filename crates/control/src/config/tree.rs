@@ -202,9 +202,8 @@ impl Tree {
                 Err(error) => error,
             };
             let path = error.path().to_string();
-            let problem =
-                Problem::new(self.place(&path), &path, error.inner().message().trim_end());
-            problems.push(problem.remedy(remedy(&path)));
+            let what = error.inner().message().replace("expected u32", "expected a whole number");
+            problems.push(Problem::new(self.place(&path), &path, what).remedy(remedy(&path)));
             if !remove(&mut values, &path) {
                 return Config::default();
             }

@@ -126,7 +126,7 @@ choice! {
 
 fn not_one_of(word: &str, words: &[&str]) -> String {
     let guess = nearest(word, words.iter().copied());
-    let guess = guess.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    let guess = guess.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
     let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
     format!("{word:?} is not one of {}{guess}", quoted.join(", "))
 }
@@ -185,8 +185,8 @@ impl FromStr for Address {
         match parse_address(text) {
             Some(_) => Ok(Self(text.to_owned())),
             None => Err(format!(
-                "{text:?} is not an address to listen on; write \":PORT\" for all addresses, or \
-                 \"IP:PORT\" (\"[IP]:PORT\" for IPv6); host names are not looked up"
+                "{text:?} is neither \":PORT\", for all addresses, nor \"IP:PORT\"; host names are \
+                 not looked up"
             )),
         }
     }
@@ -381,7 +381,7 @@ mod tests {
     fn words_have_a_nearest() {
         assert_eq!(
             "takeove".parse::<SecondPublisher>().unwrap_err(),
-            r#""takeove" is not one of "refuse", "takeover"; did you mean "takeover"?"#
+            r#""takeove" is not one of "refuse", "takeover" (did you mean "takeover"?)"#
         );
     }
 

@@ -14,19 +14,17 @@ use super::flv::wire_time;
 use super::{Dialect, Packager, meaning};
 use crate::Packet;
 
-/// The message stream of media: the first that `createStream` hands out.
-const MEDIA_STREAM: u32 = 1;
-
 /// The packager of RTMP viewers.
 #[derive(Debug)]
 pub(super) struct Rtmp {
     size: Size,
+    stream_id: u32,
     dialect: Dialect,
 }
 
 impl Rtmp {
-    pub(super) fn new(chunk_size: u32, dialect: Dialect) -> Self {
-        Self { size: Size::new(chunk_size).unwrap_or(Size::DEFAULT), dialect }
+    pub(super) fn new(chunk_size: u32, stream_id: u32, dialect: Dialect) -> Self {
+        Self { size: Size::new(chunk_size).unwrap_or(Size::DEFAULT), stream_id, dialect }
     }
 
     /// Appends a message; one that is too long for RTMP is left out. Returns whether it was
@@ -38,7 +36,7 @@ impl Rtmp {
             Tag::Script | Tag::Other(_) => (chunk::DATA, Kind::DataAmf0),
         };
         let timestamp = wire_time(dts_ms);
-        let header = Header { chunk_stream, kind, stream_id: MEDIA_STREAM, timestamp };
+        let header = Header { chunk_stream, kind, stream_id: self.stream_id, timestamp };
         chunk::write_message(out, header, &[&body.header, &body.payload], self.size).is_ok()
     }
 }

@@ -226,3 +226,26 @@ pub(super) const FEATURES: &[Feature] = &[
         ],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_there_once() {
+        let features = FEATURES.iter().flat_map(|feature| feature.keys);
+        let mut all: Vec<_> = KEYS.iter().chain(features).collect();
+        all.sort_unstable();
+        let count = all.len();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        assert!(OPTIONAL.iter().all(|key| KEYS.contains(key)));
+    }
+
+    #[test]
+    fn switches_are_keys_of_their_feature() {
+        for feature in FEATURES {
+            assert!(feature.switches.iter().all(|switch| feature.keys.contains(switch)));
+        }
+    }
+}

@@ -19,3 +19,96 @@ fn mistyped_keys_have_a_suggestion() {
         ],
     );
 }
+
+#[test]
+fn keys_in_the_wrong_section_are_led_home() {
+    refused(
+        "gops = 1\n[http]\ngrace = '1s'\n[rtmp]\nbananas = 1\n",
+        &[
+            "headwater.toml:1:1: gops: there is no such section; did you mean stream.gops?",
+            "headwater.toml:3:1: http.grace: there is no such key; did you mean stream.grace?",
+            "headwater.toml:5:1: rtmp.bananas: there is no such key; [rtmp] has enable, listen, \
+             tls_listen, chunk_size, hevc_out, handshake_timeout, setup_timeout, publisher_idle, \
+             player_ping, max_message_size, max_chunk_streams",
+        ],
+    );
+}
+
+#[test]
+fn wrong_values_are_all_named_with_what_they_should_be() {
+    refused(
+        "[rtmp]\nenable = \"yes\"\nlisten = [\":1935\", \"foo:12\"]\nchunk_size = -1\n\
+         [flv]\nhevc_out = \"legcy\"\n[stream]\ngrace = \"10sec\"\nmax_cache = true\n",
+        &[
+            "headwater.toml:2:10: rtmp.enable: invalid type: string \"yes\", expected a boolean; \
+             the default is enable = true",
+            "headwater.toml:3:20: rtmp.listen[1]: \"foo:12\" is neither \":PORT\", for all \
+             addresses, nor \"IP:PORT\"; host names are not looked up; the default is listen = \
+             [\":1935\"]",
+            "headwater.toml:4:14: rtmp.chunk_size: invalid value: integer `-1`, expected a whole \
+             number; write chunk_size = 60000, or anything from 128 to 65535",
+            "headwater.toml:6:12: flv.hevc_out: \"legcy\" is not one of \"auto\", \"enhanced\", \
+             \"legacy\" (did you mean \"legacy\"?); the default is hevc_out = \"auto\"",
+            "headwater.toml:8:9: stream.grace: \"sec\" is not a unit; use d, h, m, s or ms; write \
+             grace = \"10s\", or anything from 0s to 1h",
+            "headwater.toml:9:13: stream.max_cache: invalid type: boolean `true`, expected a size \
+             such as \"8MiB\"; write max_cache = \"64MiB\", or anything from 1MiB to 1GiB",
+        ],
+    );
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused_where_it_breaks_off() {
+    refused(
+        "[rtmp]\nlisten = \n",
+        &["headwater.toml:2:10: string values must be quoted, expected literal string"],
+    );
+    refused("a = 1\na = 2\n", &["headwater.toml:2:1: duplicate key"]);
+}
+
+#[test]
+fn sections_have_the_right_form() {
+    refused(
+        "rtmp = 3\n[stream_override]\ngops = 1\n",
+        &[
+            "headwater.toml:1:1: rtmp: this is a section, not a key; write its keys in it, such as \
+             rtmp.enable",
+            "headwater.toml:2:2: stream_override: this is a list of tables; begin each with \
+             [[stream_override]], in double brackets",
+        ],
+    );
+    refused(
+        "[[stream_override]]\nmatch = 'a'\n[[stream_override]]\ngop = 1\ngrace = '1s'\n",
+        &[
+            "headwater.toml:4:1: stream_override[1].gop: there is no such key; did you mean \
+             stream_override[1].gops?",
+@@M field `match`; each \
+             [[stream_override]] needs a match, such as match = \"live/cam*\"",
+        ],
+    );
+}
+
+#[test]
+fn values_are_in_range_and_agree() {
+    refused(
+        "rtmp.listen = [':8080', ':1']\nrtmp.chunk_size = 65536\ntls.cert = 'cert.pem'\n\
+         stream.flush_after = '1s'\nserver.id = ''\nserver.default_app = 'a/../b'\n\
+         flv.url_prefix = 'live'\n[[stream_override]]\nmatch = ''\nskip_after = '1m30s'\n",
+        &[
+            "headwater.toml:2:19: rtmp.chunk_size: 65536 is out of range; use 128 to 65535",
+            "headwater.toml:4:22: stream.flush_after: 1s is out of range; use 0s to 350ms",
+            "headwater.toml:10:14: stream_override[0].skip_after: 1m30s is out of range; use 500ms \
+             to 1m",
+            "headwater.toml:5:13: server.id: \"\" is not a name; use 1 to 255 printable characters",
+            "headwater.toml:6:22: server.default_app: \"a/../b\" cannot be part of a stream's \
+             path; use a name such as \"live\"",
+            "headwater.toml:7:18: flv.url_prefix: \"live\" does not begin and end with a slash; \
+             write \"/\" for any address, or something like \"/live/\"",
+            "headwater.toml:3:12: tls.cert: there is no tls.key for it; set both, or neither for a \
+             certificate that the server makes at start",
+            "default: http.listen: :8080 is also in rtmp.listen; use another port or address",
+            "headwater.toml:9:9: stream_override[0].match: the pattern has 0 bytes; use 1 to 255 \
+             bytes, such as \"live/*\"",
+        ],
+    );
+}

@@ -1,0 +1,114 @@
+//! The configuration as the options of a server.
+
+use std::sync::Arc;
+
+use control::config::sections::Stream;
+use control::config::values::{Addresses, HevcOut, Identity, SecondPublisher};
+use control::config::{Config, sections};
+use hub::{Form, StreamName, StreamSettings};
+use rtmp::chunk;
+use session::{HttpSettings, Limits, RtmpSettings, Settings};
+
+use crate::server::{Options, TlsFiles};
+
+impl Options {
+    /// What a configuration asks for.
+    #[must_use]
+    pub fn from_config(config: &Config) -> Self {
+        let list = |wanted: bool, addresses: &Addresses| -> Vec<String> {
+            let all = addresses.iter().map(|address| address.as_str().to_owned());
+            if wanted { all.collect() } else { Vec::new() }
+        };
+        let files = config.tls.cert.get().zip(config.tls.key.get());
+        Self {
+            rtmp: list(config.rtmp.enable, &config.rtmp.listen),
+            rtmps: list(config.rtmp.enable, &config.rtmp.tls_listen),
+            http: list(true, &config.http.listen),
+            https: list(true, &config.http.tls_listen),
+            api: list(config.api.enable, &config.api.listen),
+            server_id: config.server.id.clone(),
+            tls: files.map(|(cert, key)| TlsFiles { cert: cert.to_owned(), key: key.to_owned() }),
+            shards: size(config.server.shards),
+            settings: settings(config),
+            streams: Arc::new({
+                let config = config.clone();
+                move |name: &StreamName| Arc::new(stream(&config.stream(name.as_str())))
+            }),
+            max_publishers: size(config.limits.publishers),
+        }
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        identity: match config.server.identity {
+            Identity::AppAndName => hub::Identity::AppAndName,
+            Identity::Name => hub::Identity::NameOnly,
+        },
+        default_app: config.server.default_app.clone(),
+        limits: Limits {
+            connections: size(config.limits.connections),
+            per_address: size(config.limits.connections_per_address),
+        },
+        wait_for_stream: config.server.wait_for_stream.get(),
+        rtmp: RtmpSettings { protocol: rtmp(&config.rtmp), form: form(config.rtmp.hevc_out) },
+        http: HttpSettings {
+            head_timeout: config.http.head_timeout.get(),
+            flv: config.flv.enable,
+            flv_prefix: config.flv.url_prefix.clone(),
+            form: form(config.flv.hevc_out),
+            multitrack: config.flv.multitrack,
+        },
+    }
+}
+
+fn rtmp(section: &sections::Rtmp) -> ::rtmp::server::Config {
+    let default = RtmpSettings::default().protocol;
+    let max_message_size = section.max_message_size.get();
+    ::rtmp::server::Config {
+        chunk_size: chunk::Size::new(section.chunk_size).unwrap_or(chunk::Size::DEFAULT),
+        limits: chunk::Limits {
+            max_message_size,
+            max_chunk_streams: size(section.max_chunk_streams),
+            ..default.limits
+        },
+        handshake_timeout: section.handshake_timeout.get(),
+        setup_timeout: section.setup_timeout.get(),
+        setup_limit: section.setup_timeout.get() * 3,
+        publisher_idle: section.publisher_idle.get(),
+        player_ping: section.player_ping.get(),
+        ..default
+    }
+}
+
+fn stream(section: &Stream) -> StreamSettings {
+    StreamSettings {
+        gops: size(section.gops),
+        max_gop_frames: size(section.max_gop_frames),
+        max_cache_bytes: section.max_cache.get(),
+        second_publisher: match section.second_publisher {
+            SecondPublisher::Refuse => hub::SecondPublisher::Refuse,
+            SecondPublisher::Takeover => hub::SecondPublisher::Takeover,
+        },
+        grace: section.grace.get(),
+        track_wait: section.track_wait.get(),
+        flush_after: section.flush_after.get(),
+        skip_after: section.skip_after.get(),
+        stall_timeout: section.stall_timeout.get(),
+        max_skips: section.max_skips,
+        key_frame_wait: section.key_frame_wait.get(),
+    }
+}
+
+fn form(choice: HevcOut) -> Form {
+    match choice {
+        HevcOut::Auto => Form::AsPublished,
+        HevcOut::Enhanced => Form::Enhanced,
+        HevcOut::Legacy => Form::Legacy,
+    }
+}
+
+/// A count; on a machine with less than 32 bits it would be as many as there can be.
+fn size(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,62 @@
+//! The program's commands.
+
+mod banner;
+mod demo;
+mod logging;
+mod pull;
+mod push;
+mod serve;
+mod settings;
+mod transfer;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A live media server: streams in over RTMP, out over RTMP and HTTP/WebSocket-FLV.
+#[derive(Parser)]
+#[command(name = "headwater", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Try it:
+  headwater demo                       a server with a test stream, and a page that plays it
+  headwater serve                      a server with default settings
+  ffmpeg -re -i FILE -c copy -f flv rtmp://127.0.0.1/live/me     publish to it
+  ffplay http://127.0.0.1:8080/live/me.flv                       watch";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    #[command(after_help = serve::HELP)]
+    Serve(serve::Serve),
+    /// Run the server with a built-in test stream, and say where to watch it.
+    Demo(demo::Demo),
+    /// Publish an FLV file to an RTMP server, in real time.
+    Push(push::Push),
+    /// Play an RTMP, HTTP-FLV or WebSocket-FLV stream, and save it if wanted.
+    Pull(pull::Pull),
+    /// Show or check the configuration.
+    #[command(subcommand)]
+    Config(settings::Show),
+}
+
+/// Runs the program. Errors go to standard error with what to do about them.
+pub(crate) fn run() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Push(push) => push.run(),
+        Command::Pull(pull) => pull.run(),
+        Command::Config(show) => show.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("headwater: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What the server says when it is up: URLs ready to paste.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use headwater::Addresses;
+
+/// The text for a server that listens there. `example` is a stream's name.
+pub(super) fn text(addresses: &Addresses, example: &str) -> String {
+    let mut out = format!("Headwater {} is up.\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |what: &str, url: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "  {what:<14} {url}");
+    };
+    if let Some(at) = addresses.rtmp.first() {
+        let url = url("rtmp", at, 1935);
+        line("publish", format!("{url}/{example}"));
+        line("in OBS", format!("server {url}/{}, stream key {}", app(example), name(example)));
+        line("watch", format!("{url}/{example}"));
+    }
+    if let Some(at) = addresses.rtmps.first() {
+        line("over TLS", format!("{}/{example}", url("rtmps", at, 443)));
+    }
+    if let Some(at) = addresses.http.first() {
+        line("HTTP-FLV", format!("{}/{example}.flv", url("http", at, 80)));
+        line("WebSocket-FLV", format!("{}/{example}.flv", url("ws", at, 80)));
+    }
+    if let Some(at) = addresses.https.first() {
+        line("HTTPS-FLV", format!("{}/{example}.flv", url("https", at, 443)));
+    }
+    if let Some(at) = addresses.http.first() {
+        line("page", format!("{}/", url("http", at, 80)));
+    }
+    if let Some(at) = addresses.api.first() {
+        line("API", format!("{}/api/stat/all_group", url("http", at, 80)));
+    }
+    out
+}
+
+/// A URL's beginning. A server that listens everywhere is shown by the address that this machine
+/// has for itself.
+pub(super) fn url(scheme: &str, at: &SocketAddr, default_port: u16) -> String {
+    let host = match at {
+        at if at.ip().is_unspecified() => "127.0.0.1".to_owned(),
+        SocketAddr::V4(at) => at.ip().to_string(),
+        SocketAddr::V6(at) => format!("[{}]", at.ip()),
+    };
+    if at.port() == default_port {
+        format!("{scheme}://{host}")
+    } else {
+        format!("{scheme}://{host}:{}", at.port())
+    }
+}
+
+fn app(stream: &str) -> &str {
+    stream.rsplit_once('/').map_or("", |(app, _)| app)
+}
+
+fn name(stream: &str) -> &str {
+    stream.rsplit_once('/').map_or(stream, |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_ready_to_paste() {
+        let addresses = Addresses {
+            rtmp: vec!["[::]:1935".parse().unwrap()],
+            http: vec!["127.0.0.1:8080".parse().unwrap()],
+            ..Addresses::default()
+        };
+        let text = text(&addresses, "live/me");
+        assert!(text.contains("rtmp://127.0.0.1/live/me\n"), "{text}");
+        assert!(text.contains("server rtmp://127.0.0.1/live, stream key me\n"), "{text}");
+        assert!(text.contains("http://127.0.0.1:8080/live/me.flv\n"), "{text}");
+        assert!(!text.contains("rtmps"), "{text}");
+    }
+}

@@ -1,0 +1,213 @@
+//! `headwater serve`: the server until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use control::config::values::{Level, LogFormat, Rotation};
+use control::config::{Config, Loaded, Sources};
+use headwater::{Addresses, Options, Server};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use tracing::{error, info, warn};
+
+use super::{banner, logging};
+
+pub(super) const HELP: &str = "Signals:
+  SIGTERM, SIGINT   stop: peers are told, and get time to go (server.drain_timeout)
+  SIGHUP            read the configuration again; a bad one is refused, and the old one stays
+
+Settings come from the file, then from the environment (HEADWATER_RTMP__LISTEN=:1935), then from
+--set; `headwater config print` shows them all.";
+
+/// Run the server.
+#[derive(Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// Write the ports as JSON to this file once the server is up (for scripts).
+    #[arg(long, value_name = "FILE")]
+    pub(super) ready_file: Option<PathBuf>,
+    /// Print no URLs at start.
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Clone)]
+pub(super) struct Source {
+    /// A configuration: our TOML, or a JSON file of lal's.
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Change to this directory first.
+    #[arg(short = 'p', long, value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
+    /// Set one key, such as rtmp.listen=:1936; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+impl Source {
+    /// Changes the directory, if so wanted.
+    pub(super) fn enter(&self) -> Result<()> {
+        if let Some(directory) = &self.directory {
+            std::env::set_current_dir(directory)
+                .with_context(|| format!("cannot change to {}", directory.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the configuration.
+    pub(super) fn load(&self) -> Result<Loaded> {
+        let sources = Sources {
+            file: self.file.clone(),
+            arguments: self.set.clone(),
+            ..Sources::from_environment()
+        };
+        Ok(sources.load()?)
+    }
+}
+
+impl Serve {
+    pub(super) fn run(&self) -> Result<()> {
+        run(&self.source, self.ready_file.as_deref(), self.quiet, |_, _| {})
+    }
+}
+
+/// Runs a server; `started` is called when it is up.
+pub(super) fn run(
+    source: &Source,
+    ready_file: Option<&Path>,
+    quiet: bool,
+    started: impl FnOnce(&Server, &Addresses),
+) -> Result<()> {
+    source.enter()?;
+    let loaded = source.load()?;
+    let logs = logging::start(&log_options(&loaded.config))?;
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let server = Server::start(&Options::from_config(&loaded.config))?;
+        let addresses = server.addresses().clone();
+        if let Some(file) = ready_file {
+            write_ready(file, &addresses)?;
+        }
+        if !quiet {
+            print!("{}", banner::text(&addresses, "live/me"));
+        }
+        started(&server, &addresses);
+        let config = supervise(&server, source, loaded.config, &logs).await?;
+        server.drain(config.server.drain_timeout.get()).await;
+        info!("stopped");
+        Ok(())
+    })
+}
+
+/// Waits for signals: reads the configuration again, or returns when the server is to stop.
+async fn supervise(
+    server: &Server,
+    source: &Source,
+    mut config: Config,
+    logs: &logging::Logs,
+) -> Result<Config> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(config),
+            _ = interrupt.recv() => return Ok(config),
+            _ = hang_up.recv() => reload(server, source, &mut config, logs),
+        }
+    }
+}
+
+fn reload(server: &Server, source: &Source, config: &mut Config, logs: &logging::Logs) {
+    let loaded = match source.load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            error!("the new configuration is refused, the old one stays: {error:#}");
+            return;
+        }
+    };
+    if let Err(error) = server.reload(&Options::from_config(&loaded.config)) {
+        error!("the new configuration is refused, the old one stays: {error}");
+        return;
+    }
+    logs.set_level(level(loaded.config.log.level));
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    let changes = config.diff(&loaded.config);
+    info!(applied = ?changes.applied, "configuration read again");
+    if !changes.needs_restart.is_empty() {
+        warn!(keys = ?changes.needs_restart, "these settings hold when the server starts again");
+    }
+    *config = loaded.config;
+}
+
+fn log_options(config: &Config) -> logging::Options {
+    let log = &config.log;
+    logging::Options {
+        level: level(log.level),
+        terminal: log.to_terminal,
+        json: log.format == LogFormat::Json,
+        file: log.file.get().map(|path| logging::File {
+            path: path.to_owned(),
+            rotation: match log.rotation {
+                Rotation::Daily => tracing_appender::rolling::Rotation::DAILY,
+                Rotation::Hourly => tracing_appender::rolling::Rotation::HOURLY,
+                Rotation::Never => tracing_appender::rolling::Rotation::NEVER,
+            },
+            keep: usize::try_from(log.keep_files).unwrap_or(usize::MAX),
+        }),
+    }
+}
+
+fn level(level: Level) -> LevelFilter {
+    match level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+        Level::Off => LevelFilter::OFF,
+    }
+}
+
+/// Thousands of viewers need as many descriptors: takes what the system allows.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < 4096 => {
+            warn!(limit, "few files may be open at once: more viewers need a higher `ulimit -n`");
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
+/// Writes the file whole or not at all, so that whoever waits for it never reads a half.
+fn write_ready(file: &Path, addresses: &Addresses) -> Result<()> {
+    let port = |list: &[SocketAddr]| list.first().map(SocketAddr::port);
+    let text = json!({
+        "rtmp": port(&addresses.rtmp),
+        "rtmps": port(&addresses.rtmps),
+        "http": port(&addresses.http),
+        "https": port(&addresses.https),
+        "api": port(&addresses.api),
+        "pid": std::process::id(),
+    });
+    let partial = file.with_extension("partial");
+    std::fs::write(&partial, text.to_string())
+        .and_then(|()| std::fs::rename(&partial, file))
+        .with_context(|| format!("cannot write {}", file.display()))
+}

@@ -1,0 +1,311 @@
+//! The server as a whole: what it listens on, and how it starts, changes its rules and stops.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use control::api::Api;
+use control::page::{self, Ports};
+use control::web::{self, Router};
+use hub::{EndReason, Registry, SettingsFor};
+use net::{Connecting, Listening, Shards, Tls, TlsError};
+use session::http::Fallback;
+use session::{Context, Settings};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+/// How often the registry looks after streams without publishers.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long an operator's connection may take to come up.
+const API_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Over how long bit rates are worked out.
+const RATE_INTERVAL: u32 = 5;
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct Options {
+    /// Where RTMP is spoken; empty for nowhere.
+    pub rtmp: Vec<String>,
+    /// Where RTMP is spoken over TLS.
+    pub rtmps: Vec<String>,
+    /// Where HTTP is spoken.
+    pub http: Vec<String>,
+    /// Where HTTP is spoken over TLS.
+    pub https: Vec<String>,
+    /// Where the operator's API is served.
+    pub api: Vec<String>,
+    /// What the server calls itself in the API's answers.
+    pub server_id: String,
+    /// The certificate for TLS; without one a self-signed one is made.
+    pub tls: Option<TlsFiles>,
+    /// Threads that serve peers; 0 for as many as there are cores.
+    pub shards: usize,
+    /// The rules of sessions.
+    pub settings: Settings,
+    /// The rules of streams, by name.
+    pub streams: Arc<SettingsFor>,
+    /// Most streams that may have a publisher at once.
+    pub max_publishers: usize,
+}
+
+/// A certificate chain and its key, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Where a server listens, with the ports that the system chose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// RTMP.
+    pub rtmp: Vec<SocketAddr>,
+    /// RTMP over TLS.
+    pub rtmps: Vec<SocketAddr>,
+    /// HTTP.
+    pub http: Vec<SocketAddr>,
+    /// HTTP over TLS.
+    pub https: Vec<SocketAddr>,
+    /// The operator's API.
+    pub api: Vec<SocketAddr>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {protocol}: {error}{}", remedy(error))]
+    Listen {
+        /// What was to be spoken there.
+        protocol: &'static str,
+        /// The address as it was set.
+        address: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// There is no usable certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The system gives no threads.
+    #[error("cannot start threads: {0}")]
+    Threads(std::io::Error),
+}
+
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; another program uses it: stop that, or set another",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: set another",
+        _ => "",
+    }
+}
+
+/// A running server. Dropped, it stops at once; [`Server::drain`] lets peers be told.
+#[derive(Debug)]
+pub struct Server {
+    context: Arc<Context>,
+    addresses: Addresses,
+    tls: Option<Tls>,
+    /// Whether `tls` came from files.
+    tls_files: bool,
+    tasks: JoinSet<()>,
+    /// Dropped last: the shards' threads end with it.
+    _shards: Arc<Shards>,
+}
+
+impl Server {
+    /// Binds everything, then begins to accept. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is in the way; nothing is left running then.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let needs_tls = !(options.rtmps.is_empty() && options.https.is_empty());
+        let tls = if needs_tls { Some(make_tls(options.tls.as_ref())?) } else { None };
+        let bind = |protocol, addresses: &[String], tls: Option<&Tls>| {
+            let listen = |address: &String| {
+                Listening::bind(address, tls.cloned()).map_err(|error| StartError::Listen {
+                    protocol,
+                    address: address.clone(),
+                    error,
+                })
+            };
+            addresses.iter().map(listen).collect::<Result<Vec<_>, _>>()
+        };
+        let rtmp = bind("RTMP", &options.rtmp, None)?;
+        let rtmps = bind("RTMPS", &options.rtmps, tls.as_ref())?;
+        let http = bind("HTTP", &options.http, None)?;
+        let https = bind("HTTPS", &options.https, tls.as_ref())?;
+        let operator = bind("the API", &options.api, None)?;
+        let own = |list: &[Listening]| list.iter().map(Listening::address).collect();
+        let addresses = Addresses {
+            rtmp: own(&rtmp),
+            rtmps: own(&rtmps),
+            http: own(&http),
+            https: own(&https),
+            api: own(&operator),
+        };
+
+        let registry = Registry::new(options.streams.clone(), options.max_publishers);
+        let context = Context::new(registry, options.settings.clone());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = if options.shards == 0 { cores } else { options.shards };
+        let shards = Arc::new(Shards::start(shards).map_err(StartError::Threads)?);
+        let api = Api {
+            registry: context.registry.clone(),
+            sessions: context.sessions.clone(),
+            server_id: options.server_id.as_str().into(),
+            started: SystemTime::now(),
+        };
+        let page = page::router(api.clone(), ports(&addresses));
+
+        let mut tasks = JoinSet::new();
+        for listening in rtmp.into_iter().chain(rtmps) {
+            let listener = listening.start().map_err(StartError::Threads)?;
+            let (shards, context) = (shards.clone(), context.clone());
+            tasks.spawn(async move {
+                loop {
+                    let connecting = listener.accept().await;
+                    let context = context.clone();
+                    shards.place(|shard| session::rtmp::serve(shard, context, connecting)).await;
+                }
+            });
+        }
+        for listening in http.into_iter().chain(https) {
+            let listener = listening.start().map_err(StartError::Threads)?;
+            let (shards, context) = (shards.clone(), context.clone());
+            let fallback = served_by(&page);
+            tasks.spawn(async move {
+                loop {
+                    let connecting = listener.accept().await;
+                    let (context, fallback) = (context.clone(), fallback.clone());
+                    shards
+                        .place(|shard| session::http::serve(shard, context, fallback, connecting))
+                        .await;
+                }
+            });
+        }
+        let router = api.router();
+        for listening in operator {
+            let listener = listening.start().map_err(StartError::Threads)?;
+            let (shards, router) = (shards.clone(), router.clone());
+            tasks.spawn(async move {
+                loop {
+                    let connecting = listener.accept().await;
+                    let router = router.clone();
+                    shards.place(|_| serve_api(connecting, router)).await;
+                }
+            });
+        }
+        tasks.spawn(look_after(context.clone()));
+        let tls_files = options.tls.is_some();
+        Ok(Self { context, addresses, tls, tls_files, tasks, _shards: shards })
+    }
+
+    /// Streams and sessions.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Takes the rules of `options` into use, and reads the certificate again. Addresses and the
+    /// number of shards stay as they are.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used: then all rules stay as they were.
+    pub fn reload(&self, options: &Options) -> Result<(), TlsError> {
+        if let (Some(tls), Some(files)) = (&self.tls, &options.tls) {
+            tls.reload(&files.cert, &files.key)?;
+        } else if self.tls_files && options.tls.is_none() {
+            warn!("no certificate is set any more: the last one stays in use until a restart");
+        }
+        self.context.registry.set_rules(options.streams.clone(), options.max_publishers);
+        self.context.set_settings(options.settings.clone());
+        Ok(())
+    }
+
+    /// Stops to accept, tells every peer, and waits for `limit` at most until they are gone.
+    pub async fn drain(mut self, limit: Duration) {
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        let sessions = self.context.sessions.all();
+        info!(sessions = sessions.len(), "stopping");
+        for session in &sessions {
+            session.dispose(EndReason::Shutdown);
+        }
+        let mut poll = interval(Duration::from_millis(10));
+        let gone = async {
+            while !self.context.sessions.is_empty() {
+                poll.tick().await;
+            }
+        };
+        if tokio::time::timeout(limit, gone).await.is_err() {
+            warn!(left = self.context.sessions.len(), "sessions did not end in time");
+        }
+    }
+}
+
+/// Serves an operator's connection.
+async fn serve_api(connecting: Connecting, router: Router) {
+    let peer = connecting.peer();
+    if let Ok(conn) = connecting.establish(API_PATIENCE).await {
+        web::serve(conn, peer, Bytes::new(), router).await;
+    }
+}
+
+/// Serves with a router what is no stream.
+fn served_by(router: &Router) -> Arc<Fallback> {
+    let router = router.clone();
+    Arc::new(move |conn, peer, read| Box::pin(web::serve(conn, peer, read, router.clone())))
+}
+
+fn ports(addresses: &Addresses) -> Ports {
+    let port = |list: &[SocketAddr]| list.first().map(SocketAddr::port);
+    Ports {
+        rtmp: port(&addresses.rtmp),
+        rtmps: port(&addresses.rtmps),
+        https: port(&addresses.https),
+    }
+}
+
+/// Ends streams whose publishers stay away, and works out bit rates.
+async fn look_after(context: Arc<Context>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sampled = Instant::now();
+    for count in 1u32.. {
+        ticks.tick().await;
+        let now = Instant::now();
+        for name in context.registry.tick(now) {
+            info!(stream = %name, "stream ended: its publisher did not return");
+        }
+        if count % RATE_INTERVAL == 0 {
+            let interval = now.saturating_duration_since(sampled);
+            sampled = now;
+            context.sessions.all().iter().for_each(|session| session.update(interval));
+        }
+    }
+}
+
+fn make_tls(files: Option<&TlsFiles>) -> Result<Tls, TlsError> {
+    if let Some(files) = files {
+        return Tls::from_files(&files.cert, &files.key);
+    }
+    warn!(
+        "no certificate is set: TLS uses a self-signed one, which players must be told to accept; \
+         set tls.cert and tls.key"
+    );
+    Tls::self_signed(&["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])
+}

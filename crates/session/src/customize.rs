@@ -1,0 +1,148 @@
+//! Publishers inside the program: frames that the embedding code feeds, and the built-in clip.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use flv::tag::{self, Kind as TagKind, Tag};
+use hub::{Address, EndReason, Kind, Protocol, PublishError, Role, StreamName, Superseded};
+use tokio::time::sleep_until;
+
+use crate::context::{Context, Tenure};
+use crate::ingest::Ingest;
+
+/// A publisher that the program itself feeds with FLV tags.
+///
+/// Dropped, it leaves the stream, as a peer that closes its connection does.
+#[derive(Debug)]
+pub struct Publisher {
+    tenure: Tenure,
+    ingest: Ingest,
+    read: u64,
+}
+
+/// Why a clip stopped playing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClipError {
+    /// The bytes are no FLV file.
+    #[error("the clip is unusable: {0}")]
+    Flv(#[from] flv::Error),
+    /// The file has no frames.
+    #[error("the clip is empty")]
+    Empty,
+    /// The stream has another publisher.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl Publisher {
+    /// Begins to publish.
+    ///
+    /// # Errors
+    /// [`PublishError`] when the stream is taken.
+    pub fn new(context: &Arc<Context>, name: &StreamName) -> Result<Self, PublishError> {
+        let kind = Kind { protocol: Protocol::Customize, role: Role::Pub };
+        let mut tenure = context.open(kind, None);
+        let (app, stream) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
+        let address = Address {
+            url: format!("customize:{name}"),
+            app_name: app.to_owned(),
+            stream_name: stream.to_owned(),
+            raw_query: String::new(),
+        };
+        tenure.session().assume(Role::Pub, address);
+        match context.registry.publish(name, tenure.session(), Instant::now()) {
+            Ok(publication) => {
+                let ingest = Ingest::new(publication, tenure.session().id().clone());
+                Ok(Self { tenure, ingest, read: 0 })
+            }
+            Err(error) => {
+                tenure.end(&EndReason::Refused(error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Feeds one FLV tag.
+    ///
+    /// # Errors
+    /// [`Superseded`] when another publisher took over, or an operator ended this one.
+    pub fn feed(&mut self, tag: &Tag) -> Result<(), Superseded> {
+        if self.tenure.session().ending().is_some() {
+            return Err(Superseded);
+        }
+        self.read += tag.body.len() as u64;
+        self.tenure.session().set_totals(self.read, 0);
+        let (time, body, now) = (tag.timestamp, &tag.body, Instant::now());
+        match tag.kind {
+            TagKind::Audio => self.ingest.audio(time, body, now),
+            TagKind::Video => self.ingest.video(time, body, now),
+            TagKind::Script => self.ingest.script(time, body, now),
+            TagKind::Other(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let reason = self.tenure.session().ending().unwrap_or(EndReason::PeerClosed);
+        self.tenure.end(&reason);
+    }
+}
+
+/// Publishes an FLV file over and over, in real time, until somebody ends it.
+///
+/// # Errors
+/// [`ClipError`] when the clip cannot be played, or the stream is taken.
+pub async fn play_clip(
+    context: &Arc<Context>,
+    name: &StreamName,
+    clip: &'static [u8],
+) -> Result<(), ClipError> {
+    let clip = Clip::read(clip)?;
+    let mut publisher = Publisher::new(context, name)?;
+    let start = tokio::time::Instant::now();
+    for lap in 0.. {
+        let lap_start = clip.length.saturating_mul(lap);
+        for tag in &clip.tags {
+            if lap > 0 && tag.kind == TagKind::Script {
+                continue;
+            }
+            let at = lap_start.saturating_add(u64::from(tag.timestamp));
+            sleep_until(start + Duration::from_millis(at)).await;
+            // The wire's 32 bits wrap; ingest unwraps them.
+            let timestamp = u32::try_from(at & 0xFFFF_FFFF).unwrap_or_default();
+            if publisher.feed(&Tag { timestamp, ..tag.clone() }).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A clip in memory.
+struct Clip {
+    tags: Vec<Tag>,
+    /// After how many milliseconds it begins anew.
+    length: u64,
+}
+
+impl Clip {
+    fn read(bytes: &'static [u8]) -> Result<Self, ClipError> {
+        let mut reader = tag::Reader::new(tag::MAX_BODY);
+        reader.push(&Bytes::from_static(bytes));
+        let mut tags = Vec::new();
+        while let Some(tag) = reader.poll()? {
+            tags.push(tag);
+        }
+        let is_video = |tag: &&Tag| tag.kind == TagKind::Video && tag.body.len() > 5;
+        let mut times: Vec<u32> = tags.iter().filter(is_video).map(|tag| tag.timestamp).collect();
+        times.dedup();
+        // The last picture is shown as long as the one before it.
+        let last = times.last().copied().ok_or(ClipError::Empty)?;
+        let before = times.iter().rev().nth(1).copied().unwrap_or(0);
+        let length = u64::from(last) + u64::from(last.saturating_sub(before).max(1));
+        Ok(Self { tags, length })
+    }
+}

@@ -1,0 +1,218 @@
+//! FLV viewers over HTTP and WebSocket: `http(s)://host/app/name.flv`, `ws(s)://…`.
+//!
+//! A query of `form=legacy` or `form=enhanced` chooses how HEVC and Opus are written, `multitrack=1`
+//! asks for all tracks; other parameters belong to the viewer.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hub::{
+    Address, Dialect, EndReason, Form, NameError, Packaging, Role, StreamName, StreamState,
+    file_header,
+};
+use net::{Action, Conn, Joining, Peer, Shard};
+use tracing::info;
+use ws::frame::{Event, Reader, close_frame, pong_frame};
+use ws::response::{LiveBody, switching_protocols};
+use ws::{Method, Status, frame};
+
+use super::{Exchange, MAX_IGNORED, Waited, wait};
+use crate::admission::Admitted;
+use crate::context::{HttpSettings, Tenure};
+
+/// What a path of an FLV stream ends with.
+pub(super) const SUFFIX: &str = ".flv";
+
+/// What viewers may send over a WebSocket; players send nothing.
+const MAX_MESSAGE: usize = 4 << 10;
+
+/// Answers a request for `….flv`.
+pub(super) async fn answer(mut exchange: Exchange) {
+    let tenure = exchange.open();
+    let name = match resolve(&exchange, &tenure) {
+        Ok(name) => name,
+        Err(error) => {
+            exchange.refuse(tenure, Status::BAD_REQUEST, &error.to_string()).await;
+            return;
+        }
+    };
+    let websocket = match exchange.request.upgrade() {
+        Ok(upgrade) => upgrade.map(|upgrade| switching_protocols(&upgrade, &[])),
+        Err(error) => {
+            let (status, text) = (error.status(), error.to_string());
+            exchange.refuse(tenure, status, &text).await;
+            return;
+        }
+    };
+    if exchange.request.method() == Method::Head {
+        answer_head(exchange, tenure, &name).await;
+        return;
+    }
+    let settings = exchange.context.settings.load_full();
+    let waiting = exchange.context.registry.watch(&name);
+    let limit = settings.wait_for_stream;
+    let waited = wait(&exchange.shard, &mut exchange.conn, &tenure, limit, waiting.ready()).await;
+    match waited {
+        Waited::Ready(()) => {}
+        Waited::TooLong => {
+            let text = format!(
+                "stream {name} is not published here; publish it, or check application and name"
+            );
+            exchange.refuse(tenure, Status::NOT_FOUND, &text).await;
+            return;
+        }
+        Waited::Gone(reason) => {
+            let mut tenure = tenure;
+            tenure.end(&reason);
+            return;
+        }
+    }
+    let stream = waiting.stream().clone();
+    let dialect = dialect(exchange.request.query(), &settings.http);
+    let is_websocket = websocket.is_some();
+    let head =
+        websocket.unwrap_or_else(|| exchange.responder.live("video/x-flv", LiveBody::UntilClose));
+    let header = file_header(stream.lock().tracks(), is_websocket);
+    let session = tenure.session().clone();
+    session.set_totals(exchange.read, 0);
+    info!(session = %session.id(), stream = %name, websocket = is_websocket, "plays");
+    let mut viewer = Viewer {
+        tenure,
+        _admitted: exchange.admitted,
+        reader: is_websocket.then(|| Reader::new(frame::Role::Server, MAX_MESSAGE)),
+        ignored: 0,
+        actions: VecDeque::new(),
+    };
+    if let Err(reason) = viewer.handle_input(&exchange.beyond, Instant::now()) {
+        viewer.ended(&reason);
+        return;
+    }
+    exchange.shard.join(Joining {
+        conn: exchange.conn,
+        stream,
+        packaging: Packaging::Flv { websocket: is_websocket, dialect },
+        own: vec![head, header],
+        peer: Box::new(viewer),
+        session,
+    });
+}
+
+/// `HEAD` says what `GET` would say, without waiting for a stream.
+async fn answer_head(exchange: Exchange, mut tenure: Tenure, name: &StreamName) {
+    let stream = exchange.context.registry.find(name);
+    let live = stream.is_some_and(|stream| stream.lock().state() != StreamState::Idle);
+    if live {
+        tenure.end(&EndReason::PeerClosed);
+        let head = exchange.responder.live("video/x-flv", LiveBody::UntilClose);
+        exchange.conn.close(head).await;
+    } else {
+        let text = format!("stream {name} is not published here");
+        exchange.refuse(tenure, Status::NOT_FOUND, &text).await;
+    }
+}
+
+/// The stream that the path names; the session now has an address.
+fn resolve(exchange: &Exchange, tenure: &Tenure) -> Result<StreamName, NameError> {
+    let path = exchange.request.path();
+    let path = path.strip_suffix(SUFFIX).unwrap_or(path).trim_matches('/');
+    let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let key = exchange.context.settings.load().stream_name(app, name)?;
+    let scheme = match (exchange.request.is_websocket_upgrade(), exchange.conn.is_tls()) {
+        (false, false) => "http",
+        (false, true) => "https",
+        (true, false) => "ws",
+        (true, true) => "wss",
+    };
+    let query = exchange.request.query();
+    let mark = if query.is_empty() { "" } else { "?" };
+    let host = exchange.request.host();
+    let address = Address {
+        url: format!("{scheme}://{host}/{path}{SUFFIX}{mark}{query}"),
+        app_name: app.to_owned(),
+        stream_name: name.to_owned(),
+        raw_query: query.to_owned(),
+    };
+    tenure.session().assume(Role::Sub, address);
+    Ok(key)
+}
+
+fn dialect(query: &str, settings: &HttpSettings) -> Dialect {
+    let wish = |key: &str| {
+        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == key)
+    };
+    let form = match wish("form") {
+        Some((_, "legacy")) => Form::Legacy,
+        Some((_, "enhanced")) => Form::Enhanced,
+        _ => settings.form,
+    };
+    let multitrack = wish("multitrack").map_or(settings.multitrack, |(_, wanted)| wanted == "1");
+    Dialect { form, multitrack, color_info: form == Form::Enhanced }
+}
+
+/// The HTTP or WebSocket side of a viewer that has joined.
+struct Viewer {
+    tenure: Tenure,
+    _admitted: Admitted,
+    /// Reads what a WebSocket viewer says.
+    reader: Option<Reader>,
+    /// Bytes that a plain viewer has sent for nobody.
+    ignored: usize,
+    actions: VecDeque<Action>,
+}
+
+impl Peer for Viewer {
+    fn handle_input(&mut self, mut bytes: &[u8], _now: Instant) -> Result<(), EndReason> {
+        let Some(reader) = &mut self.reader else {
+            self.ignored = self.ignored.saturating_add(bytes.len());
+            return if self.ignored <= MAX_IGNORED {
+                Ok(())
+            } else {
+                Err(EndReason::Protocol("the viewer sends instead of reading".into()))
+            };
+        };
+        while !bytes.is_empty() {
+            match reader.decode(&mut bytes) {
+                Ok(Some(Event::Ping(payload))) => {
+                    self.actions.push_back(Action::Send(pong_frame(&payload)));
+                }
+                Ok(Some(Event::Close { .. })) => return Err(EndReason::PeerClosed),
+                // Players say nothing that a live stream would heed.
+                Ok(Some(Event::Text(_) | Event::Binary(_) | Event::Pong(_))) => {}
+                Ok(None) => break,
+                Err(error) => return Err(EndReason::Protocol(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) -> Result<(), EndReason> {
+        Ok(())
+    }
+
+    fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn farewell(&mut self, reason: &EndReason) -> Bytes {
+        if self.reader.is_none() {
+            return Bytes::new();
+        }
+        let code = match reason {
+            EndReason::StreamEnded => 1000,
+            EndReason::Shutdown => 1001,
+            EndReason::Protocol(_) => 1002,
+            _ => 1008,
+        };
+        close_frame(code, &reason.to_string())
+    }
+
+    fn released(self: Box<Self>, _conn: Conn, _remains: Bytes, _shard: &Rc<Shard>) {
+        // An HTTP viewer never asks to leave: its connection ends with it.
+    }
+
+    fn ended(&mut self, reason: &EndReason) {
+        self.tenure.end(reason);
+    }
+}

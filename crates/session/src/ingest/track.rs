@@ -1,0 +1,223 @@
+//! One track of a publisher: its configuration, and its frames in canonical form.
+
+use bytes::Bytes;
+use flv::audio::Legacy;
+use media::{
+    AudioDetails, Codec, Details, Error, TimeBase, Track, TrackId, TrackKind, Units, aac, h264,
+    h265, inspect, nal,
+};
+
+/// What is known of a track while its publisher sends.
+#[derive(Debug)]
+pub(super) struct TrackIngest {
+    track: Track,
+    sets: ParameterSets,
+    /// The stream has not been told of the track as it is now.
+    changed: bool,
+}
+
+/// The parameter sets of a codec with NAL units.
+#[derive(Debug)]
+enum ParameterSets {
+    None,
+    H264(h264::Config),
+    H265(h265::Config),
+}
+
+impl ParameterSets {
+    fn parse(codec: Codec, record: &[u8]) -> Result<Self, Error> {
+        Ok(match codec {
+            Codec::H264 => Self::H264(h264::Config::parse(record)?),
+            Codec::H265 => Self::H265(h265::Config::parse(record)?),
+            _ => Self::None,
+        })
+    }
+
+    /// Takes sets that came with a frame. Returns whether anything has changed.
+    fn merge(&mut self, codec: Codec, found: &[Bytes]) -> bool {
+        let units = || found.iter().map(|unit| &**unit);
+        match (&mut *self, codec) {
+            (Self::H264(sets), _) => {
+                units().fold(false, |changed, unit| sets.merge(unit) | changed)
+            }
+            (Self::H265(sets), _) => {
+                units().fold(false, |changed, unit| sets.merge(unit) | changed)
+            }
+            (Self::None, Codec::H264) => match h264::Config::from_parameter_sets(units()) {
+                Ok(sets) => {
+                    *self = Self::H264(sets);
+                    true
+                }
+                Err(_) => false,
+            },
+            (Self::None, Codec::H265) => match h265::Config::from_parameter_sets(units()) {
+                Ok(sets) => {
+                    *self = Self::H265(sets);
+                    true
+                }
+                Err(_) => false,
+            },
+            (Self::None, _) => false,
+        }
+    }
+
+    /// The size of the lengths that frames come with.
+    fn length_size(&self) -> u8 {
+        match self {
+            Self::H264(sets) => sets.length_size(),
+            Self::H265(sets) => sets.length_size(),
+            Self::None => nal::LENGTH_SIZE,
+        }
+    }
+
+    /// The record that goes out: it says four-byte lengths, as the frames have.
+    fn record(&self) -> Option<Bytes> {
+        match self {
+            Self::H264(sets) => Some(sets.clone().canonical().to_bytes()),
+            Self::H265(sets) => Some(sets.clone().canonical().to_bytes()),
+            Self::None => None,
+        }
+    }
+}
+
+impl TrackIngest {
+    pub(super) fn new(id: TrackId, codec: Codec, enhanced: bool) -> Self {
+        let time_base = match id.kind {
+            TrackKind::Video => TimeBase::VIDEO,
+            TrackKind::Audio | TrackKind::Data => inspect::time_base(codec, &Details::Unknown),
+        };
+        let track = Track {
+            id,
+            codec,
+            time_base,
+            config: Bytes::new(),
+            color_info: None,
+            enhanced,
+            details: Details::Unknown,
+        };
+        Self { track, sets: ParameterSets::None, changed: true }
+    }
+
+    pub(super) fn id(&self) -> TrackId {
+        self.track.id
+    }
+
+    pub(super) fn codec(&self) -> Codec {
+        self.track.codec
+    }
+
+    pub(super) fn time_base(&self) -> TimeBase {
+        self.track.time_base
+    }
+
+    pub(super) fn set_color_info(&mut self, info: Bytes) {
+        self.track.color_info = Some(info);
+    }
+
+    /// The track as it is now; the caller tells the stream.
+    pub(super) fn describe(&mut self) -> Track {
+        self.changed = false;
+        self.track.clone()
+    }
+
+    /// The track, if the stream has not been told of it as it is now.
+    pub(super) fn take_change(&mut self) -> Option<Track> {
+        self.changed.then(|| self.describe())
+    }
+
+    /// Takes a decoder configuration. One that cannot be read is kept as it is: a decoder may
+    /// know better.
+    pub(super) fn configure(&mut self, config: &Bytes) -> Result<(), Error> {
+        self.changed = true;
+        self.track.config = config.clone();
+        let parsed = self.adopt(config);
+        if parsed.is_err() {
+            self.sets = ParameterSets::None;
+            self.track.details = Details::Unknown;
+        }
+        parsed
+    }
+
+    fn adopt(&mut self, config: &Bytes) -> Result<(), Error> {
+        self.sets = ParameterSets::parse(self.track.codec, config)?;
+        if self.sets.length_size() != nal::LENGTH_SIZE
+            && let Some(record) = self.sets.record()
+        {
+            self.track.config = record;
+        }
+        self.track.details = inspect::details(self.track.codec, &self.track.config)?;
+        if self.track.id.kind == TrackKind::Audio {
+            self.track.time_base = inspect::time_base(self.track.codec, &self.track.details);
+        }
+        Ok(())
+    }
+
+    /// A picture in canonical form. Parameter sets in it go to the track.
+    pub(super) fn canonical(&mut self, data: &Bytes) -> Result<(Bytes, Units), Error> {
+        let mut found = Vec::new();
+        let length_size = self.sets.length_size();
+        let canonical = inspect::canonical(self.track.codec, data, length_size, |unit| {
+            found.push(Bytes::copy_from_slice(unit));
+        })?;
+        if !found.is_empty()
+            && self.sets.merge(self.track.codec, &found)
+            && let Some(record) = self.sets.record()
+        {
+            self.track.details =
+                inspect::details(self.track.codec, &record).unwrap_or(Details::Unknown);
+            self.track.config = record;
+            self.changed = true;
+        }
+        if self.track.details == Details::Unknown
+            && let Some(details) = inspect::frame_details(self.track.codec, &canonical.0)
+        {
+            self.track.details = details;
+            self.changed = true;
+        }
+        Ok(canonical)
+    }
+
+    /// An audio frame as the track carries it; `None` if it cannot be understood without a
+    /// configuration that never came.
+    pub(super) fn sound(&mut self, data: &Bytes, legacy: Option<Legacy>) -> Option<Bytes> {
+        if self.track.codec == Codec::Aac && self.track.config.is_empty() {
+            return self.sound_of_adts(data);
+        }
+        if self.track.details == Details::Unknown
+            && let Some(details) = details_of_frame(self.track.codec, data, legacy)
+        {
+            self.track.time_base = inspect::time_base(self.track.codec, &details);
+            self.track.details = details;
+            self.changed = true;
+        }
+        Some(data.clone())
+    }
+
+    /// Some encoders send AAC with ADTS headers and no configuration.
+    fn sound_of_adts(&mut self, data: &Bytes) -> Option<Bytes> {
+        let header = aac::adts::Header::parse(data).ok()?;
+        self.configure(&header.config().to_bytes()?).ok()?;
+        self.sound_in_adts(data, &header)
+    }
+
+    fn sound_in_adts(&self, data: &Bytes, header: &aac::adts::Header) -> Option<Bytes> {
+        header.payload(data).map(|payload| data.slice_ref(payload))
+    }
+
+    /// The length of an audio frame in ticks of the track.
+    pub(super) fn duration(&self, data: &[u8]) -> Option<i64> {
+        inspect::audio_samples(&self.track, data).map(i64::from)
+    }
+}
+
+/// What the first frame says of a track without configuration; the tag's flags know the channels
+/// of G.711.
+fn details_of_frame(codec: Codec, data: &[u8], legacy: Option<Legacy>) -> Option<Details> {
+    let details = inspect::frame_details(codec, data)?;
+    match (details, codec, legacy) {
+        (Details::Audio(details), Codec::PcmA | Codec::PcmU, Some(Legacy { stereo: true, .. })) => {
+            Some(Details::Audio(AudioDetails { channels: 2, ..details }))
+        }
+        (details, ..) => Some(details),
+    }
+}

@@ -1,0 +1,379 @@
+//! RTMP server sessions: a connection negotiates as a task on its shard; a publisher stays one, a
+//! viewer becomes an entry of the shard's engine.
+
+mod publisher;
+mod viewer;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::rtmp::server::{ConnectRequest, Event, PlayRequest, Session as Machine, StreamId};
+use bytes::BytesMut;
+use hub::{
+    Address, Dialect, EndReason, Form, Kind, Packaging, Protocol, Role, StreamName, Waiting,
+};
+use media::Codec;
+use net::{Conn, Connecting, Joining, Shard};
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::admission::Admitted;
+use crate::context::{Context, Tenure};
+use publisher::Publishers;
+use viewer::Viewer;
+
+/// How long a peer may take to read what we answer while it negotiates or publishes.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Leads one connection from its handshake to its end.
+pub async fn serve(shard: Rc<Shard>, context: Arc<Context>, connecting: Connecting) {
+    let peer = connecting.peer();
+    let admitted = match context.admission.admit(peer) {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            warn!(%peer, proto = "RTMP", %refusal, "connection refused");
+            return;
+        }
+    };
+    let settings = context.settings.load_full();
+    let kind = Kind { protocol: Protocol::Rtmp, role: Role::PubSub };
+    let mut tenure = context.open(kind, Some(peer));
+    let conn = match connecting.establish(settings.rtmp.protocol.handshake_timeout).await {
+        Ok(conn) => conn,
+        Err(error) => {
+            tenure.end(&EndReason::Io(error.to_string()));
+            return;
+        }
+    };
+    let seed = context.seed();
+    let machine = Machine::new(Arc::new(settings.rtmp.protocol.clone()), seed, Instant::now());
+    let state = State { context, machine, tenure, _admitted: admitted, connected: None };
+    Connection { shard, conn, state }.run().await;
+}
+
+/// A connection that negotiates or publishes.
+struct Connection {
+    shard: Rc<Shard>,
+    conn: Conn,
+    state: State,
+}
+
+/// What a connection keeps when it becomes a viewer and back.
+struct State {
+    context: Arc<Context>,
+    machine: Machine,
+    tenure: Tenure,
+    _admitted: Admitted,
+    connected: Option<Box<ConnectRequest>>,
+}
+
+/// A player whose stream is waited for.
+struct Pending {
+    stream: StreamId,
+    waiting: Waiting,
+    until: Instant,
+}
+
+/// What the connection's loop woke up for.
+enum Wake {
+    Input(Result<(), ::rtmp::Error>),
+    Closed,
+    Failed(std::io::Error),
+    Disposed(EndReason),
+    Timer,
+    StreamReady,
+    StreamAbsent,
+}
+
+impl Connection {
+    /// Runs until the connection ends or becomes a viewer.
+    async fn run(mut self) {
+        let mut publishers = Publishers::default();
+        match self.negotiate(&mut publishers).await {
+            Ok(Some(pending)) => self.become_viewer(&pending),
+            Ok(None) => {}
+            Err(reason) => {
+                drop(publishers);
+                self.finish(&reason).await;
+            }
+        }
+    }
+
+    /// Negotiates and publishes. `Ok(Some)`: the player's stream is there.
+    async fn negotiate(
+        &mut self,
+        publishers: &mut Publishers,
+    ) -> Result<Option<Pending>, EndReason> {
+        let mut pending: Option<Pending> = None;
+        loop {
+            self.work_off_events(publishers, &mut pending)?;
+            self.transmit().await?;
+            match self.wake(pending.as_ref()).await {
+                Wake::Input(result) => {
+                    if let Err(error) = result {
+                        // What arrived before the fault still counts.
+                        self.work_off_events(publishers, &mut pending)?;
+                        return Err(protocol_reason(&error));
+                    }
+                }
+                Wake::Closed => return Err(EndReason::PeerClosed),
+                Wake::Failed(error) => return Err(io_reason(&error)),
+                Wake::Disposed(reason) => {
+                    publishers.say_goodbye(&mut self.state.machine, &reason);
+                    return Err(reason);
+                }
+                Wake::Timer => {
+                    let now = Instant::now();
+                    self.state.machine.handle_timeout(now).map_err(|e| protocol_reason(&e))?;
+                }
+                Wake::StreamReady => return Ok(pending),
+                Wake::StreamAbsent => {
+                    if let Some(absent) = pending.take() {
+                        let name = absent.waiting.name();
+                        let text = format!("stream {name} is not published here");
+                        let machine = &mut self.state.machine;
+                        machine
+                            .reject_play(
+                                absent.stream,
+                                "NetStream.Play.StreamNotFound",
+                                &text,
+                                Instant::now(),
+                            )
+                            .map_err(|e| protocol_reason(&e))?;
+                        self.transmit().await?;
+                        return Err(EndReason::Refused(text));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn wake(&mut self, pending: Option<&Pending>) -> Wake {
+        let machine = &mut self.state.machine;
+        let timer = machine.poll_timeout();
+        let session = self.state.tenure.session();
+        let ready = async {
+            match pending {
+                Some(pending) => {
+                    let until = pending.until.into();
+                    tokio::time::timeout_at(until, pending.waiting.ready()).await
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let timer = async {
+            match timer {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            reason = std::future::poll_fn(|cx| session.poll_disposed(cx)) => Wake::Disposed(reason),
+            ready = ready => if ready.is_ok() { Wake::StreamReady } else { Wake::StreamAbsent },
+            read = self.shard.read(&mut self.conn, |bytes| {
+                machine.handle_input(bytes, Instant::now())
+            }) => match read {
+                Ok(Some(result)) => Wake::Input(result),
+                Ok(None) => Wake::Closed,
+                Err(error) => Wake::Failed(error),
+            },
+            () = timer => Wake::Timer,
+        }
+    }
+
+    fn work_off_events(
+        &mut self,
+        publishers: &mut Publishers,
+        pending: &mut Option<Pending>,
+    ) -> Result<(), EndReason> {
+        while let Some(event) = self.state.machine.poll_event() {
+            match event {
+                Event::Connect(request) => self.state.connect(request)?,
+                Event::Publish { stream, name, .. } => {
+                    publishers.begin(&mut self.state, stream, &name)?;
+                }
+                Event::Play { stream, request } => {
+                    self.state.play(stream, &request, !publishers.is_empty(), pending)?;
+                }
+                Event::StreamEnded { stream } => {
+                    publishers.end(stream);
+                    if pending.as_ref().is_some_and(|pending| pending.stream == stream) {
+                        *pending = None;
+                    }
+                }
+                Event::Audio { .. } | Event::Video { .. } | Event::Data { .. } => {
+                    publishers.media(event, Instant::now())?;
+                }
+                // A player that still waits for its stream has nothing to control.
+                Event::Pause { .. }
+                | Event::Seek { .. }
+                | Event::ReceiveAudio { .. }
+                | Event::ReceiveVideo { .. }
+                | Event::SetBufferLength { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what the machine wants sent.
+    async fn transmit(&mut self) -> Result<(), EndReason> {
+        let mut written = 0;
+        while let Some(bytes) = self.state.machine.poll_transmit() {
+            written += bytes.len() as u64;
+            match timeout(WRITE_TIMEOUT, self.conn.write_all(&bytes)).await {
+                Ok(result) => result.map_err(|error| io_reason(&error))?,
+                Err(_) => return Err(EndReason::Timeout("the peer reads no answers")),
+            }
+        }
+        if written > 0 && self.conn.is_tls() {
+            match timeout(WRITE_TIMEOUT, self.conn.flush()).await {
+                Ok(result) => result.map_err(|error| io_reason(&error))?,
+                Err(_) => return Err(EndReason::Timeout("the peer reads no answers")),
+            }
+        }
+        self.state.count(written);
+        Ok(())
+    }
+
+    fn become_viewer(mut self, pending: &Pending) {
+        let dialect = self.state.dialect();
+        let settings = self.state.context.settings.load();
+        let chunk_size = settings.rtmp.protocol.chunk_size.get();
+        if let Err(error) = self.state.machine.accept_play(pending.stream, Instant::now()) {
+            self.state.tenure.end(&protocol_reason(&error));
+            return;
+        }
+        let mut own = Vec::new();
+        while let Some(bytes) = self.state.machine.poll_transmit() {
+            own.push(bytes);
+        }
+        let session = self.state.tenure.session().clone();
+        info!(session = %session.id(), stream = %pending.waiting.name(), "plays");
+        self.shard.join(Joining {
+            conn: self.conn,
+            stream: pending.waiting.stream().clone(),
+            packaging: Packaging::Rtmp { chunk_size, stream_id: pending.stream.0, dialect },
+            own,
+            peer: Box::new(Viewer::new(self.state, pending.stream)),
+            session,
+        });
+    }
+
+    /// The connection is over: its last words go out, then it is closed.
+    async fn finish(mut self, reason: &EndReason) {
+        let mut last_words = BytesMut::new();
+        while let Some(bytes) = self.state.machine.poll_transmit() {
+            last_words.extend_from_slice(&bytes);
+        }
+        self.state.count(last_words.len() as u64);
+        self.state.tenure.end(reason);
+        self.conn.close(last_words.freeze()).await;
+    }
+}
+
+impl State {
+    fn connect(&mut self, request: Box<ConnectRequest>) -> Result<(), EndReason> {
+        debug!(
+            session = %self.tenure.session().id(),
+            app = request.app,
+            tc_url = request.tc_url,
+            software = request.flash_ver,
+            "connects"
+        );
+        self.connected = Some(request);
+        self.machine.accept_connect(Instant::now()).map_err(|e| protocol_reason(&e))
+    }
+
+    /// A player asks for a stream: it is accepted when the stream is there.
+    fn play(
+        &mut self,
+        stream: StreamId,
+        request: &PlayRequest,
+        publishes: bool,
+        pending: &mut Option<Pending>,
+    ) -> Result<(), EndReason> {
+        let refused = if pending.is_some() || publishes {
+            Err("one connection plays one stream, and does not publish beside it".to_owned())
+        } else {
+            self.resolve(&request.name, Role::Sub)
+        };
+        match refused {
+            Ok(name) => {
+                let wait = self.context.settings.load().wait_for_stream;
+                let until = Instant::now() + wait;
+                *pending =
+                    Some(Pending { stream, waiting: self.context.registry.watch(&name), until });
+                Ok(())
+            }
+            Err(text) => {
+                let rejected = self.machine.reject_play(
+                    stream,
+                    "NetStream.Play.Failed",
+                    &text,
+                    Instant::now(),
+                );
+                rejected.map_err(|e| protocol_reason(&e))
+            }
+        }
+    }
+
+    /// What the peer calls the stream, as a key; the session now has an address and a role.
+    fn resolve(&mut self, name: &str, role: Role) -> Result<StreamName, String> {
+        let (app, tc_url) = match &self.connected {
+            Some(request) => (request.app.as_str(), request.tc_url.as_str()),
+            None => ("", ""),
+        };
+        let address = ::rtmp::url::normalise(app, name).map_err(|e| e.to_string())?;
+        let settings = self.context.settings.load();
+        let key = settings.stream_name(&address.app, &address.name).map_err(|e| e.to_string())?;
+        let address = Address {
+            url: format!("{}/{name}", tc_url.trim_end_matches('/')),
+            app_name: address.app,
+            stream_name: address.name,
+            raw_query: address.query,
+        };
+        self.tenure.session().assume(role, address);
+        Ok(key)
+    }
+
+    /// What the viewer said it understands, or what the settings assume.
+    fn dialect(&self) -> Dialect {
+        let settings = self.context.settings.load();
+        let capabilities = self.connected.as_ref().map(|request| &request.capabilities);
+        let enhanced = capabilities.is_some_and(|c| c.can_decode(Codec::H265));
+        Dialect {
+            form: if enhanced { Form::Enhanced } else { settings.rtmp.form },
+            multitrack: capabilities.is_some_and(|c| c.multitrack()),
+            color_info: enhanced,
+        }
+    }
+
+    fn count(&self, written: u64) {
+        let session = self.tenure.session();
+        let totals = session.statistics();
+        session.set_totals(self.machine.received(), totals.written_bytes + written);
+    }
+}
+
+/// What the protocol machine found wrong, as the reason of a session's end.
+fn protocol_reason(error: &::rtmp::Error) -> EndReason {
+    match error {
+        ::rtmp::Error::TimedOut(what) => EndReason::Timeout(what),
+        ::rtmp::Error::Refused { code, description } => {
+            EndReason::Refused(format!("{code}: {description}"))
+        }
+        other => EndReason::Protocol(other.to_string()),
+    }
+}
+
+fn io_reason(error: &std::io::Error) -> EndReason {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionReset
+        | std::io::ErrorKind::BrokenPipe
+        | std::io::ErrorKind::UnexpectedEof => EndReason::PeerClosed,
+        _ => EndReason::Io(error.to_string()),
+    }
+}
