@@ -7,7 +7,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::head::{Error, Method, Request, Upgrade, Version};
 
@@ -307,13 +307,11 @@ pub fn switching_protocols(upgrade: &Upgrade<'_>, preferred: &[&str]) -> Bytes {
     .finish()
 }
 
-/// Writes what precedes `len` bytes of a chunk; CR LF follow them. A chunk of length 0 and CR LF
+/// Appends what precedes `len` bytes of a chunk; CR LF follow them. A chunk of length 0 and CR LF
 /// end the body.
-///
-/// # Panics
-/// If `out` is a fixed buffer with no room for 18 bytes.
-pub fn write_chunk_header(out: &mut impl bytes::BufMut, len: usize) {
-    out.put_slice(format!("{len:x}\r\n").as_bytes());
+pub fn write_chunk_header(out: &mut BytesMut, len: usize) {
+    // Writing to a `BytesMut` never fails: it grows.
+    let _ = write!(out, "{len:x}\r\n");
 }
 
 /// A response head under construction; a value never breaks out of its line.

@@ -216,7 +216,7 @@ mod tests {
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
             size in 1_usize..9,
         ) {
-            let mut body = Vec::new();
+            let mut body = bytes::BytesMut::new();
             for chunk in &chunks {
                 crate::response::write_chunk_header(&mut body, chunk.len());
                 body.extend_from_slice(chunk);
