@@ -1,9 +1,9 @@
 //! What a configuration of the right form must also fulfil, and what it should.
 
-use super::error::Problem;
+use super::error::{Place, Problem};
 use super::sections::Stream;
 use super::tree::Tree;
-use super::values::Address;
+use super::values::{Address, Level};
 use super::{Config, OVERRIDES};
 
 /// Every override is looked at whenever a stream begins.
@@ -98,14 +98,19 @@ impl Checks<'_> {
         let listeners = listeners(self.config);
         for (i, (key, address)) in listeners.iter().enumerate() {
             let earlier = listeners.iter().take(i).find(|(_, other)| address.collides(other));
-            if let Some((other_key, other)) = earlier {
-                let what = if address == other {
-                    format!("{address} is also in {other_key}")
-                } else {
-                    format!("{address} collides with {other} in {other_key}")
-                };
-                self.report(key, what, "use another port or address");
-            }
+            let Some((other_key, other)) = earlier else { continue };
+            // Somebody said one of the two.
+            let is_default = self.tree.place(key) == Place::Default;
+            let ((key, address), (other_key, other)) = match is_default {
+                true => ((other_key, other), (key, address)),
+                false => ((key, address), (other_key, other)),
+            };
+            let what = if address == other {
+                format!("{address} is also in {other_key}")
+            } else {
+                format!("{address} collides with {other} in {other_key}")
+            };
+            self.report(key, what, "use another port or address");
         }
     }
 
@@ -160,16 +165,14 @@ fn warn(config: &Config, warnings: &mut Vec<String>) {
         listeners.iter().filter(|(key, _)| key.ends_with("tls_listen")).collect();
     if let (Some((first, _)), None) = (encrypted.first(), config.tls.cert.get()) {
         warnings.push(format!(
-            "tls.cert: there is none, so the server makes a certificate that players do not trust \
-             for {first} and all others; set tls.cert and tls.key, or empty the lists"
+            "tls.cert: not set, so that {first} and other listeners with TLS use a certificate \
+             made at start, which players do not trust"
         ));
     }
     if listeners.iter().all(|(key, _)| *key == "api.listen") {
         warnings.push("nothing is served: rtmp and http listen nowhere".to_owned());
     }
-    if config.log.level != super::values::Level::Off
-        && !config.log.to_terminal
-        && config.log.file.get().is_none()
+    if config.log.level != Level::Off && !config.log.to_terminal && config.log.file.get().is_none()
     {
         warnings.push(
             "log.to_terminal is off and log.file is empty: nothing is logged anywhere".to_owned(),

@@ -406,7 +406,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_star_stands_for_anything(before in "[a-c*]{0,6}", middle: String, after in "[a-c]{0,6}") {
+        fn a_star_stands_for_anything(
+            before in "[a-c*]{0,6}",
+            middle: String,
+            after in "[a-c]{0,6}",
+        ) {
             let pattern = Pattern(format!("{before}*{after}"));
             let name = format!("{before}{middle}{after}");
             prop_assert!(pattern.matches(&name));

@@ -80,10 +80,10 @@ fn sections_have_the_right_form() {
     refused(
         "[[stream_override]]\nmatch = 'a'\n[[stream_override]]\ngop = 1\ngrace = '1s'\n",
         &[
+            "headwater.toml:3:1: stream_override[1]: missing field `match`; each \
+             [[stream_override]] needs a match, such as match = \"live/cam*\"",
             "headwater.toml:4:1: stream_override[1].gop: there is no such key; did you mean \
              stream_override[1].gops?",
-@@M field `match`; each \
-             [[stream_override]] needs a match, such as match = \"live/cam*\"",
         ],
     );
 }
@@ -95,20 +95,21 @@ fn values_are_in_range_and_agree() {
          stream.flush_after = '1s'\nserver.id = ''\nserver.default_app = 'a/../b'\n\
          flv.url_prefix = 'live'\n[[stream_override]]\nmatch = ''\nskip_after = '1m30s'\n",
         &[
+            "headwater.toml:1:15: rtmp.listen: :8080 is also in http.listen; use another port \
+             or address",
             "headwater.toml:2:19: rtmp.chunk_size: 65536 is out of range; use 128 to 65535",
+            "headwater.toml:3:12: tls.cert: there is no tls.key for it; set both, or neither for a \
+             certificate that the server makes at start",
             "headwater.toml:4:22: stream.flush_after: 1s is out of range; use 0s to 350ms",
-            "headwater.toml:10:14: stream_override[0].skip_after: 1m30s is out of range; use 500ms \
-             to 1m",
             "headwater.toml:5:13: server.id: \"\" is not a name; use 1 to 255 printable characters",
             "headwater.toml:6:22: server.default_app: \"a/../b\" cannot be part of a stream's \
              path; use a name such as \"live\"",
             "headwater.toml:7:18: flv.url_prefix: \"live\" does not begin and end with a slash; \
              write \"/\" for any address, or something like \"/live/\"",
-            "headwater.toml:3:12: tls.cert: there is no tls.key for it; set both, or neither for a \
-             certificate that the server makes at start",
-            "default: http.listen: :8080 is also in rtmp.listen; use another port or address",
             "headwater.toml:9:9: stream_override[0].match: the pattern has 0 bytes; use 1 to 255 \
              bytes, such as \"live/*\"",
+            "headwater.toml:10:14: stream_override[0].skip_after: 1m30s is out of range; use 500ms \
+             to 1m",
         ],
     );
 }

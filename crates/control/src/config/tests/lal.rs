@@ -1,0 +1,230 @@
+//! Configurations of lal's, as its users have them.
+
+use std::path::Path;
+
+use super::super::values::{Identity, Level, Rotation};
+use super::super::*;
+
+/// Everything that lal 0.37 has, set as its documentation sets it.
+const FULL: &str = r##"{
+  "# doc of config": "keys that begin with # are comments",
+  "conf_version": "v0.4.1",
+  "rtmp": {
+    "enable": true, "addr": ":1935",
+    "rtmps_enable": true, "rtmps_addr": ":4935",
+    "rtmps_cert_file": "./conf/cert.pem", "rtmps_key_file": "./conf/key.pem",
+    "gop_num": 0, "single_gop_max_frame_num": 0, "merge_write_size": 0
+  },
+  "in_session": { "add_dummy_audio_enable": false, "add_dummy_audio_wait_audio_ms": 150 },
+  "default_http": {
+    "http_listen_addr": ":8080", "https_listen_addr": ":4433",
+    "https_cert_file": "./conf/cert.pem", "https_key_file": "./conf/key.pem"
+  },
+  "httpflv": {
+    "enable": true, "enable_https": true, "url_pattern": "/",
+    "gop_num": 0, "single_gop_max_frame_num": 0
+  },
+  "hls": {
+    "enable": true, "enable_https": true, "url_pattern": "/hls/",
+    "out_path": "./lal_record/hls/", "fragment_duration_ms": 3000, "fragment_num": 6,
+    "delete_threshold": 6, "cleanup_mode": 1, "use_memory_as_disk_flag": false,
+    "sub_session_timeout_ms": 30000, "sub_session_hash_key": ""
+  },
+  "httpts": {
+    "enable": true, "enable_https": true, "url_pattern": "/",
+    "gop_num": 0, "single_gop_max_frame_num": 0
+  },
+  "rtsp": {
+    "enable": true, "addr": ":5544", "rtsps_enable": true, "rtsps_addr": ":5322",
+    "rtsps_cert_file": "./conf/cert.pem", "rtsps_key_file": "./conf/key.pem",
+    "out_wait_key_frame_flag": true, "ws_rtsp_enable": true, "ws_rtsp_addr": ":5566",
+    "auth_enable": false, "auth_method": 1, "username": "u", "password": "p"
+  },
+  "record": {
+    "enable_flv": false, "flv_out_path": "./flv/",
+    "enable_mpegts": false, "mpegts_out_path": "./ts"
+  },
+  "relay_push": { "enable": false, "addr_list": [] },
+  "static_relay_pull": { "enable": false, "addr": "" },
+  "http_api": { "enable": true, "addr": ":8083" },
+  "server_id": "1",
+  "http_notify": {
+    "enable": false, "update_interval_sec": 5,
+    "on_server_start": "http://127.0.0.1:10101/on_server_start", "on_update": "",
+    "on_pub_start": "", "on_pub_stop": "", "on_sub_start": "", "on_sub_stop": "",
+    "on_relay_pull_start": "", "on_relay_pull_stop": "", "on_rtmp_connect": "",
+    "on_hls_make_ts": ""
+  },
+  "simple_auth": {
+    "key": "k", "dangerous_lal_secret": "s", "pub_rtmp_enable": false,
+    "sub_rtmp_enable": false, "sub_httpflv_enable": false, "sub_httpts_enable": false,
+    "pub_rtsp_enable": false, "sub_rtsp_enable": false, "hls_m3u8_enable": false
+  },
+  "pprof": { "enable": true, "addr": ":8084" },
+  "log": {
+    "level": 1, "filename": "./logs/lalserver.log", "is_to_stdout": true,
+    "is_rotate_daily": true, "short_file_flag": true, "timestamp_flag": true,
+    "timestamp_with_ms_flag": true, "level_flag": true, "assert_behavior": 1
+  },
+  "debug": {
+    "log_group_interval_sec": 30, "log_group_max_group_num": 10,
+    "log_group_max_sub_num_per_group": 10
+  }
+}"##;
+
+fn translated(text: &str) -> (Config, Vec<String>) {
+    let mut warnings = Vec::new();
+    let file = "lal.conf.json".into();
+    let tree = lal::translate(&file, text, &|_| true, &mut warnings).unwrap();
+    let mut problems = Vec::new();
+    let config = tree.read(&mut problems);
+    assert_eq!(problems, []);
+    (config, warnings)
+}
+
+fn read(text: &str) -> Result<Loaded, Error> {
+    Sources::default().combine(Some((Path::new("lal.conf.json"), text.to_owned())))
+}
+
+#[test]
+fn the_whole_of_lals_keys_is_understood() {
+    let (config, warnings) = translated(FULL);
+    let expected: Config = toml::from_str(
+        r#"
+        [server]
+        identity = "name"
+        wait_for_stream = "2m"
+        [log]
+        level = "debug"
+        file = "./logs/lalserver.log"
+        [rtmp]
+        publisher_idle = "2m"
+        [tls]
+        cert = "./conf/cert.pem"
+        key = "./conf/key.pem"
+        [api]
+        listen = ":8083"
+        [stream]
+        gops = 0
+        grace = "2m"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config, expected);
+    let reasons: Vec<_> =
+        warnings.iter().map(|warning| warning.rsplit(": ").next().unwrap()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "HLS is not supported yet",
+            "HTTP-TS is not supported yet",
+            "RTSP is not supported yet",
+            "the profiler is that of another runtime",
+            "log lines always have a time and a level, and never a source file",
+            "a broken invariant ends one session and is logged, whatever is set",
+            "streams are not listed in the log; ask the API",
+        ]
+    );
+    assert!(warnings[0].starts_with("hls.cleanup_mode, hls.delete_threshold, hls.enable, "));
+}
+
+#[test]
+fn features_that_are_switched_off_are_not_missed() {
+    let (_, warnings) = translated(
+        &FULL.replace("\"relay_push\": { \"enable\": false", "\"relay_push\": { \"enable\": true"),
+    );
+    let of_relay: Vec<_> = warnings.iter().filter(|warning| warning.contains("relay")).collect();
+    assert_eq!(
+        of_relay,
+        ["relay_push.addr_list and relay_push.enable have no effect: streams are not pushed to \
+          other servers yet"]
+    );
+}
+
+#[test]
+fn values_that_differ_from_the_sample_are_translated() {
+    let (config, warnings) = translated(
+        r#"{
+          "rtmp": {"enable": true, "addr": "localhost:19350", "gop_num": 2,
+                   "single_gop_max_frame_num": 300, "merge_write_size": 8192},
+          "httpflv": {"enable": true, "url_pattern": "live", "gop_num": 3,
+                      "http_listen_addr": "0.0.0.0:80"},
+          "default_http": {"http_listen_addr": ":8080"},
+          "http_api": {"enable": false, "addr": ":8083"},
+          "server_id": "edge-1",
+          "log": {"level": 3, "is_rotate_daily": false, "is_to_stdout": false},
+          "hls": {"enable": false}
+        }"#,
+    );
+    assert_eq!(config.rtmp.listen.iter().next().unwrap().as_str(), "127.0.0.1:19350");
+    assert!(config.rtmp.tls_listen.is_empty());
+    assert_eq!(config.http.listen.iter().next().unwrap().as_str(), "0.0.0.0:80");
+    assert!(config.http.tls_listen.is_empty());
+    assert_eq!(config.flv.url_prefix, "/live/");
+    assert!(!config.api.enable);
+    assert_eq!(config.server.id, "edge-1");
+    assert_eq!(config.server.identity, Identity::Name);
+    assert_eq!(config.stream.gops, 3);
+    assert_eq!(config.stream.max_gop_frames, 300);
+    assert_eq!(config.stream.flush_after.get().as_millis(), 32);
+    assert_eq!(config.log.level, Level::Warn);
+    assert_eq!(config.log.rotation, Rotation::Never);
+    assert!(!config.log.to_terminal);
+    assert!(warnings.iter().any(|w| w.starts_with("rtmp.gop_num and httpflv.gop_num differ")));
+    let missing = warnings.last().unwrap();
+    assert!(missing.contains("rtmp.rtmps_enable, "), "{missing}");
+    assert!(!missing.contains("rtmp.gop_num"), "{missing}");
+}
+
+#[test]
+fn an_empty_file_serves_nothing_as_in_lal() {
+    let loaded = read("{}").unwrap();
+    let config = &loaded.config;
+    assert!(!config.rtmp.enable && !config.flv.enable && !config.api.enable);
+    assert!(config.http.listen.is_empty() && config.http.tls_listen.is_empty());
+    assert!(loaded.warnings.iter().any(|warning| warning.starts_with("nothing is served")));
+}
+
+#[test]
+fn unknown_keys_are_named_and_comments_are_not() {
+    let (_, warnings) = translated(r##"{"# a": 1, "rtmp": {"# b": 2, "bananas": 3}, "c": {}}"##);
+    let unknown: Vec<_> = warnings.iter().filter(|w| w.contains("not a key of lal's")).collect();
+    assert_eq!(unknown, ["rtmp.bananas is not a key of lal's: it has no effect"]);
+}
+
+#[test]
+fn wrong_values_are_refused_where_they_stand() {
+    for (text, expected) in [
+        (
+            "{\n \"rtmp\": {\"enable\": \"yes\"}\n}",
+            "lal.conf.json:2:25: rtmp.enable: invalid type: string \"yes\", expected a boolean",
+        ),
+        ("{\n \"rtmp\": {,}\n}", "lal.conf.json:2:11: key must be a string"),
+        (
+            r#"{"rtmp": {"enable": true, "gop_num": -1}}"#,
+            "lal.conf.json, lal's key rtmp.gop_num: stream.gops: invalid value: integer `-1`, \
+             expected a whole number; write gops = 1, or anything from 0 to 64",
+        ),
+        (
+            r#"{"rtmp": {"enable": true, "addr": "media.example:1935"}}"#,
+            "lal.conf.json, lal's key rtmp.addr: rtmp.listen[0]: \"media.example:1935\" is neither \
+             \":PORT\", for all addresses, nor \"IP:PORT\"; host names are not looked up; the \
+             default is listen = [\":1935\"]",
+        ),
+        (
+            r#"{"simple_auth": {"pub_rtmp_enable": true, "hls_m3u8_enable": true}}"#,
+            "lal.conf.json: simple_auth.pub_rtmp_enable: access control is not supported yet; set \
+             it to false to let everybody in",
+        ),
+    ] {
+        assert_eq!(read(text).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_there_leaves_tls_out() {
+    let loaded = read(&FULL.replace("./conf/", "./no such directory/")).unwrap();
+    assert!(loaded.config.rtmp.tls_listen.is_empty() && loaded.config.http.tls_listen.is_empty());
+    assert!(loaded.config.tls.cert.get().is_none());
+    assert!(loaded.warnings[0].ends_with("nothing is served with TLS"), "{:?}", loaded.warnings);
+}
