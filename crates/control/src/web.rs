@@ -16,13 +16,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::ServiceExt;
 
-/// How long a request head may take, and a connection be idle.
+/// How long a request head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a connection may live in all: pages come again, and the API answers at once.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(600);
+/// How long a request may take in all, its body and the answer's included.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
 
-/// Serves a connection of which `beyond` was read already.
+/// Serves one request of a connection of which `beyond` was read already. The connection is closed
+/// after it: where streams are served too, the next request may be for one.
 pub async fn serve<Io>(io: Io, peer: SocketAddr, beyond: Bytes, router: Router)
 where
     Io: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -35,6 +36,7 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(false)
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(io, service);
     // A peer that goes away in the middle of an answer is nobody's fault.

@@ -136,13 +136,20 @@ impl Clip {
         while let Some(tag) = reader.poll()? {
             tags.push(tag);
         }
-        let is_video = |tag: &&Tag| tag.kind == TagKind::Video && tag.body.len() > 5;
-        let mut times: Vec<u32> = tags.iter().filter(is_video).map(|tag| tag.timestamp).collect();
-        times.dedup();
-        // The last picture is shown as long as the one before it.
-        let last = times.last().copied().ok_or(ClipError::Empty)?;
-        let before = times.iter().rev().nth(1).copied().unwrap_or(0);
-        let length = u64::from(last) + u64::from(last.saturating_sub(before).max(1));
+        let length = [TagKind::Video, TagKind::Audio]
+            .into_iter()
+            .filter_map(|kind| end_of(&tags, kind))
+            .max()
+            .ok_or(ClipError::Empty)?;
         Ok(Self { tags, length })
     }
+}
+
+/// When the last frame of a kind ends: it lasts as long as the one before it.
+fn end_of(tags: &[Tag], kind: TagKind) -> Option<u64> {
+    let mut times: Vec<u32> =
+        tags.iter().filter(|tag| tag.kind == kind).map(|tag| tag.timestamp).collect();
+    times.dedup();
+    let (last, before) = (*times.last()?, times.iter().rev().nth(1).copied().unwrap_or(0));
+    Some(u64::from(last) + u64::from(last.saturating_sub(before).max(1)))
 }
