@@ -13,8 +13,8 @@ pub(super) fn render(config: &Config, origin: &dyn Fn(&str) -> Option<Place>) ->
     let values = config.to_table();
     let mut text = String::from(
         "# Every setting of Headwater. What is left out has the default value, which is what\n\
-         # stands here unless a comment says where it is from. Durations are written like \"1m30s\"\n\
-         # or \"350ms\", sizes like \"8MiB\".\n",
+         # stands here unless a comment says where it is from. Durations are written like\n\
+         # \"1m30s\" or \"350ms\", sizes like \"8MiB\".\n",
     );
     for section in Config::SECTIONS {
         text.push('\n');

@@ -30,7 +30,8 @@ section! {
         Restart default_app: String = "live".to_owned(),
         /// How long a viewer waits for a stream that nobody publishes, before it is told that
         /// there is none.
-        Live wait_for_stream: Span = Span::from_secs(10); Span::default()..=Span::from_secs(3600),
+        Live wait_for_stream: Span = Span::from_secs(10);
+            Span::default()..=Span::from_secs(3600),
     }
 }
 
@@ -68,15 +69,19 @@ section! {
         /// the publisher did), "enhanced" (FourCC) or "legacy" (codec id 12 and sound format 13).
         Live hevc_out: HevcOut = HevcOut::Auto,
         /// How long the handshake may take.
-        Live handshake_timeout: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(300),
+        Live handshake_timeout: Span = Span::from_secs(10);
+            Span::from_secs(1)..=Span::from_secs(300),
         /// How long each step from the handshake to publish or play may take.
-        Live setup_timeout: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(300),
+        Live setup_timeout: Span = Span::from_secs(10);
+            Span::from_secs(1)..=Span::from_secs(300),
         /// How long a publisher may send nothing before it is taken for dead. Mobile encoders are
         /// silent for 10 to 20 s when they change networks; until a publisher is given up, another
         /// one is refused unless stream.second_publisher is "takeover".
-        Live publisher_idle: Span = Span::from_secs(30); Span::from_secs(2)..=Span::from_secs(3600),
+        Live publisher_idle: Span = Span::from_secs(30);
+            Span::from_secs(2)..=Span::from_secs(3600),
         /// How often a silent viewer is pinged.
-        Live player_ping: Span = Span::from_secs(30); Span::from_secs(1)..=Span::from_secs(3600),
+        Live player_ping: Span = Span::from_secs(30);
+            Span::from_secs(1)..=Span::from_secs(3600),
         /// The longest message that a publisher may send: the largest key frame.
         Live max_message_size: Size = Size::from_bytes(8 << 20);
             Size::from_bytes(64 << 10)..=Size::from_bytes((16 << 20) - 1),
@@ -86,14 +91,15 @@ section! {
 }
 
 section! {
-    /// HTTP and HTTPS for viewers. The operator's API listens elsewhere: see [api].
+    /// HTTP and HTTPS for viewers. The operator's API listens elsewhere: see section api.
     pub struct Http {
         /// Where to listen: ":PORT" for all addresses of both families, or "IP:PORT".
         Restart listen: Addresses = Addresses::one(":8080"),
         /// Where to listen with TLS.
         Restart tls_listen: Addresses = Addresses::one(":4433"),
         /// How long a request's head may take to arrive.
-        Live head_timeout: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(300),
+        Live head_timeout: Span = Span::from_secs(10);
+            Span::from_secs(1)..=Span::from_secs(300),
     }
 }
 
@@ -134,7 +140,7 @@ section! {
 }
 
 section_with_overrides! {
-    /// The rules of every stream, unless a [[stream_override]] says otherwise.
+    /// The rules of every stream, unless a stream_override says otherwise.
     pub struct Stream;
     /// Rules for the streams whose path matches a pattern. Of several that match, the later one
     /// wins, key by key.

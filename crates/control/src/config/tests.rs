@@ -215,3 +215,48 @@ fn a_reload_says_what_has_to_wait() {
     assert_eq!(reload.applied, ["log.level", "stream.gops", "stream_override"]);
     assert_eq!(reload.needs_restart, ["rtmp.listen"]);
 }
+
+/// The rows of the tables in the documentation.
+fn rows() -> Vec<String> {
+    let defaults = Config::default().to_table();
+    let mut rows = Vec::new();
+    for section in Config::SECTIONS {
+        for key in section.keys {
+            let default = defaults[section.name][key.name].to_string();
+            let range = key
+                .range
+                .map(|range| range())
+                .map_or_else(String::new, |(least, most)| format!(" From `{least}` to `{most}`."));
+            let effect = match key.effect {
+                Effect::Live => "reload",
+                Effect::Restart => "restart",
+            };
+            let about = key.about.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+            rows.push(format!("| `{}` | `{default}` | {effect} | {about}{range} |", key.name));
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_documentation_has_every_key_as_it_is() {
+    let documentation = include_str!("../../../../docs/configuration.md");
+    let missing: Vec<_> = rows().into_iter().filter(|row| !documentation.contains(row)).collect();
+    assert!(missing.is_empty(), "put these into the tables:\n{}", missing.join("\n"));
+    for section in Config::SECTIONS {
+        let heading = format!("### `[{}]`", section.name);
+        assert!(documentation.contains(&heading), "{heading}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_valid() {
+    let documentation = include_str!("../../../../docs/configuration.md");
+    let mut count = 0;
+    for block in documentation.split("```toml\n").skip(1) {
+        let text = block.split("```").next().unwrap();
+        assert!(read(text).is_ok(), "{text}: {}", read(text).unwrap_err());
+        count += 1;
+    }
+    assert!(count > 5);
+}
