@@ -151,12 +151,20 @@ fn nginx(directory: &Path) -> Result<Server> {
     Ok(server)
 }
 
+/// Two ports that the system chooses; without the others, so that nothing is in the way.
+const HEADWATER_LISTENERS: [&str; 5] = [
+    "rtmp.listen=127.0.0.1:0",
+    "rtmp.tls_listen=[]",
+    "http.listen=127.0.0.1:0",
+    "http.tls_listen=[]",
+    "api.listen=127.0.0.1:0",
+];
+
 fn headwater(programs: &Programs, flush: Option<u32>, directory: &Path) -> Result<Server> {
     let ready = directory.join("ready.json");
     let mut arguments = vec!["serve".to_owned()];
-    let listeners = ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"].map(str::to_owned);
     let flush = flush.map(|millis| format!("stream.flush_after={millis}ms"));
-    for setting in listeners.into_iter().chain(flush) {
+    for setting in HEADWATER_LISTENERS.map(str::to_owned).into_iter().chain(flush) {
         arguments.extend(["--set".to_owned(), setting]);
     }
     arguments.extend(["--ready-file".to_owned(), ready.display().to_string()]);
