@@ -29,10 +29,10 @@ pub use error::{Error, Place, Problem};
 pub use load::{ENVIRONMENT_PREFIX, Loaded, Sources, discover, load};
 pub use reload::Reload;
 pub use schema::{Effect, Key, Section};
-use schema::{Report, sections};
+use schema::{Report, configuration};
 use sections::{Api, Flv, Http, Limits, Log, Rtmp, Server, Stream, StreamOverride, Tls};
 
-sections! {
+configuration! {
     /// All settings. The default is what the server does without a file.
     pub struct Config {
         /// The server as a whole.

@@ -149,7 +149,7 @@ macro_rules! section_with_overrides {
 }
 
 /// Declares the configuration: its sections, and the overrides.
-macro_rules! sections {
+macro_rules! configuration {
     (
         $(#[$about:meta])+
         pub struct $name:ident { $( $(#[$doc:meta])+ $section:ident: $type:ident, )+ }
@@ -190,4 +190,4 @@ macro_rules! sections {
     };
 }
 
-pub(super) use {section, section_with_overrides, sections};
+pub(super) use {configuration, section, section_with_overrides};

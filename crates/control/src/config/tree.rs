@@ -29,7 +29,7 @@ struct Spot {
 impl Tree {
     /// Reads a TOML file.
     pub(super) fn from_toml(file: &Arc<str>, text: &str) -> Result<Self, Problem> {
-        let source = Source { file, text };
+        let source = Source::new(file, text);
         let wrong = |error: toml::de::Error| {
             let place = match error.span() {
                 Some(span) => source.place(&span),
@@ -45,10 +45,11 @@ impl Tree {
 
     /// A single value under its dotted path.
     pub(super) fn single(path: &str, value: Value, place: Place) -> Self {
-        let nested = path
-            .rsplit('.')
-            .fold(value, |value, item| Value::Table(Table::from_iter([(item.to_owned(), value)])));
-        let Value::Table(values) = nested else { return Self::default() };
+        let only = |key: &str, value| Table::from_iter([(key.to_owned(), value)]);
+        let values = match path.split_once('.') {
+            Some((section, key)) => only(section, Value::Table(only(key, value))),
+            None => only(path, value),
+        };
         let mut tree = Self::default();
         tree.remember_all("", &values, &Spot { key: place.clone(), value: place });
         tree.values = values;
@@ -251,15 +252,23 @@ impl Tree {
 struct Source<'a> {
     file: &'a Arc<str>,
     text: &'a str,
+    /// Where its lines begin.
+    lines: Vec<usize>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn new(file: &'a Arc<str>, text: &'a str) -> Self {
+        let after_breaks = text.match_indices('\n').map(|(i, _)| i + 1);
+        Self { file, text, lines: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
     /// Where a span of bytes begins.
     fn place(&self, span: &Range<usize>) -> Place {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
-        Place::File { file: self.file.clone(), at: Some((line, column)) }
+        let line = self.lines.partition_point(|begin| *begin <= span.start);
+        let begin = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.text.get(begin..span.start).unwrap_or_default();
+        let at = Some((line, before.chars().count() + 1));
+        Place::File { file: self.file.clone(), at }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What an operator reads when a configuration is refused.
 
+use std::path::Path;
+
+use super::super::Sources;
 use super::read;
 
 #[track_caller]
@@ -64,6 +67,29 @@ fn text_that_is_no_toml_is_refused_where_it_breaks_off() {
         &["headwater.toml:2:10: string values must be quoted, expected literal string"],
     );
     refused("a = 1\na = 2\n", &["headwater.toml:2:1: duplicate key"]);
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    let nested = "[".repeat(100_000);
+    let dotted = "a.".repeat(100_000);
+    for text in [format!("a = {nested}"), nested.clone(), format!("{dotted}a = 1")] {
+        assert!(read(&text).is_err());
+    }
+    for argument in [format!("rtmp.listen={nested}"), format!("{dotted}=1")] {
+        let sources = Sources { arguments: vec![argument], ..Sources::default() };
+        assert!(sources.combine(None).is_err());
+    }
+    let json = "{\"a\":".repeat(100_000);
+    assert!(Sources::default().combine(Some((Path::new("a.json"), json))).is_err());
+}
+
+#[test]
+fn a_wrong_file_does_not_fill_the_screen() {
+    let text = (0..5000).map(|i| format!("key{i} = 1\n")).collect::<String>();
+    let error = read(&text).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 21);
+    assert!(error.ends_with("\nand 4980 more"));
 }
 
 #[test]
