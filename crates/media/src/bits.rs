@@ -216,7 +216,10 @@ mod tests {
             let mut whole = BitReader::new(&bytes);
             let mut single = whole;
             if let Ok(value) = whole.bits64(count) {
-                let bits = (0..count).fold(0, |sum, _| sum << 1 | u64::from(single.flag().unwrap()));
+                let mut bits = 0;
+                for _ in 0..count {
+                    bits = bits << 1 | u64::from(single.flag().unwrap());
+                }
                 prop_assert_eq!(value, bits);
             }
             prop_assert_eq!(whole.position() + whole.remaining(), bytes.len() * 8);

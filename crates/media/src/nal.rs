@@ -1,4 +1,4 @@
-//! NAL units on their way: length-prefixed (ISO/IEC 14496-15 §5.3.3), as a byte stream (ITU-T
+//! NAL units on their way: length-prefixed (ISO/IEC 14496-15 §5.3), as a byte stream (ITU-T
 //! H.264 and H.265 Annex B), and with emulation prevention (H.264 §7.4.1.1).
 //!
 //! The canonical payload of a frame has four-byte lengths. [`rewrite`] makes it from what a
@@ -68,6 +68,19 @@ pub fn iter<'a>(data: &'a [u8], units: &'a [Range<u32>]) -> impl Iterator<Item =
 ///
 /// # Errors
 /// As [`split`].
+///
+/// # Examples
+/// ```
+/// use bytes::Bytes;
+/// use headwater_media::{h264, nal};
+///
+/// // A PPS and a slice, with lengths of two bytes.
+/// let data = Bytes::from_static(&[0, 2, 0x68, 0xCE, 0, 3, 0x65, 0x88, 0x80]);
+/// let (payload, units) = nal::rewrite(&data, 2, h264::is_parameter_set)?;
+/// assert_eq!(&payload[..], [0, 0, 0, 3, 0x65, 0x88, 0x80]);
+/// assert!(h264::is_key(&payload, &units));
+/// # Ok::<(), headwater_media::Error>(())
+/// ```
 pub fn rewrite(
     data: &Bytes,
     length_size: u8,

@@ -148,6 +148,16 @@ fn sets_in_band_replace_those_with_the_same_id() {
     assert!(h265::is_parameter_set(&other.sps()[0]));
 }
 
+/// Some cameras tell their frame rate in the VPS alone (§7.3.2.1).
+#[test]
+fn a_vps_may_tell_the_frame_rate() {
+    let mut config = Config::parse(&bytes(VECTORS[2].record)).unwrap();
+    assert_eq!(config.details().millihertz, 0);
+    let vps = "40010c01ffff01600000030090000003000003007b95980c00000fa40001d4c140";
+    assert!(config.merge(&bytes(vps)));
+    assert_eq!(config.details().millihertz, 29_970);
+}
+
 /// There are 64 ids of PPS, and a record has as many.
 #[test]
 fn sets_are_limited() {

@@ -1,6 +1,6 @@
 //! `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §8.3.3.1).
 //!
-//! Accepted beyond the text: version 0 (ffmpeg before 2013 and some cameras), records that end
+//! Accepted beyond the text: version 0 (drafts of the standard), records that end
 //! inside an array, three-byte lengths, and parameter sets as a byte stream in place of a record.
 
 use bytes::{BufMut, Bytes, BytesMut};

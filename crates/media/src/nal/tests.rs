@@ -139,7 +139,9 @@ proptest! {
     }
 
     #[test]
-    fn damaged_data_never_panics(data in vec(prop_oneof![Just(0u8), Just(1), Just(3), any::<u8>()], 0..64)) {
+    fn damaged_data_never_panics(
+        data in vec(prop_oneof![Just(0u8), Just(1), Just(3), any::<u8>()], 0..64),
+    ) {
         for span in annex_b(&data) {
             prop_assert!(!data[span].ends_with(&[0]));
         }
