@@ -128,7 +128,10 @@ async function refresh() {
     const answer = await fetch('/api/streams', { cache: 'no-store' });
     if (!answer.ok) throw new Error(await answer.text());
     const told = await answer.json();
-    ports = told.ports;
+    if (JSON.stringify(ports) !== JSON.stringify(told.ports)) {
+      ports = told.ports;
+      if (current) showUrls(current);
+    }
     const buttons = told.streams.map(stream => {
       const item = element('li');
       const button = element('button', stream.name, { type: 'button', value: stream.name });
@@ -174,6 +177,7 @@ $('open').addEventListener('submit', event => {
   if (name) play(name);
 });
 
+if (query.get('over') === 'ws') $('transport').value = 'ws';
 if (query.has('stream')) play(query.get('stream'));
 refresh();
 setInterval(refresh, 2000);

@@ -1,0 +1,115 @@
+//! Frames as ffmpeg's `framemd5` prints them, and when two runs of them are the same.
+
+use std::collections::BTreeMap;
+
+use crate::{Program, ffmpeg, modern_ffmpeg};
+
+/// A frame of one track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Frame {
+    dts: i64,
+    pts: i64,
+    hash: String,
+}
+
+/// The frames of a track, in order.
+pub type Track = Vec<(i64, i64, String)>;
+
+/// The frames of all tracks, by the tracks' names: `video0`, `audio0`, `audio1`, …
+#[derive(Debug, Default)]
+pub struct Frames {
+    tracks: BTreeMap<String, Vec<Frame>>,
+}
+
+/// What leaves parameter sets, delimiters and supplemental information out: a server may move them.
+fn filters(codec: &str) -> &'static str {
+    match codec {
+        "h264" => "-bsf:v h264_mp4toannexb,filter_units=remove_types=6-9",
+        "hevc" => "-bsf:v hevc_mp4toannexb,filter_units=remove_types=32-35|39-40",
+        "av1" => "-bsf:v av1_frame_split,av1_frame_merge",
+        _ => "",
+    }
+}
+
+impl Frames {
+    /// Starts to read all frames of `input` (with its options), with the old ffmpeg or the modern
+    /// one; [`Frames::parse`] takes what it prints.
+    ///
+    /// # Panics
+    /// When ffmpeg is missing.
+    #[must_use]
+    pub fn reader(input: &str, codec: &str, modern: bool) -> Program {
+        let filters = filters(codec);
+        let arguments = format!("-copyts {input} -map 0 -c copy {filters} -f framemd5 -");
+        if modern { modern_ffmpeg(&arguments) } else { ffmpeg(&arguments) }
+    }
+
+    /// Reads what ffmpeg printed.
+    ///
+    /// # Panics
+    /// When it is not in the form of `framemd5`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut frames = Self::default();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("#media_type ") {
+                let (index, kind) = rest.split_once(": ").expect("a media type");
+                let count = counts.entry(kind.to_owned()).or_default();
+                names.insert(index.to_owned(), format!("{kind}{count}"));
+                *count += 1;
+            } else if !line.starts_with('#') {
+                let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+                let [index, dts, pts, _, _, hash, ..] = fields[..] else { continue };
+                let name = names.get(index).expect("a known track").clone();
+                let number = |text: &str| text.parse().expect("a time");
+                frames.tracks.entry(name).or_default().push(Frame {
+                    dts: number(dts),
+                    pts: number(pts),
+                    hash: hash.to_owned(),
+                });
+            }
+        }
+        frames
+    }
+
+    /// How many frames a track has.
+    #[must_use]
+    pub fn count(&self, track: &str) -> usize {
+        self.tracks.get(track).map_or(0, Vec::len)
+    }
+
+    /// The tracks' names.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        self.tracks.keys().map(String::as_str).collect()
+    }
+
+    /// A track's frames: decoding time, presentation time, hash.
+    #[must_use]
+    pub fn track(&self, name: &str) -> Track {
+        let frames = self.tracks.get(name).into_iter().flatten();
+        frames.map(|frame| (frame.dts, frame.pts, frame.hash.clone())).collect()
+    }
+}
+
+/// Fails unless `got` has the tracks of `sent`, with the same frames in the same order at the same
+/// times, from at most `late` frames after the beginning to the very end.
+///
+/// # Panics
+/// When it has not.
+pub fn assert_same(sent: &Frames, got: &Frames, late: usize) {
+    assert_eq!(sent.names(), got.names(), "the tracks");
+    for name in sent.names() {
+        let (sent, got) = (sent.track(name), got.track(name));
+        assert!(!got.is_empty(), "{name} is empty");
+        let missing = sent.len().checked_sub(got.len());
+        let missing = missing.unwrap_or_else(|| panic!("{name}: {} of {} frames", got.len(), sent.len()));
+        assert!(missing <= late, "{name}: the first {missing} of {} frames are missing", sent.len());
+        for (number, (sent, got)) in sent[missing..].iter().zip(&got).enumerate() {
+            assert_eq!(sent.2, got.2, "{name}: frame {number} has other contents");
+            assert_eq!((sent.0, sent.1), (got.0, got.1), "{name}: times of frame {number}");
+        }
+    }
+}

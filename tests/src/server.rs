@@ -1,0 +1,221 @@
+//! The server under test.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{PATIENCE, root, wait_until};
+
+/// `headwater serve` on ports of its own, in a folder of its own.
+pub struct Server {
+    child: Child,
+    folder: TempDir,
+    ports: Value,
+}
+
+impl Server {
+    /// Starts a server with settings such as `stream.grace=0s`.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start(settings: &[&str]) -> Self {
+        Self::command("serve", settings)
+    }
+
+    /// Starts `headwater demo`.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn demo() -> Self {
+        Self::command("demo", &[])
+    }
+
+    fn command(command: &str, settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ready = folder.path().join("ready.json");
+        let log = fs::File::create(folder.path().join("log")).expect("a log file");
+        let mut server = Command::new(binary());
+        server.arg(command).arg("--quiet").arg("--ready-file").arg(&ready);
+        for listener in ["rtmp.listen", "rtmp.tls_listen", "http.listen", "http.tls_listen"] {
+            server.args(["--set", &format!("{listener}=127.0.0.1:0")]);
+        }
+        server.args(["--set", "api.listen=127.0.0.1:0", "--set", "log.level=debug"]);
+        settings.iter().for_each(|setting| {
+            server.args(["--set", setting]);
+        });
+        let child = server
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .env_remove("RUST_BACKTRACE")
+            .spawn()
+            .expect("the server's program");
+        let mut server = Self { child, folder, ports: Value::Null };
+        wait_until("the server is up", || {
+            let ended = server.child.try_wait().expect("a child");
+            assert!(ended.is_none(), "the server ended at once:\n{}", server.log());
+            ready.exists()
+        });
+        let text = fs::read_to_string(&ready).expect("the ready file");
+        server.ports = serde_json::from_str(&text).expect("JSON in the ready file");
+        server
+    }
+
+    /// The port of a listener: `rtmp`, `rtmps`, `http`, `https` or `api`.
+    ///
+    /// # Panics
+    /// When there is no such listener.
+    #[must_use]
+    pub fn port(&self, listener: &str) -> u16 {
+        let port = self.ports[listener].as_u64().expect("a listener");
+        u16::try_from(port).expect("a port")
+    }
+
+    /// A URL of a stream; FLV over HTTP for the schemes of HTTP and WebSocket.
+    #[must_use]
+    pub fn url(&self, scheme: &str, stream: &str) -> String {
+        let (listener, suffix) = match scheme {
+            "ws" => ("http", ".flv"),
+            "wss" => ("https", ".flv"),
+            "http" | "https" => (scheme, ".flv"),
+            _ => (scheme, ""),
+        };
+        format!("{scheme}://127.0.0.1:{}/{stream}{suffix}", self.port(listener))
+    }
+
+    /// The server's process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// A folder for the test's files, removed at its end.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What an endpoint of the operator's API answers.
+    ///
+    /// # Panics
+    /// When it does not answer with JSON.
+    #[must_use]
+    pub fn api(&self, path: &str) -> Value {
+        self.request(&format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"))
+    }
+
+    /// As [`Server::api`], with a body.
+    ///
+    /// # Panics
+    /// When it does not answer with JSON.
+    #[must_use]
+    pub fn api_post(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let length = body.len();
+        self.request(&format!(
+            "POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    fn request(&self, request: &str) -> Value {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port("api"))).expect("the API");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        serde_json::from_str(body).expect("JSON")
+    }
+
+    /// The stream's group, as the API shows it; `null` while there is none.
+    #[must_use]
+    pub fn group(&self, stream: &str) -> Value {
+        self.api(&format!("/api/stat/group?stream_name={stream}"))["data"].clone()
+    }
+
+    /// How many viewers the stream has.
+    #[must_use]
+    pub fn viewers(&self, stream: &str) -> usize {
+        self.group(stream)["subs"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Whether the stream is published.
+    #[must_use]
+    pub fn is_live(&self, stream: &str) -> bool {
+        self.group(stream)["pub"]["session_id"].as_str().is_some_and(|id| !id.is_empty())
+    }
+
+    /// Fails if the server has ended or anything in it has panicked.
+    ///
+    /// # Panics
+    /// When it has.
+    pub fn assert_healthy(&mut self) {
+        let log = self.log();
+        assert!(self.child.try_wait().expect("a child").is_none(), "the server ended:\n{log}");
+        assert!(!log.contains("panicked"), "something panicked:\n{log}");
+        assert!(!log.contains("internal error"), "a session failed:\n{log}");
+    }
+
+    /// Sends a signal by its name.
+    ///
+    /// # Panics
+    /// When there is no program `kill`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
+        assert!(status.success());
+    }
+
+    /// Waits for the server's end after it was told to stop; its exit code.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut code = None;
+        wait_until("the server has ended", || match self.child.try_wait().expect("a child") {
+            Some(status) => {
+                code = status.code();
+                true
+            }
+            None => false,
+        });
+        code
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both only fail when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the server's log ---\n{}", self.log());
+        }
+    }
+}
+
+/// The program, built beside the tests.
+fn binary() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    // The tests are at target/PROFILE/deps/NAME.
+    let profile = std::env::current_exe()
+        .ok()
+        .and_then(|path| Some(path.parent()?.parent()?.file_name()?.to_owned()))
+        .unwrap_or_else(|| "debug".into());
+    let binary = target.join(profile).join("headwater");
+    assert!(binary.exists(), "{} is missing: run cargo build -p headwater", binary.display());
+    binary
+}

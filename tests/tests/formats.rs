@@ -1,0 +1,146 @@
+//! Every codec and every way out: the frames that come out are those that went in, in order, at
+//! the same times.
+
+use headwater_e2e::{Frames, Server, assert_same, ffmpeg, material, modern_ffmpeg, python, wait_until};
+
+/// Audio that was sent before the first picture is not for viewers who begin with a picture.
+const AUDIO_BEFORE_PICTURE: usize = 6;
+
+/// How a stream is published.
+struct Publisher {
+    file: &'static str,
+    codec: &'static str,
+    scheme: &'static str,
+    /// By a current ffmpeg, in its Enhanced forms; else by Debian's.
+    modern: bool,
+    /// Which tracks.
+    map: &'static str,
+}
+
+const H264: Publisher =
+    Publisher { file: "h264-aac.mp4", codec: "h264", scheme: "rtmp", modern: false, map: "-map 0" };
+
+impl Publisher {
+    /// Writes what would be published into a file: the frames that were sent.
+    fn reference(&self, server: &Server) -> Frames {
+        let flv = server.file("reference.flv");
+        let input = material(self.file);
+        let (input, flv) = (input.display(), flv.display());
+        let map = self.map;
+        self.run(&format!("-y -i {input} {map} -c copy -f flv {flv}")).finish();
+        let reader = Frames::reader(&format!("-i {flv}"), self.codec, self.modern);
+        Frames::parse(&reader.finish())
+    }
+
+    fn publish(&self, server: &Server, stream: &str) {
+        let input = material(self.file);
+        let url = server.url(self.scheme, stream);
+        let (input, map) = (input.display(), self.map);
+        let verify = if self.modern && self.scheme == "rtmps" { "-tls_verify 0" } else { "" };
+        self.run(&format!("-re -i {input} {map} -c copy {verify} -f flv {url}")).finish();
+    }
+
+    fn run(&self, arguments: &str) -> headwater_e2e::Program {
+        if self.modern { modern_ffmpeg(arguments) } else { ffmpeg(arguments) }
+    }
+}
+
+/// Publishes, with one viewer for each scheme waiting before, and compares.
+fn check(publisher: &Publisher, schemes: &[&str], settings: &[&str]) {
+    let mut all = vec!["stream.grace=0s"];
+    all.extend(settings);
+    let mut server = Server::start(&all);
+    let sent = publisher.reference(&server);
+    let stream = "live/frames";
+    let viewers: Vec<_> = schemes
+        .iter()
+        .map(|scheme| {
+            let url = server.url(scheme, stream);
+            if scheme.starts_with("ws") {
+                let file = server.file(&format!("{scheme}.flv"));
+                (Some(file.clone()), python("save_websocket.py", &[&url, &file.to_string_lossy()]))
+            } else {
+                let verify = publisher.modern && matches!(*scheme, "https" | "rtmps");
+                let verify = if verify { "-tls_verify 0" } else { "" };
+                let input = format!("{verify} -i {url}?multitrack=1");
+                (None, Frames::reader(&input, publisher.codec, publisher.modern))
+            }
+        })
+        .collect();
+    wait_until("all viewers wait", || server.viewers(stream) == schemes.len());
+    publisher.publish(&server, stream);
+    for (scheme, (file, viewer)) in schemes.iter().zip(viewers) {
+        eprintln!("comparing {scheme}");
+        let mut text = viewer.finish();
+        if let Some(file) = file {
+            let input = format!("-i {}", file.display());
+            text = Frames::reader(&input, publisher.codec, publisher.modern).finish();
+        }
+        assert_same(&sent, &Frames::parse(&text), AUDIO_BEFORE_PICTURE);
+    }
+    server.assert_healthy();
+}
+
+#[test]
+fn h264_with_b_frames_and_aac_over_every_transport() {
+    check(&H264, &["rtmp", "rtmps", "http", "https", "ws", "wss"], &[]);
+}
+
+#[test]
+fn published_over_tls() {
+    check(&Publisher { scheme: "rtmps", ..H264 }, &["rtmp", "http"], &[]);
+}
+
+#[test]
+fn merged_writes_carry_the_same() {
+    check(&H264, &["rtmp", "http", "ws"], &["stream.flush_after=350ms"]);
+}
+
+#[test]
+fn video_alone() {
+    check(&Publisher { file: "video-only.mp4", ..H264 }, &["rtmp", "http"], &[]);
+}
+
+#[test]
+fn audio_alone() {
+    let publisher = Publisher { file: "audio-only.m4a", codec: "aac", ..H264 };
+    check(&publisher, &["rtmp", "http"], &[]);
+}
+
+#[test]
+fn mp3() {
+    check(&Publisher { file: "mp3.flv", ..H264 }, &["rtmp", "http"], &[]);
+}
+
+#[test]
+fn g711() {
+    check(&Publisher { file: "pcma.flv", ..H264 }, &["rtmp", "http"], &[]);
+    check(&Publisher { file: "pcmu.flv", ..H264 }, &["rtmp", "http"], &[]);
+}
+
+const MODERN: Publisher = Publisher { modern: true, ..H264 };
+
+#[test]
+fn hevc_in_its_enhanced_form() {
+    let publisher = Publisher { file: "hevc-aac.mp4", codec: "hevc", ..MODERN };
+    check(&publisher, &["rtmp", "http", "rtmps", "https"], &[]);
+}
+
+#[test]
+fn hevc_is_given_to_old_viewers_in_its_legacy_form() {
+    let publisher = Publisher { file: "hevc-aac.mp4", codec: "hevc", ..MODERN };
+    // A current ffmpeg reads both forms.
+    check(&publisher, &["rtmp", "http"], &["rtmp.hevc_out=legacy", "flv.hevc_out=legacy"]);
+}
+
+#[test]
+fn av1_and_opus() {
+    let publisher = Publisher { file: "av1-opus.mp4", codec: "av1", ..MODERN };
+    check(&publisher, &["rtmp", "http"], &[]);
+}
+
+#[test]
+fn vp9_and_opus() {
+    let publisher = Publisher { file: "vp9-opus.mp4", codec: "vp9", ..MODERN };
+    check(&publisher, &["rtmp", "http"], &[]);
+}
