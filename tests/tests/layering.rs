@@ -110,6 +110,8 @@ fn the_lower_floors_read_no_clock() {
             let text = fs::read_to_string(&file).expect("a source file");
             // Tests may, and so may the async client behind its feature.
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let code = lines.collect::<Vec<_>>().join("\n");
             let exempt = ["tests.rs", "tokio_client.rs"].iter().any(|end| file.ends_with(end));
             for word in FORBIDDEN.iter().filter(|_| !exempt) {
                 assert!(!code.contains(word), "{} contains {word}", file.display());

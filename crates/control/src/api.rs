@@ -45,7 +45,6 @@ mod code {
 
 impl Api {
     /// The router of the operator's listener.
-    #[must_use]
     pub fn router(self) -> Router {
         Router::new()
             .route("/api/stat/lal_info", any(info))
@@ -73,7 +72,7 @@ impl Api {
         summaries
             .iter()
             .find(|s| s.name.as_str() == name)
-            .or(summaries.iter().find(is_named))
+            .or_else(|| summaries.iter().find(is_named))
             .cloned()
     }
 }

@@ -38,7 +38,6 @@ struct Page {
 
 /// The router of the viewers' listener. The list of streams is told to this host alone: names of
 /// streams may be secrets.
-#[must_use]
 pub fn router(api: Api, ports: Ports) -> Router {
     let asset = |content_type: &'static str, bytes: &'static [u8]| {
         get(move || async move {

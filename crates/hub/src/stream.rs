@@ -348,6 +348,9 @@ impl Stream {
     /// The publisher has described itself: `body` is an AMF0 script data body without
     /// `@setDataFrame`. `at_ms` is where on the time line it did.
     pub(crate) fn set_metadata(&mut self, body: Bytes, at_ms: i64, arrival: Instant) {
+        if self.tracks.metadata.as_ref() == Some(&body) {
+            return;
+        }
         let mut tracks = TrackSet::clone(&self.tracks);
         tracks.metadata = Some(body.clone());
         let dts = Ticks::from_millis(at_ms, TimeBase::MILLIS);
@@ -536,7 +539,7 @@ impl Output {
 struct FrameRate {
     start: Option<Instant>,
     /// Frames of second `n` since `start`, at `n % SLOTS`, with `n` to tell the laps apart.
-    slots: [(u64, u32); FrameRate::SLOTS],
+    slots: [(u64, u32); Self::SLOTS],
 }
 
 impl FrameRate {

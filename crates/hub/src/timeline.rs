@@ -253,7 +253,7 @@ mod tests {
         ) {
             let (mut line, now) = (Timeline::new(), Instant::now());
             let base = TimeBase::new(rate).unwrap();
-            let mut previous = None;
+            let mut previous: Option<i64> = None;
             for n in 0..2000u32 {
                 let exact = phase + f64::from(n) * 1024.0 * 1000.0 / f64::from(rate);
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -55,8 +55,8 @@ pub(super) fn group(summary: &Summary, sessions: &[Arc<Session>]) -> Value {
     let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
     let viewers: Vec<Value> = sessions
         .iter()
-        .filter(|session| is_viewer(session) && belongs(session, summary))
-        .map(|session| self::session(session))
+        .filter(|viewer| is_viewer(viewer) && belongs(viewer, summary))
+        .map(session)
         .collect();
     let (width, height) = match first(summary, TrackKind::Video).map(|track| &track.details) {
         Some(Details::Video(video)) => (video.width, video.height),
@@ -75,7 +75,7 @@ pub(super) fn group(summary: &Summary, sessions: &[Arc<Session>]) -> Value {
         "video_codec": codec(summary, TrackKind::Video),
         "video_width": width,
         "video_height": height,
-        "pub": summary.publisher.as_ref().map_or_else(absent, |publisher| session(publisher)),
+        "pub": summary.publisher.as_ref().map_or_else(absent, session),
         "subs": viewers,
         "pull": absent(),
         "in_frame_per_sec": rates,

@@ -1,6 +1,6 @@
 //! Logs to the terminal and to a rotating file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -62,8 +62,8 @@ pub(super) fn start(options: &Options) -> Result<Logs> {
 }
 
 fn open(file: &File) -> Result<RollingFileAppender> {
-    let folder = file.path.parent().unwrap_or(std::path::Path::new(""));
-    let folder = if folder.as_os_str().is_empty() { std::path::Path::new(".") } else { folder };
+    let folder = file.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
     let name = file.path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = file.path.extension().unwrap_or_default().to_string_lossy();
     let mut builder = RollingFileAppender::builder()

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -54,7 +54,7 @@ impl Pull {
     }
 
     async fn pull(&self) -> Result<()> {
-        let file = self.file.as_ref().map(|path| create(path)).transpose()?;
+        let file = self.file.as_deref().map(create).transpose()?;
         let until = self.duration.map(|s| Instant::now() + Duration::from_secs_f64(s.max(0.0)));
         let mut sink = Sink { meter: Meter::new(self.quiet), file, until };
         let outcome = match self.url.split_once("://") {
@@ -118,7 +118,7 @@ impl Sink {
     }
 }
 
-fn create(path: &PathBuf) -> Result<BufWriter<File>> {
+fn create(path: &Path) -> Result<BufWriter<File>> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut file = BufWriter::new(file);
     file.write_all(&FileHeader { audio: true, video: true }.bytes())?;
