@@ -136,7 +136,8 @@ impl Case {
         if self.protocol != Protocol::Raw {
             let arguments = self.publish_arguments(server.rtmp);
             let program = programs.bench.join("publish");
-            publisher = Some(Guard::start(CLIENT_CORE, &program, &arguments)?);
+            let (process, _) = Guard::start_and_read(CLIENT_CORE, &program, &arguments)?;
+            publisher = Some(process);
             // One key frame interval and a bit, so that there is a GOP to begin with.
             std::thread::sleep(Duration::from_millis(2500));
         }

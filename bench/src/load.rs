@@ -76,6 +76,8 @@ pub struct Outcome {
     pub first_key: Option<Percentiles>,
     /// How much of a core the generator took.
     pub generator_load: f64,
+    /// How much of a core everything else took: the publisher, and whatever disturbs.
+    pub other_load: f64,
     /// What it cost the server.
     pub server: Option<Cost>,
 }
@@ -125,7 +127,8 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
 
     let me = std::process::id();
     let read_cpu = || -> Result<_> {
-        Ok((process::cpu(me)?, plan.server.map(process::cpu).transpose()?, Instant::now()))
+        let server = plan.server.map(process::cpu).transpose()?;
+        Ok(Reading { at: Instant::now(), me: process::cpu(me)?, server, all: process::busy()? })
     };
     crowd.tally.open(&crowd.viewers, plan.window);
     let before = read_cpu()?;
@@ -135,17 +138,20 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     let resident_after = plan.server.map(process::resident).transpose()?;
     crowd.sweep_for(GRACE);
 
-    let seconds = (after.2 - before.2).as_secs_f64();
+    let seconds = (after.at - before.at).as_secs_f64();
     let bytes = crowd.tally.bytes;
-    let server = match (before.1, after.1, resident_before, resident_after) {
+    let share = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() / seconds;
+    let server = match (before.server, after.server, resident_before, resident_after) {
         (Some(from), Some(to), Some(resident_before), Some(resident_after)) => {
-            let cpu = to.saturating_sub(from);
-            let micros_per_mb = cpu.as_secs_f64() * 1e6 / (float(bytes) / 1e6);
-            let load = cpu.as_secs_f64() / seconds;
+            let load = share(from, to);
+            let micros_per_mb = load * seconds * 1e6 / (float(bytes) / 1e6);
             Some(Cost { load, micros_per_mb, resident_before, resident_after })
         }
         _ => None,
     };
+    let generator_load = share(before.me, after.me);
+    let accounted = generator_load + server.map_or(0.0, |server| server.load);
+    let other_load = (share(before.all, after.all) - accounted).max(0.0);
     let mut first_key = Histogram::new();
     let playing = || crowd.viewers.iter().filter(|viewer| !viewer.stalls);
     playing().filter_map(|viewer| viewer.first_key).for_each(|duration| first_key.add(duration));
@@ -162,9 +168,18 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
         stalls: crowd.tally.stalls,
         latency: crowd.tally.latency.percentiles(),
         first_key: first_key.percentiles(),
-        generator_load: (after.0 - before.0).as_secs_f64() / seconds,
+        generator_load,
+        other_load,
         server,
     })
+}
+
+/// CPU times at one end of the window.
+struct Reading {
+    at: Instant,
+    me: Duration,
+    server: Option<Duration>,
+    all: Duration,
 }
 
 /// The viewers that are connected, and what they saw.

@@ -32,6 +32,21 @@ pub fn resident(pid: u32) -> Result<u64> {
     Ok(kilobytes.context("no VmRSS in status")?.parse::<u64>()? * 1024)
 }
 
+/// CPU time that was not idle, of all cores and all processes, since the system started; time that
+/// a hypervisor took away included.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn busy() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat").context("reading the system's CPU time")?;
+    let fields = stat.lines().next().and_then(|line| line.strip_prefix("cpu "));
+    let fields = fields.context("no line of all cores in stat")?.split_whitespace();
+    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of user.
+    let ticks: Vec<u64> = fields.take(8).map(str::parse).collect::<Result<_, _>>()?;
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    Ok(Duration::from_millis((ticks.iter().sum::<u64>() - idle) * 1000 / TICKS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +55,7 @@ mod tests {
     fn this_process_costs_something() {
         let pid = std::process::id();
         assert!(cpu(pid).is_ok());
+        assert!(cpu(pid).unwrap() <= busy().unwrap());
         assert!(resident(pid).unwrap() > 100_000);
     }
 }

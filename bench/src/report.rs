@@ -68,13 +68,13 @@ impl Section {
         let mut out = String::from(
             "| | CPU µs per MB (lowest to highest) | ÷ floor | core | delivered ÷ due | \
              latency p50 / p99 ms | first key frame p50 / p99 ms | dropped | stalls | KB per viewer \
-             |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+             | viewers' core | others |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for row in &self.rows {
             // Writing to a string cannot fail.
             let _ = match &row.outcome {
                 Ok(outcome) => writeln!(out, "{}", self.line(row, outcome)),
-                Err(why) => writeln!(out, "| {} | no result: {why} |||||||||", row.name),
+                Err(why) => writeln!(out, "| {} | no result: {why} |||||||||||", row.name),
             };
         }
         out
@@ -86,7 +86,8 @@ impl Section {
         let cost = row.cost().map(|cost| format!("{cost:.0}{}", spread.unwrap_or_default()));
         let ratio =
             row.cost().zip(self.floor()).map(|(cost, floor)| format!("{:.2}", cost / floor));
-        let load = outcome.server.map(|server| format!("{:.0} %", 100.0 * server.load));
+        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+        let load = outcome.server.map(|server| percent(server.load));
         let memory = outcome.kilobytes_per_viewer().map(|kilobytes| format!("{kilobytes:.1}"));
         let cells = [
             row.name.clone(),
@@ -99,6 +100,8 @@ impl Section {
             outcome.disconnected.to_string(),
             outcome.stalls.to_string(),
             dash(memory),
+            percent(outcome.generator_load),
+            percent(outcome.other_load),
         ];
         format!("| {} |", cells.join(" | "))
     }

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -17,6 +18,9 @@ pub const SERVER_HANDSHAKE: usize = 1 + 2 * HANDSHAKE;
 const INITIAL_CHUNK: usize = 128;
 /// The chunk size that a publisher announces; nginx refuses more than 65536.
 const PUBLISH_CHUNK: u32 = 60_000;
+
+/// How long a publisher waits for each of the server's answers.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Message types (§5.4, §7.1) that the bench tells apart.
 pub mod kind {
@@ -169,6 +173,7 @@ impl Publisher {
     pub fn open(address: &str, app: &str, name: &str) -> Result<Self> {
         let mut socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(OPEN_TIMEOUT))?;
         socket.write_all(&hello())?;
         let mut answer = vec![0; SERVER_HANDSHAKE];
         socket.read_exact(&mut answer)?;
@@ -281,7 +286,7 @@ impl Publisher {
                 Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && patience > 0 => {
                     patience -= 1;
-                    std::thread::sleep(std::time::Duration::from_millis(1));
+                    std::thread::sleep(Duration::from_millis(1));
                 }
                 Err(error) => return Err(error.into()),
             }

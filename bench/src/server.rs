@@ -55,6 +55,26 @@ impl Guard {
         pinned(core, program, arguments).spawn().map(Self).context("starting a program")
     }
 
+    /// As [`Guard::start`], and waits for the first line of its standard output.
+    ///
+    /// # Errors
+    /// When it ends without one.
+    pub fn start_and_read(
+        core: u32,
+        program: &Path,
+        arguments: &[String],
+    ) -> Result<(Self, String)> {
+        let mut child = pinned(core, program, arguments).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let process = Self(child);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line.is_empty() {
+            bail!("{} ended at once", program.display());
+        }
+        Ok((process, line))
+    }
+
     /// Its process id: the shell and `taskset` replace themselves.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -121,14 +141,10 @@ impl Server {
 fn floor(cadence: u32, bitrate: u32, programs: &Programs) -> Result<Server> {
     let arguments = ["--cadence", &cadence.to_string(), "--bitrate", &bitrate.to_string()];
     let arguments = arguments.map(str::to_owned);
-    let mut command = pinned(SERVER_CORE, &programs.bench.join("floor"), &arguments);
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take().context("no standard output")?;
-    let process = Guard(child);
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line)?;
+    let program = programs.bench.join("floor");
+    let (process, line) = Guard::start_and_read(SERVER_CORE, &program, &arguments)?;
     let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
-    Ok(Server { process, rtmp: port.context("the floor did not start")?, http: None })
+    Ok(Server { process, rtmp: port.context("the floor names no port")?, http: None })
 }
 
 fn nginx(directory: &Path) -> Result<Server> {

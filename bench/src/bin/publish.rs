@@ -60,6 +60,7 @@ fn main() -> Result<()> {
             .with_context(|| format!("stream {number}"))?;
         running.push(stream);
     }
+    println!("publishing {} streams", running.len());
     let begun = Instant::now();
     for (number, stream) in running.iter_mut().enumerate() {
         stream.begun = begun + frame * u32::try_from(number)? / streams;

@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use headwater_bench::case::{Case, Timing, groups};
 use headwater_bench::load::Outcome;
-use headwater_bench::plot;
 use headwater_bench::report::{Row, Section};
 use headwater_bench::server::{CLIENT_CORE, Programs, SERVER_CORE};
+use headwater_bench::{plot, process};
 
 /// Measure all cases and write the page.
 #[derive(Debug, Parser)]
@@ -33,6 +34,9 @@ struct Arguments {
     /// Milliseconds between two reads of a viewer's socket.
     #[arg(long, default_value_t = 4.0)]
     sweep: f64,
+    /// Seconds to wait before each case until nothing else runs.
+    #[arg(long, default_value_t = 30)]
+    patience: u64,
     /// Only cases whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -74,6 +78,7 @@ fn main() -> Result<()> {
     let mut runs: Vec<Vec<Result<Outcome, String>>> = vec![Vec::new(); cases.len()];
     for round in 1..=arguments.rounds {
         for (case, runs) in cases.iter().zip(&mut runs) {
+            wait_for_quiet(Duration::from_secs(arguments.patience))?;
             eprint!("round {round}, {}, {} viewers: ", case.name, case.viewers);
             let outcome = case.run(&programs, timing).map_err(|error| format!("{error:#}"));
             match &outcome {
@@ -102,6 +107,21 @@ fn main() -> Result<()> {
     let page = page(&arguments, &sections, &image)?;
     fs::write(&arguments.out, &page).context("writing the page")?;
     println!("{page}");
+    Ok(())
+}
+
+/// Waits until the machine does less than this for one second.
+const QUIET: Duration = Duration::from_millis(50);
+
+fn wait_for_quiet(patience: Duration) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
+        let before = process::busy()?;
+        std::thread::sleep(Duration::from_secs(1));
+        if process::busy()? - before < QUIET {
+            break;
+        }
+    }
     Ok(())
 }
 
@@ -140,6 +160,9 @@ fn page(arguments: &Arguments, sections: &[Section], image: &str) -> Result<Stri
          a viewer got no byte for a second.\n\
          - *KB per viewer*: growth of the server's resident memory from before the first viewer, \
          divided by viewers; socket buffers in the kernel are not part of it.\n\
+         - *Viewers' core*: what the load generator took of its core; above a half, latencies are \
+         its own. *Others*: what everything else took of a core, the publisher included; more than \
+         a few percent is a disturbance.\n\
          - The programme is 64 × 48 H.264 filled up to the bitrate, 25 frames per second, a key \
          frame every 2 s, and AAC of 64 kbit/s; nginx-rtmp is Debian's package with its defaults.\n",
         window = arguments.window,
