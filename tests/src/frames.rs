@@ -105,8 +105,13 @@ pub fn assert_same(sent: &Frames, got: &Frames, late: usize) {
         let (sent, got) = (sent.track(name), got.track(name));
         assert!(!got.is_empty(), "{name} is empty");
         let missing = sent.len().checked_sub(got.len());
-        let missing = missing.unwrap_or_else(|| panic!("{name}: {} of {} frames", got.len(), sent.len()));
-        assert!(missing <= late, "{name}: the first {missing} of {} frames are missing", sent.len());
+        let missing =
+            missing.unwrap_or_else(|| panic!("{name}: {} of {} frames", got.len(), sent.len()));
+        assert!(
+            missing <= late,
+            "{name}: the first {missing} of {} frames are missing",
+            sent.len()
+        );
         for (number, (sent, got)) in sent[missing..].iter().zip(&got).enumerate() {
             assert_eq!(sent.2, got.2, "{name}: frame {number} has other contents");
             assert_eq!((sent.0, sent.1), (got.0, got.1), "{name}: times of frame {number}");

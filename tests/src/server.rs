@@ -209,7 +209,8 @@ impl Drop for Server {
 
 /// The program, built beside the tests.
 fn binary() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     // The tests are at target/PROFILE/deps/NAME.
     let profile = std::env::current_exe()
         .ok()

@@ -1,7 +1,9 @@
 //! Every codec and every way out: the frames that come out are those that went in, in order, at
 //! the same times.
 
-use headwater_e2e::{Frames, Server, assert_same, ffmpeg, material, modern_ffmpeg, python, wait_until};
+use headwater_e2e::{
+    Frames, Server, assert_same, ffmpeg, material, modern_ffmpeg, python, wait_until,
+};
 
 /// Audio that was sent before the first picture is not for viewers who begin with a picture.
 const AUDIO_BEFORE_PICTURE: usize = 6;

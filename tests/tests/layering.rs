@@ -73,8 +73,10 @@ fn dependencies_run_downwards() {
 
 #[test]
 fn the_lower_floors_do_no_io() {
-    const RUNTIMES: &[&str] = &["tokio", "mio", "socket2", "rustls", "tokio-rustls", "hyper", "axum"];
-    let lower: Vec<&str> = FLOORS.iter().filter(|(_, floor)| *floor <= 3).map(|(n, _)| *n).collect();
+    const RUNTIMES: &[&str] =
+        &["tokio", "mio", "socket2", "rustls", "tokio-rustls", "hyper", "axum"];
+    let lower: Vec<&str> =
+        FLOORS.iter().filter(|(_, floor)| *floor <= 3).map(|(n, _)| *n).collect();
     for (name, dependencies) in packages(&metadata()) {
         if lower.contains(&name.as_str()) {
             for (dependency, optional) in dependencies {

@@ -132,7 +132,8 @@ fn a_viewer_of_a_running_stream_starts_at_a_key_frame() {
     for scheme in ["rtmp", "http"] {
         let input = format!("-t 2 -i {}", server.url(scheme, "live/running"));
         let frames = Frames::parse(&Frames::reader(&input, "h264", false).finish());
-        let sent = Frames::reader(&format!("-i {}", material("h264-aac.mp4").display()), "h264", false);
+        let sent =
+            Frames::reader(&format!("-i {}", material("h264-aac.mp4").display()), "h264", false);
         let keys: Vec<String> = Frames::parse(&sent.finish())
             .track("video0")
             .into_iter()

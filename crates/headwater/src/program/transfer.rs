@@ -119,7 +119,8 @@ impl Meter {
     fn text(&self, bytes: u64, frames: u64, over: Duration) -> String {
         let seconds = over.as_secs_f64().max(0.001);
         let interval = self.key_interval.map_or_else(|| "–".to_owned(), |ms| format!("{ms} ms"));
-        let first = self.first_key.map_or_else(|| "–".to_owned(), |d| format!("{} ms", d.as_millis()));
+        let first =
+            self.first_key.map_or_else(|| "–".to_owned(), |d| format!("{} ms", d.as_millis()));
         format!(
             "{:.0} kbit/s, {:.1} fps, key frames every {interval}, first after {first}, at {:.1} s",
             bytes as f64 * 8.0 / 1000.0 / seconds,
