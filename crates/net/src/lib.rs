@@ -3,7 +3,7 @@
 //! A [`Shard`] is one thread with a current-thread runtime. Sessions negotiate as tasks on it; a
 //! viewer that has joined is no task but an entry of the shard's engine, which walks the viewers
 //! of a packet ring with one vectored write each. [`Shards`] starts the threads and places work,
-//! [`listen`] accepts connections, [`Conn`] is a socket with or without TLS.
+//! [`Listening`] and [`Listener`] accept connections, [`Conn`] is a socket with or without TLS.
 
 mod conn;
 mod engine;
