@@ -110,6 +110,11 @@ pub struct Ring<T = Packet, P = Prologue> {
     max_bytes: usize,
 }
 
+/// Versions of the track set that are kept: a publisher that changes its configuration all the
+/// time must not fill the memory with prologues. GStreamer renews its metadata some ten times a
+/// second at first.
+const MAX_PROLOGUES: usize = 128;
+
 /// Sound that a viewer of a stream without pictures gets at once.
 const AUDIO_BACKLOG_MS: i64 = 1_000;
 
@@ -134,6 +139,12 @@ impl<T: Item, P: Preamble> Ring<T, P> {
     pub fn push_prologue(&mut self, prologue: P) {
         self.prologues.retain(|old| old.epoch() != prologue.epoch());
         self.prologues.push_back(prologue);
+        while self.prologues.len() > MAX_PROLOGUES {
+            let oldest = self.prologues.pop_front().map(|prologue| prologue.epoch());
+            while self.items.front().is_some_and(|item| Some(item.epoch()) <= oldest) {
+                self.drop_front();
+            }
+        }
         self.forget_prologues();
     }
 
@@ -270,14 +281,18 @@ impl<T: Item, P: Preamble> Ring<T, P> {
             if self.items.len() <= 1 || ((cached || in_window) && !over) {
                 break;
             }
-            self.bytes -= front.size();
-            self.items.pop_front();
-            self.base += 1;
-            while self.keys.front().is_some_and(|key| *key < self.base) {
-                self.keys.pop_front();
-            }
+            self.drop_front();
         }
         self.forget_prologues();
+    }
+
+    fn drop_front(&mut self) {
+        let Some(front) = self.items.pop_front() else { return };
+        self.bytes -= front.size();
+        self.base += 1;
+        while self.keys.front().is_some_and(|key| *key < self.base) {
+            self.keys.pop_front();
+        }
     }
 
     /// The first item that a new viewer would get; `None` while there is nothing to cache.
@@ -363,6 +378,18 @@ mod tests {
             ring.push(packet(FrameKind::Delta, i));
         }
         assert_eq!(ring.bytes(), 1000);
+    }
+
+    #[test]
+    fn endless_changes_of_the_configuration_are_bounded() {
+        let mut ring = ring(1, true);
+        ring.push(packet(FrameKind::Key, 0));
+        for epoch in 2..1000 {
+            ring.push_prologue(Prologue { epoch, bytes: Bytes::new(), has_video: true });
+            ring.push(Packet { epoch, ..packet(FrameKind::Config, 1) });
+        }
+        assert_eq!(ring.prologues().count(), MAX_PROLOGUES);
+        assert!(ring.end() - ring.base() <= MAX_PROLOGUES as u64);
     }
 
     #[test]

@@ -285,6 +285,10 @@ impl Stream {
 
     /// Ends the stream if its publisher has been away for too long. Returns whether it did.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        if self.state == StreamState::Idle && !self.outputs.is_empty() {
+            // Somebody joined just as it ended.
+            self.state = StreamState::Grace { since: now };
+        }
         let StreamState::Grace { since } = self.state else { return false };
         if now.saturating_duration_since(since) < self.settings.grace {
             return false;

@@ -15,6 +15,15 @@ use tracing::{info, warn};
 
 use track::TrackIngest;
 
+/// Tracks of one kind that a publisher may have. Real ones have two or three.
+const MAX_TRACKS: u8 = 8;
+
+/// The longest metadata and decoder configuration: both are kept for every version of the track
+/// set that is cached. Real ones have a few hundred bytes; metadata with an index of key frames,
+/// which files have, says nothing about a live stream.
+const MAX_METADATA: usize = 64 << 10;
+const MAX_CONFIG: usize = 32 << 10;
+
 /// Takes the messages of one publication.
 #[derive(Debug)]
 pub(crate) struct Ingest {
@@ -47,6 +56,10 @@ impl Ingest {
         for packet in message.packets {
             let id = TrackId::video(packet.track);
             let codec = packet.codec;
+            if packet.track >= MAX_TRACKS {
+                self.say("there are too many tracks; one was dropped", &packet.track);
+                continue;
+            }
             match packet.packet {
                 video::Packet::Config(config) => {
                     self.configure(id, codec, message.enhanced, &config, timestamp, arrival)?;
@@ -55,6 +68,9 @@ impl Ingest {
                     let picture = Picture { cts, frame_type: message.frame_type };
                     let enhanced = message.enhanced;
                     self.picture(id, codec, enhanced, &picture, &data, timestamp, arrival)?;
+                }
+                video::Packet::Metadata(info) if info.len() > MAX_CONFIG => {
+                    self.say("colour information is too long and was dropped", &info.len());
                 }
                 video::Packet::Metadata(info) => {
                     let at = self.publication.timeline().millis(timestamp, arrival);
@@ -90,6 +106,10 @@ impl Ingest {
         for packet in message.packets {
             let id = TrackId::audio(packet.track);
             let codec = packet.codec;
+            if packet.track >= MAX_TRACKS {
+                self.say("there are too many tracks; one was dropped", &packet.track);
+                continue;
+            }
             match packet.packet {
                 audio::Packet::Config(config) => {
                     self.configure(id, codec, enhanced, &config, timestamp, arrival)?;
@@ -116,6 +136,10 @@ impl Ingest {
         let at = self.publication.timeline().millis(timestamp, arrival);
         let body = script::without_set_data_frame(body);
         match script::name(&body).as_deref() {
+            Ok("onMetaData") if body.len() > MAX_METADATA => {
+                self.say("the metadata is too long and was dropped", &body.len());
+                Ok(())
+            }
             Ok("onMetaData") => {
                 if let Ok(properties) = script::properties(&body) {
                     let (video, audio) = announced(&properties);
@@ -156,6 +180,10 @@ impl Ingest {
     ) -> Result<(), Superseded> {
         if config.is_empty() {
             // Sent by ffmpeg before the real one when it is fed with ADTS.
+            return Ok(());
+        }
+        if config.len() > MAX_CONFIG {
+            self.say("a decoder configuration is too long and was dropped", &config.len());
             return Ok(());
         }
         let at = self.publication.timeline().millis(timestamp, arrival);
