@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use media::{Codec, Details, aac, av1, inspect};
+use media::{Codec, Details, Track, TrackId, aac, av1, inspect};
 
 const CODECS: [Codec; 16] = [
     Codec::H264,
@@ -40,10 +40,18 @@ fuzz_target!(|data: &[u8]| {
         let again = inspect::canonical(codec, &payload, 4, |_| panic!("it was taken out"));
         assert_eq!(again, Ok((payload, units)));
     }
-    let details = inspect::details_of_frame(codec, &data);
-    let details = details.unwrap_or(Details::Unknown);
-    let _ = inspect::time_base(codec, &details);
-    let _ = inspect::audio_duration(codec, &data, &details, &data);
+    let details = inspect::frame_details(codec, &data).unwrap_or(Details::Unknown);
+    let track = Track {
+        id: TrackId::audio(0),
+        codec,
+        time_base: inspect::time_base(codec, &details),
+        config: data.clone(),
+        color_info: None,
+        enhanced: false,
+        details,
+    };
+    let _ = inspect::audio_samples(&track, &data);
+    let _ = inspect::rfc6381(&track);
     match codec {
         Codec::Aac => {
             if let Ok(header) = aac::adts::Header::parse(&data) {
