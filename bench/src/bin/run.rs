@@ -110,6 +110,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// What others may take of a core before the page warns; 200 publishers take half of this.
+const DISTURBED: f64 = 0.25;
+
 /// Waits until the machine does less than this for one second.
 const QUIET: Duration = Duration::from_millis(50);
 
@@ -136,6 +139,17 @@ fn page(arguments: &Arguments, sections: &[Section], image: &str) -> Result<Stri
          the sender pays for TCP's receiving side too, so costs are higher than over a network \
          card: **compare ratios within one run, never figures between runs.**\n"
     )?;
+    let runs = sections.iter().flat_map(|section| &section.rows);
+    let others = runs.filter_map(|row| row.outcome.as_ref().ok()).map(|run| run.other_load);
+    let most = others.fold(0.0, f64::max);
+    if most > DISTURBED {
+        writeln!(
+            out,
+            "**Other programs ran beside this, taking up to {:.0} % of a core** (last column): this \
+             page shows that the bench works; for figures to rely on, repeat it on a quiet machine.\n",
+            100.0 * most
+        )?;
+    }
     writeln!(out, "![CPU time per megabyte]({image})\n")?;
     for section in sections {
         writeln!(out, "## {}\n\n{}", section.title, section.table())?;
