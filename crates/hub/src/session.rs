@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,6 +126,18 @@ pub enum EndReason {
     Shutdown,
     /// The session's own code failed.
     Panicked,
+}
+
+/// A connection that breaks off is the peer's way to close it; anything else is a failure.
+impl From<io::Error> for EndReason {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof => Self::PeerClosed,
+            _ => Self::Io(error.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for EndReason {

@@ -433,7 +433,7 @@ impl Viewer {
                     Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
                 }
             })
-            .map_err(io_reason)?;
+            .map_err(EndReason::from)?;
         if progress.written > 0 {
             self.written += progress.written as u64;
             self.progress = now;
@@ -446,7 +446,7 @@ impl Viewer {
                     return Ok(Drained::Budget);
                 }
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(e)) => return Err(io_reason(e)),
+                Poll::Ready(Err(e)) => return Err(e.into()),
                 Poll::Pending => self.blocked = true,
             }
         }
@@ -464,7 +464,7 @@ impl Viewer {
             let mut buf = ReadBuf::new(buffer);
             match Pin::new(&mut self.conn).poll_read(&mut cx, &mut buf) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(e)) => return Err(io_reason(e)),
+                Poll::Ready(Err(e)) => return Err(e.into()),
                 Poll::Ready(Ok(())) if buf.filled().is_empty() => {
                     return Err(EndReason::PeerClosed);
                 }
@@ -495,14 +495,5 @@ impl Viewer {
             }
         }
         Ok(false)
-    }
-}
-
-fn io_reason(error: io::Error) -> EndReason {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::UnexpectedEof => EndReason::PeerClosed,
-        _ => EndReason::Io(error.to_string()),
     }
 }

@@ -92,8 +92,7 @@ impl Connection {
     async fn run(mut self) {
         let mut publishers = Publishers::default();
         match self.negotiate(&mut publishers).await {
-            Ok(Some(pending)) => self.become_viewer(&pending),
-            Ok(None) => {}
+            Ok(ready) => self.become_viewer(&ready),
             Err(reason) => {
                 drop(publishers);
                 self.finish(&reason).await;
@@ -101,11 +100,8 @@ impl Connection {
         }
     }
 
-    /// Negotiates and publishes. `Ok(Some)`: the player's stream is there.
-    async fn negotiate(
-        &mut self,
-        publishers: &mut Publishers,
-    ) -> Result<Option<Pending>, EndReason> {
+    /// Negotiates and publishes, until the stream of a player is there.
+    async fn negotiate(&mut self, publishers: &mut Publishers) -> Result<Pending, EndReason> {
         let mut pending: Option<Pending> = None;
         loop {
             self.work_off_events(publishers, &mut pending)?;
@@ -119,7 +115,7 @@ impl Connection {
                     }
                 }
                 Wake::Closed => return Err(EndReason::PeerClosed),
-                Wake::Failed(error) => return Err(io_reason(&error)),
+                Wake::Failed(error) => return Err(error.into()),
                 Wake::Disposed(reason) => {
                     publishers.say_goodbye(&mut self.state.machine, &reason);
                     return Err(reason);
@@ -128,7 +124,11 @@ impl Connection {
                     let now = Instant::now();
                     self.state.machine.handle_timeout(now).map_err(|e| protocol_reason(&e))?;
                 }
-                Wake::StreamReady => return Ok(pending),
+                Wake::StreamReady => {
+                    if let Some(ready) = pending.take() {
+                        return Ok(ready);
+                    }
+                }
                 Wake::StreamAbsent => {
                     if let Some(absent) = pending.take() {
                         let name = absent.waiting.name();
@@ -224,13 +224,13 @@ impl Connection {
         while let Some(bytes) = self.state.machine.poll_transmit() {
             written += bytes.len() as u64;
             match timeout(WRITE_TIMEOUT, self.conn.write_all(&bytes)).await {
-                Ok(result) => result.map_err(|error| io_reason(&error))?,
+                Ok(result) => result.map_err(EndReason::from)?,
                 Err(_) => return Err(EndReason::Timeout("the peer reads no answers")),
             }
         }
         if written > 0 && self.conn.is_tls() {
             match timeout(WRITE_TIMEOUT, self.conn.flush()).await {
-                Ok(result) => result.map_err(|error| io_reason(&error))?,
+                Ok(result) => result.map_err(EndReason::from)?,
                 Err(_) => return Err(EndReason::Timeout("the peer reads no answers")),
             }
         }
@@ -366,14 +366,5 @@ fn protocol_reason(error: &::rtmp::Error) -> EndReason {
             EndReason::Refused(format!("{code}: {description}"))
         }
         other => EndReason::Protocol(other.to_string()),
-    }
-}
-
-fn io_reason(error: &std::io::Error) -> EndReason {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionReset
-        | std::io::ErrorKind::BrokenPipe
-        | std::io::ErrorKind::UnexpectedEof => EndReason::PeerClosed,
-        _ => EndReason::Io(error.to_string()),
     }
 }

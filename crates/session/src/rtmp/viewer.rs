@@ -120,7 +120,7 @@ impl Peer for Viewer {
             let connection = Connection { shard, conn, state };
             match sent {
                 Ok(Ok(())) => connection.run().await,
-                Ok(Err(error)) => connection.finish(&super::io_reason(&error)).await,
+                Ok(Err(error)) => connection.finish(&error.into()).await,
                 Err(_) => {
                     connection.finish(&EndReason::Timeout("the peer reads no answers")).await;
                 }
