@@ -141,7 +141,8 @@ impl Case {
             // One key frame interval and a bit, so that there is a GOP to begin with.
             std::thread::sleep(Duration::from_millis(2500));
         }
-        let outcome = self.load(&server, programs, timing)?;
+        let publishing = publisher.as_ref().map(Guard::pid);
+        let outcome = self.load(&server, publishing, programs, timing)?;
         if server.process.has_ended() {
             bail!("the server ended during the run");
         }
@@ -162,7 +163,13 @@ impl Case {
         }
     }
 
-    fn load(&self, server: &Server, programs: &Programs, timing: Timing) -> Result<Outcome> {
+    fn load(
+        &self,
+        server: &Server,
+        publisher: Option<u32>,
+        programs: &Programs,
+        timing: Timing,
+    ) -> Result<Outcome> {
         let http = match self.protocol {
             Protocol::Raw | Protocol::Rtmp => server.http.unwrap_or(0),
             Protocol::HttpFlv | Protocol::WsFlv => server.http.context("no HTTP port")?,
@@ -177,7 +184,8 @@ impl Case {
             ("--pid", server.process.pid().to_string()),
         ];
         let mut arguments = vec![self.url(server.rtmp, http), "--json".to_owned()];
-        for (option, value) in options {
+        let publisher = publisher.map(|pid| ("--publisher", pid.to_string()));
+        for (option, value) in options.into_iter().chain(publisher) {
             arguments.extend([option.to_owned(), value]);
         }
         let program: PathBuf = programs.bench.join("load");

@@ -45,6 +45,8 @@ pub struct Plan {
     pub stall: Duration,
     /// The server's process.
     pub server: Option<u32>,
+    /// The publisher's process, so that it isn't taken for a disturbance.
+    pub publisher: Option<u32>,
 }
 
 /// What came of it.
@@ -76,7 +78,7 @@ pub struct Outcome {
     pub first_key: Option<Percentiles>,
     /// How much of a core the generator took.
     pub generator_load: f64,
-    /// How much of a core everything else took: the publisher, and whatever disturbs.
+    /// How much of a core everything else took: whatever disturbs.
     pub other_load: f64,
     /// What it cost the server.
     pub server: Option<Cost>,
@@ -128,7 +130,9 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     let me = std::process::id();
     let read_cpu = || -> Result<_> {
         let server = plan.server.map(process::cpu).transpose()?;
-        Ok(Reading { at: Instant::now(), me: process::cpu(me)?, server, all: process::busy()? })
+        let ours = process::cpu(me)? + plan.publisher.map_or(Ok(Duration::ZERO), process::cpu)?;
+        let all = process::busy()?;
+        Ok(Reading { at: Instant::now(), me: process::cpu(me)?, server, ours, all })
     };
     crowd.tally.open(&crowd.viewers, plan.window);
     let before = read_cpu()?;
@@ -150,7 +154,7 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
         _ => None,
     };
     let generator_load = share(before.me, after.me);
-    let accounted = generator_load + server.map_or(0.0, |server| server.load);
+    let accounted = share(before.ours, after.ours) + server.map_or(0.0, |server| server.load);
     let other_load = (share(before.all, after.all) - accounted).max(0.0);
     let mut first_key = Histogram::new();
     let playing = || crowd.viewers.iter().filter(|viewer| !viewer.stalls);
@@ -179,6 +183,8 @@ struct Reading {
     at: Instant,
     me: Duration,
     server: Option<Duration>,
+    /// Generator and publisher.
+    ours: Duration,
     all: Duration,
 }
 
@@ -446,6 +452,7 @@ mod tests {
             sweep: Duration::from_millis(4),
             stall: Duration::from_secs(1),
             server: Some(std::process::id()),
+            publisher: None,
         };
         let outcome = run(&plan).unwrap();
         assert_eq!((outcome.playing, outcome.disconnected, outcome.stalls), (3, 0, 0));

@@ -110,8 +110,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What others may take of a core before the page warns; 200 publishers take half of this.
-const DISTURBED: f64 = 0.25;
+/// What others may take of a core before the page warns.
+const DISTURBED: f64 = 0.2;
 
 /// Waits until the machine does less than this for one second.
 const QUIET: Duration = Duration::from_millis(50);
@@ -175,8 +175,8 @@ fn page(arguments: &Arguments, sections: &[Section], image: &str) -> Result<Stri
          - *KB per viewer*: growth of the server's resident memory from before the first viewer, \
          divided by viewers; socket buffers in the kernel are not part of it.\n\
          - *Viewers' core*: what the load generator took of its core; above a half, latencies are \
-         its own. *Others*: what everything else took of a core, the publisher included; more than \
-         a few percent is a disturbance.\n\
+         its own. *Others*: what everything but server, viewers and publisher took of a core; more \
+         than a few percent is a disturbance.\n\
          - The programme is 64 × 48 H.264 filled up to the bitrate, 25 frames per second, a key \
          frame every 2 s, and AAC of 64 kbit/s; nginx-rtmp is Debian's package with its defaults.\n",
         window = arguments.window,
