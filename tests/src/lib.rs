@@ -5,11 +5,12 @@
 
 mod frames;
 mod peers;
+pub mod raw;
 mod server;
 
 pub use frames::{Frames, Track, assert_same};
 pub use peers::{Program, ffmpeg, modern_ffmpeg, program, python};
-pub use server::Server;
+pub use server::{Server, headwater};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

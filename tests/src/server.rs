@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{PATIENCE, root, wait_until};
+use crate::{PATIENCE, Program, program, root, wait_until};
 
 /// `headwater serve` on ports of its own, in a folder of its own.
 pub struct Server {
@@ -25,7 +25,17 @@ impl Server {
     /// When it does not come up.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
-        Self::command("serve", settings)
+        Self::command(&["serve"], settings)
+    }
+
+    /// Starts a server with more arguments, such as a configuration file; the settings of
+    /// [`Server::start`] come after them.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with(arguments: &[&str], settings: &[&str]) -> Self {
+        Self::command(&[&["serve"], arguments].concat(), settings)
     }
 
     /// Starts `headwater demo`.
@@ -34,15 +44,15 @@ impl Server {
     /// When it does not come up.
     #[must_use]
     pub fn demo() -> Self {
-        Self::command("demo", &[])
+        Self::command(&["demo"], &[])
     }
 
-    fn command(command: &str, settings: &[&str]) -> Self {
+    fn command(command: &[&str], settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ready = folder.path().join("ready.json");
         let log = fs::File::create(folder.path().join("log")).expect("a log file");
         let mut server = Command::new(binary());
-        server.arg(command).arg("--quiet").arg("--ready-file").arg(&ready);
+        server.args(command).arg("--quiet").arg("--ready-file").arg(&ready);
         for listener in ["rtmp.listen", "rtmp.tls_listen", "http.listen", "http.tls_listen"] {
             server.args(["--set", &format!("{listener}=127.0.0.1:0")]);
         }
@@ -100,6 +110,21 @@ impl Server {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits for a line of the log that has all of `words`, and returns the first one.
+    ///
+    /// # Panics
+    /// When there is none in time.
+    pub fn wait_for_log(&self, words: &[&str]) -> String {
+        let mut found = None;
+        wait_until(&format!("the log says {words:?}"), || {
+            let log = self.log();
+            let line = log.lines().find(|line| words.iter().all(|word| line.contains(word)));
+            found = line.map(str::to_owned);
+            found.is_some()
+        });
+        found.unwrap_or_default()
     }
 
     /// A folder for the test's files, removed at its end.
@@ -205,6 +230,15 @@ impl Drop for Server {
             eprintln!("--- the server's log ---\n{}", self.log());
         }
     }
+}
+
+/// Starts the program with any arguments.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn headwater(arguments: &[&str]) -> Program {
+    program(&binary().to_string_lossy(), arguments)
 }
 
 /// The program, built beside the tests.
