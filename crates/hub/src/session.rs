@@ -175,7 +175,9 @@ struct State {
     role: Role,
     address: Address,
     ending: Option<EndReason>,
-    wakers: Vec<Waker>,
+    /// Of the session's owner. Only the latest: an old one would keep the memory of a task that
+    /// has handed the session over.
+    waker: Option<Waker>,
     /// Totals when the bit rates were last worked out, and the rates.
     sampled: (u64, u64),
     read_kbits: u64,
@@ -277,15 +279,17 @@ impl Session {
     /// Asks the session to end. May be called from anywhere, any number of times; the first reason
     /// counts. Returns whether it was already ending.
     pub fn dispose(&self, reason: EndReason) -> bool {
-        let wakers = {
+        let waker = {
             let mut state = self.state.lock();
             if state.ending.is_some() {
                 return true;
             }
             state.ending = Some(reason);
-            std::mem::take(&mut state.wakers)
+            state.waker.take()
         };
-        wakers.into_iter().for_each(Waker::wake);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         false
     }
 
@@ -295,14 +299,16 @@ impl Session {
         self.state.lock().ending.clone()
     }
 
-    /// Ready once somebody asked the session to end.
+    /// Ready once somebody asked the session to end. For the session's owner: the last caller is
+    /// the one that is woken.
     pub fn poll_disposed(&self, cx: &mut Context<'_>) -> Poll<EndReason> {
         let mut state = self.state.lock();
         if let Some(reason) = &state.ending {
             return Poll::Ready(reason.clone());
         }
-        if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.wakers.push(cx.waker().clone());
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
         }
         Poll::Pending
     }
@@ -343,7 +349,7 @@ impl Sessions {
                 role: kind.role,
                 address: Address::default(),
                 ending: None,
-                wakers: Vec::new(),
+                waker: None,
                 sampled: (0, 0),
                 read_kbits: 0,
                 written_kbits: 0,
