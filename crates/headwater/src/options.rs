@@ -70,7 +70,8 @@ fn rtmp(section: &sections::Rtmp) -> ::rtmp::server::Config {
         limits: chunk::Limits {
             max_message_size,
             max_chunk_streams: size(section.max_chunk_streams),
-            ..default.limits
+            // Encoders interleave audio and video: one message of each.
+            max_partial_bytes: max_message_size.saturating_mul(2),
         },
         handshake_timeout: section.handshake_timeout.get(),
         setup_timeout: section.setup_timeout.get(),

@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::{Frame, Track};
 use parking_lot::Mutex;
 
 use crate::{
-    EndReason, SecondPublisher, Session, Stream, StreamName, StreamSettings, Summary, Timeline,
+    EndReason, SecondPublisher, Session, Stream, StreamName, StreamSettings, StreamState, Summary,
+    Timeline,
 };
+
+/// How long a publisher's first frames may take without its viewers being told that there is no
+/// such stream: encoders need a second or so to begin.
+const FIRST_FRAMES: Duration = Duration::from_secs(3);
 
 /// Chooses the rules of a stream by its name.
 pub type SettingsFor = dyn Fn(&StreamName) -> Arc<StreamSettings> + Send + Sync;
@@ -272,6 +277,16 @@ impl Waiting {
     #[must_use]
     pub fn stream(&self) -> &Arc<Mutex<Stream>> {
         &self.stream
+    }
+
+    /// How long a newcomer is to wait for the stream: `limit`, but where a publisher is there
+    /// already, long enough for its first frames to arrive.
+    #[must_use]
+    pub fn patience(&self, limit: Duration) -> Duration {
+        match self.stream.lock().state() {
+            StreamState::Live => limit.max(FIRST_FRAMES),
+            _ => limit,
+        }
     }
 
     /// Waits until the stream is live and its tracks are known. The caller limits the time.

@@ -303,9 +303,9 @@ impl State {
         match refused {
             Ok(name) => {
                 let wait = self.context.settings.load().wait_for_stream;
-                let until = Instant::now() + wait;
-                *pending =
-                    Some(Pending { stream, waiting: self.context.registry.watch(&name), until });
+                let waiting = self.context.registry.watch(&name);
+                let until = Instant::now() + waiting.patience(wait);
+                *pending = Some(Pending { stream, waiting, until });
                 Ok(())
             }
             Err(text) => {

@@ -1,5 +1,6 @@
 //! Logs to the terminal and to a rotating file.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -47,7 +48,10 @@ pub(super) fn start(options: &Options) -> Result<Logs> {
     let (level, handle) = reload::Layer::new(options.level);
     let mut layers: Vec<Box<dyn Layer<_> + Send + Sync>> = Vec::new();
     if options.terminal {
-        let layer = fmt::layer().with_target(false).with_writer(std::io::stderr);
+        // Colours only where somebody sees them: files and journals get plain text.
+        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let layer = fmt::layer().with_target(false).with_ansi(colours);
+        let layer = layer.with_writer(std::io::stderr);
         layers.push(if options.json { layer.json().boxed() } else { layer.boxed() });
     }
     let mut guard = None;

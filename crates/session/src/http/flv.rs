@@ -52,7 +52,7 @@ pub(super) async fn answer(mut exchange: Exchange) {
     }
     let settings = exchange.context.settings.load_full();
     let waiting = exchange.context.registry.watch(&name);
-    let limit = settings.wait_for_stream;
+    let limit = waiting.patience(settings.wait_for_stream);
     let waited = wait(&exchange.shard, &mut exchange.conn, &tenure, limit, waiting.ready()).await;
     match waited {
         Waited::Ready(()) => {}
