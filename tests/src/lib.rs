@@ -10,7 +10,7 @@ mod server;
 
 pub use frames::{Frames, Track, assert_same};
 pub use peers::{Program, ffmpeg, modern_ffmpeg, program, python};
-pub use server::{Server, headwater};
+pub use server::{Server, binary, headwater};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -242,7 +242,11 @@ pub fn headwater(arguments: &[&str]) -> Program {
 }
 
 /// The program, built beside the tests.
-fn binary() -> PathBuf {
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn binary() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     // The tests are at target/PROFILE/deps/NAME.

@@ -82,10 +82,12 @@ pub struct Addresses {
 #[non_exhaustive]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} for {protocol}: {error}{}", remedy(error))]
+    #[error("cannot listen on {address} for {protocol}: {error}{}", remedy(error, setting))]
     Listen {
         /// What was to be spoken there.
         protocol: &'static str,
+        /// The key of the configuration that names the address.
+        setting: &'static str,
         /// The address as it was set.
         address: String,
         /// What the system says.
@@ -99,11 +101,15 @@ pub enum StartError {
     Threads(std::io::Error),
 }
 
-fn remedy(error: &std::io::Error) -> &'static str {
+fn remedy(error: &std::io::Error, setting: &str) -> String {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => "; another program uses it: stop that, or set another",
-        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: set another",
-        _ => "",
+        std::io::ErrorKind::AddrInUse => {
+            format!("; another program uses it: stop that, or set {setting} to another address")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            format!("; ports below 1024 need privileges: set {setting} to another address")
+        }
+        _ => format!("; see {setting}"),
     }
 }
 
@@ -128,21 +134,22 @@ impl Server {
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let needs_tls = !(options.rtmps.is_empty() && options.https.is_empty());
         let tls = if needs_tls { Some(make_tls(options.tls.as_ref())?) } else { None };
-        let bind = |protocol, addresses: &[String], tls: Option<&Tls>| {
+        let bind = |protocol, setting, addresses: &[String], tls: Option<&Tls>| {
             let listen = |address: &String| {
                 Listening::bind(address, tls.cloned()).map_err(|error| StartError::Listen {
                     protocol,
+                    setting,
                     address: address.clone(),
                     error,
                 })
             };
             addresses.iter().map(listen).collect::<Result<Vec<_>, _>>()
         };
-        let rtmp = bind("RTMP", &options.rtmp, None)?;
-        let rtmps = bind("RTMPS", &options.rtmps, tls.as_ref())?;
-        let http = bind("HTTP", &options.http, None)?;
-        let https = bind("HTTPS", &options.https, tls.as_ref())?;
-        let operator = bind("the API", &options.api, None)?;
+        let rtmp = bind("RTMP", "rtmp.listen", &options.rtmp, None)?;
+        let rtmps = bind("RTMPS", "rtmp.tls_listen", &options.rtmps, tls.as_ref())?;
+        let http = bind("HTTP", "http.listen", &options.http, None)?;
+        let https = bind("HTTPS", "http.tls_listen", &options.https, tls.as_ref())?;
+        let operator = bind("the API", "api.listen", &options.api, None)?;
         let own = |list: &[Listening]| list.iter().map(Listening::address).collect();
         let addresses = Addresses {
             rtmp: own(&rtmp),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -105,54 +106,67 @@ pub(super) fn run(
             print!("{}", banner::text(&addresses, "live/me"));
         }
         started(&server, &addresses);
-        let config = supervise(&server, source, loaded.config, &logs).await?;
-        server.drain(config.server.drain_timeout.get()).await;
+        let drain_timeout = supervise(&server, source, loaded.config, &logs).await?;
+        server.drain(drain_timeout).await;
         info!("stopped");
         Ok(())
     })
 }
 
-/// Waits for signals: reads the configuration again, or returns when the server is to stop.
+/// Waits for signals: reads the configuration again, or returns when the server is to stop, with
+/// the time that peers get to go.
 async fn supervise(
     server: &Server,
     source: &Source,
-    mut config: Config,
+    config: Config,
     logs: &logging::Logs,
-) -> Result<Config> {
+) -> Result<Duration> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let mut known = Known { latest: config.clone(), at_start: config };
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(config),
-            _ = interrupt.recv() => return Ok(config),
-            _ = hang_up.recv() => reload(server, source, &mut config, logs),
+            _ = terminate.recv() => return Ok(known.latest.server.drain_timeout.get()),
+            _ = interrupt.recv() => return Ok(known.latest.server.drain_timeout.get()),
+            _ = hang_up.recv() => known.reload(server, source, logs),
         }
     }
 }
 
-fn reload(server: &Server, source: &Source, config: &mut Config, logs: &logging::Logs) {
-    let loaded = match source.load() {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            error!("the new configuration is refused, the old one stays: {error:#}");
+/// What was configured.
+struct Known {
+    /// What holds for keys that only a start reads.
+    at_start: Config,
+    /// What holds for all others.
+    latest: Config,
+}
+
+impl Known {
+    fn reload(&mut self, server: &Server, source: &Source, logs: &logging::Logs) {
+        let loaded = match source.load() {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                error!("the new configuration is refused, the old one stays: {error:#}");
+                return;
+            }
+        };
+        if let Err(error) = server.reload(&Options::from_config(&loaded.config)) {
+            error!("the new configuration is refused, the old one stays: {error}");
             return;
         }
-    };
-    if let Err(error) = server.reload(&Options::from_config(&loaded.config)) {
-        error!("the new configuration is refused, the old one stays: {error}");
-        return;
+        logs.set_level(level(loaded.config.log.level));
+        for warning in &loaded.warnings {
+            warn!("{warning}");
+        }
+        let applied = self.latest.diff(&loaded.config).applied;
+        info!(?applied, "configuration read again");
+        let keys = self.at_start.diff(&loaded.config).needs_restart;
+        if !keys.is_empty() {
+            warn!(?keys, "these settings hold when the server starts again");
+        }
+        self.latest = loaded.config;
     }
-    logs.set_level(level(loaded.config.log.level));
-    for warning in &loaded.warnings {
-        warn!("{warning}");
-    }
-    let changes = config.diff(&loaded.config);
-    info!(applied = ?changes.applied, "configuration read again");
-    if !changes.needs_restart.is_empty() {
-        warn!(keys = ?changes.needs_restart, "these settings hold when the server starts again");
-    }
-    *config = loaded.config;
 }
 
 fn log_options(config: &Config) -> logging::Options {
