@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
 use crate::tls::Tls;
 
@@ -51,18 +51,23 @@ impl Connecting {
     /// # Errors
     /// The socket's, TLS's, or [`io::ErrorKind::TimedOut`].
     pub async fn establish(self, limit: Duration) -> io::Result<Conn> {
-        let options = socket2::SockRef::from(&self.socket);
-        options.set_tcp_nodelay(true)?;
-        options.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
-        options.set_keepalive(true)?;
         let socket = TcpStream::from_std(self.socket)?;
+        prepare(&socket)?;
         let Some(tls) = self.tls else { return Ok(Conn::Plain(socket)) };
         let handshake = tls.acceptor().accept(socket);
         match timeout(limit, handshake).await {
-            Ok(stream) => Ok(Conn::Tls(Box::new(stream?))),
+            Ok(stream) => Ok(Conn::Tls(Box::new(TlsStream::Server(stream?)))),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time")),
         }
     }
+}
+
+/// Sets what every connection wants, whichever side began it.
+pub(crate) fn prepare(socket: &TcpStream) -> io::Result<()> {
+    let options = socket2::SockRef::from(socket);
+    options.set_tcp_nodelay(true)?;
+    options.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
+    options.set_keepalive(true)
 }
 
 /// A connection on its shard.

@@ -3,8 +3,10 @@
 //! A [`Shard`] is one thread with a current-thread runtime. Sessions negotiate as tasks on it; a
 //! viewer that has joined is no task but an entry of the shard's engine, which walks the viewers
 //! of a packet ring with one vectored write each. [`Shards`] starts the threads and places work,
-//! [`Listening`] and [`Listener`] accept connections, [`Conn`] is a socket with or without TLS.
+//! [`Listening`] and [`Listener`] accept connections, [`connect`] makes them, [`Conn`] is a socket
+//! with or without TLS.
 
+mod client;
 mod conn;
 mod engine;
 mod inbox;
@@ -13,6 +15,7 @@ mod shard;
 mod tls;
 mod viewer;
 
+pub use client::{ClientTls, Trust, connect};
 pub use conn::{Conn, Connecting};
 pub use listener::{Listener, Listening};
 pub use shard::{Shard, Shards};
