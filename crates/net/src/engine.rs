@@ -4,7 +4,8 @@
 //! A viewer has no task and no queue of media; the engine hears from its socket by wakers that put
 //! a signal into the shard's inbox.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,13 +14,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use hub::{Cursor, Delivery, Drained, EndReason, Lag, Packaging, Ring, Stream, StreamSettings};
+use hub::{
+    Cursor, Delivery, Drained, EndReason, Lag, Packaging, Packet, Ring, Stream, StreamSettings,
+};
 use media::TrackKind;
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::inbox::{Bell, Inbox, Letters, MirrorSink, News, Signal};
+use crate::inbox::{Bell, Inbox, Letters, MirrorId, MirrorSink, News, Signal};
 use crate::shard::Shard;
 use crate::viewer::{Action, Joining, Viewer};
 
@@ -48,6 +51,8 @@ const VIDEO_FLOWS: Duration = Duration::from_millis(500);
 
 /// A shard's part of one wire format of one stream.
 struct Mirror {
+    /// Tells mirrors apart that had the same place.
+    serial: u64,
     stream: Arc<Mutex<Stream>>,
     settings: Arc<StreamSettings>,
     packaging: Packaging,
@@ -59,6 +64,8 @@ struct Mirror {
     /// A video packet waits for the flush.
     video_waits: bool,
     last_video: Option<Instant>,
+    /// When the engine will flush it.
+    scheduled: Option<Instant>,
     /// Since when nobody reads it.
     idle_since: Option<Instant>,
 }
@@ -66,15 +73,18 @@ struct Mirror {
 /// The engine; driven by [`Engine::turn`].
 pub(crate) struct Engine {
     inbox: Arc<Inbox>,
-    mirrors: HashMap<u64, Mirror>,
-    by_format: HashMap<(usize, Packaging), u64>,
+    mirrors: Slab<Mirror>,
+    by_format: HashMap<(usize, Packaging), MirrorId>,
     viewers: Slab<Viewer>,
-    /// Mirrors with packets that were not flushed.
-    unsent: Vec<u64>,
+    /// Mirrors with packets that are due.
+    due: Vec<MirrorId>,
+    /// Mirrors with packets that wait, by when they are due. What was flushed before its time
+    /// stays here until it comes to the front.
+    later: BinaryHeap<Reverse<(Instant, MirrorId)>>,
     /// Viewers that have more to send than one turn allows.
     unfinished: Vec<usize>,
     spare: Letters,
-    last_number: u64,
+    last_serial: u64,
     read_buffer: Vec<u8>,
 }
 
@@ -82,13 +92,14 @@ impl Engine {
     pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
         Self {
             inbox,
-            mirrors: HashMap::new(),
+            mirrors: Slab::new(),
             by_format: HashMap::new(),
             viewers: Slab::new(),
-            unsent: Vec::new(),
+            due: Vec::new(),
+            later: BinaryHeap::new(),
             unfinished: Vec::new(),
             spare: Letters::default(),
-            last_number: 0,
+            last_serial: 0,
             read_buffer: vec![0; READ_BUFFER],
         }
     }
@@ -100,10 +111,9 @@ impl Engine {
 
     /// Takes a viewer in and sends it what there is.
     pub(crate) fn join(&mut self, joining: Joining, now: Instant, shard: &Rc<Shard>) {
-        let mirror_number = self.mirror(&joining.stream, joining.packaging);
-        let Some(mirror) = self.mirrors.get_mut(&mirror_number) else { return };
-        self.last_number += 1;
-        let serial = self.last_number;
+        let id = self.mirror(&joining.stream, joining.packaging);
+        let serial = self.next_serial();
+        let Some(mirror) = self.mirrors.get_mut(id.key) else { return };
         let entry = self.viewers.vacant_entry();
         let key = entry.key();
         let bell = |news| Bell::new(Signal { key, serial, news }, self.inbox.clone());
@@ -112,7 +122,7 @@ impl Engine {
         entry.insert(Viewer {
             cursor: Cursor::join(&mirror.ring, joining.own, now),
             conn: joining.conn,
-            mirror: mirror_number,
+            mirror: id,
             place: mirror.viewers.len(),
             peer: joining.peer,
             session: joining.session,
@@ -146,21 +156,41 @@ impl Engine {
         for key in std::mem::take(&mut self.unfinished) {
             self.send(key, now, shard);
         }
-        for number in std::mem::take(&mut self.unsent) {
-            let Some(mirror) = self.mirrors.get_mut(&number) else { continue };
-            if mirror.due().is_some_and(|due| due <= now) {
-                mirror.flushed();
-                self.flush(number, now, shard);
-            } else {
-                self.unsent.push(number);
-            }
+        while let Some(id) = self.take_waiting(now) {
+            self.due.push(id);
         }
+        let mut due = std::mem::take(&mut self.due);
+        for id in due.drain(..) {
+            self.flush(id, now, shard);
+        }
+        self.due = due;
         !self.unfinished.is_empty()
     }
 
     /// When [`Engine::turn`] has something to flush.
-    pub(crate) fn next_flush(&self) -> Option<Instant> {
-        self.unsent.iter().filter_map(|number| self.mirrors.get(number)?.due()).min()
+    pub(crate) fn next_flush(&mut self) -> Option<Instant> {
+        while let Some(&Reverse((at, id))) = self.later.peek() {
+            if self.mirror_mut(id).is_some_and(|mirror| mirror.scheduled == Some(at)) {
+                return Some(at);
+            }
+            self.later.pop();
+        }
+        None
+    }
+
+    /// The next mirror whose packets have waited long enough.
+    fn take_waiting(&mut self, now: Instant) -> Option<MirrorId> {
+        let due = self.next_flush().is_some_and(|at| at <= now);
+        due.then(|| self.later.pop()).flatten().map(|Reverse((_, id))| id)
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.last_serial += 1;
+        self.last_serial
+    }
+
+    fn mirror_mut(&mut self, id: MirrorId) -> Option<&mut Mirror> {
+        self.mirrors.get_mut(id.key).filter(|mirror| mirror.serial == id.serial)
     }
 
     /// Once a second: totals, time-outs, and formats that nobody reads any more.
@@ -174,30 +204,31 @@ impl Engine {
                 self.send(key, now, shard);
             }
         }
-        let abandoned: Vec<u64> = self
+        let abandoned: Vec<MirrorId> = self
             .mirrors
             .iter()
             .filter(|(_, mirror)| {
                 mirror.idle_since.is_some_and(|since| now.saturating_duration_since(since) > LINGER)
             })
-            .map(|(number, _)| *number)
+            .map(|(key, mirror)| MirrorId { key, serial: mirror.serial })
             .collect();
-        for number in abandoned {
-            if let Some(mirror) = self.forget(number) {
+        for id in abandoned {
+            if let Some(mirror) = self.forget(id) {
                 mirror.stream.lock().unsubscribe(mirror.subscription);
             }
         }
     }
 
     /// The mirror of a format, which begins to read the stream if it is new.
-    fn mirror(&mut self, stream: &Arc<Mutex<Stream>>, packaging: Packaging) -> u64 {
+    fn mirror(&mut self, stream: &Arc<Mutex<Stream>>, packaging: Packaging) -> MirrorId {
         let format = (Arc::as_ptr(stream).addr(), packaging);
-        if let Some(number) = self.by_format.get(&format) {
-            return *number;
+        if let Some(id) = self.by_format.get(&format) {
+            return *id;
         }
-        self.last_number += 1;
-        let number = self.last_number;
-        let sink = Arc::new(MirrorSink { mirror: number, inbox: self.inbox.clone() });
+        let serial = self.next_serial();
+        let entry = self.mirrors.vacant_entry();
+        let id = MirrorId { key: entry.key(), serial };
+        let sink = Arc::new(MirrorSink { mirror: id, inbox: self.inbox.clone() });
         let mut guard = stream.lock();
         let settings = guard.settings().clone();
         let subscription = guard.subscribe(packaging, sink);
@@ -211,7 +242,8 @@ impl Engine {
             ring.push(packet);
         }
         prologues.for_each(|prologue| ring.push_prologue(prologue));
-        let mirror = Mirror {
+        entry.insert(Mirror {
+            serial,
             stream: stream.clone(),
             settings,
             packaging,
@@ -221,33 +253,24 @@ impl Engine {
             unsent_since: None,
             video_waits: false,
             last_video: None,
+            scheduled: None,
             idle_since: None,
-        };
-        self.mirrors.insert(number, mirror);
-        self.by_format.insert(format, number);
-        number
+        });
+        self.by_format.insert(format, id);
+        id
     }
 
-    fn receive(&mut self, number: u64, delivery: Delivery, now: Instant, shard: &Rc<Shard>) {
-        let Some(mirror) = self.mirrors.get_mut(&number) else { return };
+    fn receive(&mut self, id: MirrorId, delivery: Delivery, now: Instant, shard: &Rc<Shard>) {
+        let Some(mirror) = self.mirror_mut(id) else { return };
         match delivery {
             Delivery::Prologue(prologue) => mirror.ring.push_prologue(prologue),
             Delivery::Packets(packets) => {
-                if mirror.unsent_since.is_none() {
-                    mirror.unsent_since = Some(now);
-                    self.unsent.push(number);
-                }
-                for packet in packets {
-                    if packet.track == TrackKind::Video {
-                        mirror.video_waits = true;
-                        mirror.last_video = Some(now);
-                    }
-                    mirror.ring.push(packet);
-                }
+                mirror.push(packets, now);
+                self.schedule(id, now);
             }
             Delivery::End(reason) => {
-                self.flush(number, now, shard);
-                if let Some(mirror) = self.forget(number) {
+                self.flush(id, now, shard);
+                if let Some(mirror) = self.forget(id) {
                     for key in mirror.viewers {
                         self.end(key, &reason, shard);
                     }
@@ -256,17 +279,34 @@ impl Engine {
         }
     }
 
-    fn forget(&mut self, number: u64) -> Option<Mirror> {
-        let mirror = self.mirrors.remove(&number)?;
+    /// Sees to it that a mirror is flushed when its packets are due.
+    fn schedule(&mut self, id: MirrorId, now: Instant) {
+        let Some(mirror) = self.mirror_mut(id) else { return };
+        let Some(at) = mirror.due() else { return };
+        if mirror.scheduled.is_some_and(|scheduled| scheduled <= at) {
+            return;
+        }
+        mirror.scheduled = Some(at);
+        if at <= now {
+            self.due.push(id);
+        } else {
+            self.later.push(Reverse((at, id)));
+        }
+    }
+
+    fn forget(&mut self, id: MirrorId) -> Option<Mirror> {
+        self.mirror_mut(id)?;
+        let mirror = self.mirrors.try_remove(id.key)?;
         self.by_format.remove(&(Arc::as_ptr(&mirror.stream).addr(), mirror.packaging));
         Some(mirror)
     }
 
-    fn flush(&mut self, number: u64, now: Instant, shard: &Rc<Shard>) {
+    fn flush(&mut self, id: MirrorId, now: Instant, shard: &Rc<Shard>) {
+        let Some(mirror) = self.mirror_mut(id) else { return };
+        mirror.flushed();
         let mut index = 0;
         // A viewer that ends is replaced by the last of the list, which then is at its place.
-        while let Some(key) = self.mirrors.get(&number).and_then(|m| m.viewers.get(index)).copied()
-        {
+        while let Some(key) = self.mirror_mut(id).and_then(|m| m.viewers.get(index)).copied() {
             if self.send(key, now, shard) {
                 index += 1;
             }
@@ -279,7 +319,7 @@ impl Engine {
         if viewer.blocked {
             return true;
         }
-        let Some(mirror) = self.mirrors.get(&viewer.mirror) else { return true };
+        let Some(mirror) = self.mirrors.get(viewer.mirror.key) else { return true };
         match viewer.write(mirror, now) {
             Ok(Drained::All | Drained::Blocked) => true,
             Ok(Drained::Budget) => {
@@ -326,7 +366,7 @@ impl Engine {
     /// Does what the viewer's protocol wants. Returns whether the viewer is still there.
     fn act(&mut self, key: usize, now: Instant, shard: &Rc<Shard>) -> bool {
         let Some(viewer) = self.viewers.get_mut(key) else { return false };
-        let Some(mirror) = self.mirrors.get(&viewer.mirror) else { return true };
+        let Some(mirror) = self.mirrors.get(viewer.mirror.key) else { return true };
         match viewer.act(&mirror.ring, now) {
             Ok(false) => true,
             Ok(true) => {
@@ -346,7 +386,7 @@ impl Engine {
     fn check(&mut self, key: usize, now: Instant) -> Result<(), EndReason> {
         let Some(viewer) = self.viewers.get_mut(key) else { return Ok(()) };
         viewer.publish_totals();
-        let Some(mirror) = self.mirrors.get(&viewer.mirror) else { return Ok(()) };
+        let Some(mirror) = self.mirrors.get(viewer.mirror.key) else { return Ok(()) };
         let stalled = now.saturating_duration_since(viewer.progress);
         if viewer.blocked && stalled >= mirror.settings.stall_timeout {
             return Err(EndReason::Timeout("the viewer took no byte"));
@@ -356,7 +396,7 @@ impl Engine {
 
     fn remove(&mut self, key: usize) -> Viewer {
         let viewer = self.viewers.remove(key);
-        if let Some(mirror) = self.mirrors.get_mut(&viewer.mirror) {
+        if let Some(mirror) = self.mirrors.get_mut(viewer.mirror.key) {
             mirror.viewers.swap_remove(viewer.place);
             if let Some(moved) = mirror.viewers.get(viewer.place)
                 && let Some(moved) = self.viewers.get_mut(*moved)
@@ -395,6 +435,17 @@ impl Engine {
 }
 
 impl Mirror {
+    fn push(&mut self, packets: Vec<Packet>, now: Instant) {
+        self.unsent_since.get_or_insert(now);
+        for packet in packets {
+            if packet.track == TrackKind::Video {
+                self.video_waits = true;
+                self.last_video = Some(now);
+            }
+            self.ring.push(packet);
+        }
+    }
+
     /// When its unsent packets are due; `None` if there are none.
     fn due(&self) -> Option<Instant> {
         let since = self.unsent_since?;
@@ -413,6 +464,7 @@ impl Mirror {
 
     fn flushed(&mut self) {
         self.unsent_since = None;
+        self.scheduled = None;
         self.video_waits = false;
     }
 }

@@ -20,10 +20,19 @@ pub(crate) struct Inbox {
 
 #[derive(Debug, Default)]
 pub(crate) struct Letters {
-    /// Deliveries by the number of the mirror that they are for.
-    pub(crate) deliveries: Vec<(u64, Delivery)>,
+    /// Deliveries by the mirror that they are for.
+    pub(crate) deliveries: Vec<(MirrorId, Delivery)>,
     /// Keys of viewers whose socket or session has news.
     pub(crate) signals: Vec<Signal>,
+}
+
+/// A mirror of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MirrorId {
+    /// The mirror's place in the engine's slab.
+    pub(crate) key: usize,
+    /// Tells mirrors apart that had the same place.
+    pub(crate) serial: u64,
 }
 
 /// A viewer has news.
@@ -75,7 +84,7 @@ impl Inbox {
 /// The sink of one mirror.
 #[derive(Debug)]
 pub(crate) struct MirrorSink {
-    pub(crate) mirror: u64,
+    pub(crate) mirror: MirrorId,
     pub(crate) inbox: Arc<Inbox>,
 }
 

@@ -93,7 +93,7 @@ impl Shard {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut more = false;
         loop {
-            let flush = self.engine.borrow().next_flush();
+            let flush = self.engine.borrow_mut().next_flush();
             let flush_due = async {
                 match flush {
                     Some(at) => sleep_until(at.into()).await,

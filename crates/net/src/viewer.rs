@@ -11,7 +11,7 @@ use hub::{Cursor, EndReason, Packaging, Session, Stream};
 use parking_lot::Mutex;
 
 use crate::conn::Conn;
-use crate::inbox::Bell;
+use crate::inbox::{Bell, MirrorId};
 use crate::shard::Shard;
 
 /// The protocol's side of a viewer that has joined: it hears what the viewer still says.
@@ -81,7 +81,7 @@ pub struct Joining {
 pub(crate) struct Viewer {
     pub(crate) conn: Conn,
     pub(crate) cursor: Cursor,
-    pub(crate) mirror: u64,
+    pub(crate) mirror: MirrorId,
     /// Its place in the mirror's list.
     pub(crate) place: usize,
     pub(crate) peer: Box<dyn Peer>,

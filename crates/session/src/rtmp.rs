@@ -4,6 +4,7 @@
 mod publisher;
 mod viewer;
 
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use hub::{
 use media::Codec;
 use net::{Conn, Connecting, Joining, Shard};
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::time::{Sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::admission::Admitted;
@@ -103,10 +104,11 @@ impl Connection {
     /// Negotiates and publishes, until the stream of a player is there.
     async fn negotiate(&mut self, publishers: &mut Publishers) -> Result<Pending, EndReason> {
         let mut pending: Option<Pending> = None;
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         loop {
             self.work_off_events(publishers, &mut pending)?;
             self.transmit().await?;
-            match self.wake(pending.as_ref()).await {
+            match self.wake(pending.as_ref(), timer.as_mut()).await {
                 Wake::Input(result) => {
                     if let Err(error) = result {
                         // What arrived before the fault still counts.
@@ -150,9 +152,16 @@ impl Connection {
         }
     }
 
-    async fn wake(&mut self, pending: Option<&Pending>) -> Wake {
+    async fn wake(&mut self, pending: Option<&Pending>, mut timer: Pin<&mut Sleep>) -> Wake {
         let machine = &mut self.state.machine;
-        let timer = machine.poll_timeout();
+        // Every message puts the time-out off. The timer is left as it is then, and finds out when
+        // it goes off too early: that is cheaper than to set it for every message.
+        let deadline = machine.poll_timeout().map(tokio::time::Instant::from);
+        if let Some(deadline) = deadline
+            && (timer.is_elapsed() || deadline < timer.deadline())
+        {
+            timer.as_mut().reset(deadline);
+        }
         let session = self.state.tenure.session();
         let ready = async {
             match pending {
@@ -160,12 +169,6 @@ impl Connection {
                     let until = pending.until.into();
                     tokio::time::timeout_at(until, pending.waiting.ready()).await
                 }
-                None => std::future::pending().await,
-            }
-        };
-        let timer = async {
-            match timer {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
                 None => std::future::pending().await,
             }
         };
@@ -180,7 +183,7 @@ impl Connection {
                 Ok(None) => Wake::Closed,
                 Err(error) => Wake::Failed(error),
             },
-            () = timer => Wake::Timer,
+            () = timer, if deadline.is_some() => Wake::Timer,
         }
     }
 

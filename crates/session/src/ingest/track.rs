@@ -12,6 +12,8 @@ use media::{
 pub(super) struct TrackIngest {
     track: Track,
     sets: ParameterSets,
+    /// Samples in every frame, where the configuration tells.
+    frame_samples: Option<u32>,
     /// The stream has not been told of the track as it is now.
     changed: bool,
 }
@@ -95,7 +97,7 @@ impl TrackIngest {
             enhanced,
             details: Details::Unknown,
         };
-        Self { track, sets: ParameterSets::None, changed: true }
+        Self { track, sets: ParameterSets::None, frame_samples: None, changed: true }
     }
 
     pub(super) fn id(&self) -> TrackId {
@@ -133,6 +135,7 @@ impl TrackIngest {
         let parsed = self.adopt(config);
         if parsed.is_err() {
             self.sets = ParameterSets::None;
+            self.frame_samples = None;
             self.track.details = Details::Unknown;
         }
         parsed
@@ -146,6 +149,9 @@ impl TrackIngest {
             self.track.config = record;
         }
         self.track.details = inspect::details(self.track.codec, &self.track.config)?;
+        if self.track.codec == Codec::Aac {
+            self.frame_samples = inspect::audio_samples(&self.track, &[]);
+        }
         if self.track.id.kind == TrackKind::Audio {
             self.track.time_base = inspect::time_base(self.track.codec, &self.track.details);
         }
@@ -206,7 +212,8 @@ impl TrackIngest {
 
     /// The length of an audio frame in ticks of the track.
     pub(super) fn duration(&self, data: &[u8]) -> Option<i64> {
-        inspect::audio_samples(&self.track, data).map(i64::from)
+        let samples = self.frame_samples.or_else(|| inspect::audio_samples(&self.track, data));
+        samples.map(i64::from)
     }
 }
 
