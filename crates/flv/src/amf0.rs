@@ -4,17 +4,13 @@
 //! objects whose end marker is missing at the end of the message, strings that are not UTF-8 (read
 //! lossily).
 
+use std::iter::FusedIterator;
+
 use bytes::{BufMut, BytesMut};
 use media::Reader;
 
+use crate::budget::Budget;
 use crate::{Error, amf3};
-
-/// How deep values may nest. Real metadata nests three deep.
-pub const MAX_DEPTH: usize = 16;
-
-/// How many values one message may hold. Metadata with a key frame index has two per key frame:
-/// this is three hours of GOPs of two seconds.
-pub const MAX_VALUES: usize = 16_384;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,26 +63,60 @@ pub enum Value {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Object(Vec<(String, Value)>);
 
+/// Reads the values of a message one after the other; the limits of [`crate::budget`] hold for
+/// all together. It ends with the bytes, or with the first error.
+#[derive(Debug, Clone)]
+pub struct Decoder<'a> {
+    reader: Reader<'a>,
+    budget: Budget,
+    failed: bool,
+}
+
+impl<'a> Decoder<'a> {
+    /// Starts at the first byte.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { reader: Reader::new(bytes), budget: Budget::default(), failed: false }
+    }
+
+    /// How many bytes were read.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.reader.offset()
+    }
+}
+
+impl Iterator for Decoder<'_> {
+    type Item = Result<Value, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.reader.is_empty() {
+            return None;
+        }
+        let value = read(&mut self.reader, &mut self.budget, 0);
+        self.failed = value.is_err();
+        Some(value)
+    }
+}
+
+impl FusedIterator for Decoder<'_> {}
+
 impl Value {
-    /// Reads one value.
+    /// Reads one value, with the limits of a whole message; [`Decoder`] reads several.
     ///
     /// # Errors
-    /// When the bytes end early, nest too deep, hold too many values, or have an unknown marker.
+    /// When the bytes end early, nest too deep, hold too many values, repeat too much, or have an
+    /// unknown marker.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        Decoder { values: 0 }.value(reader, 0)
+        read(reader, &mut Budget::default(), 0)
     }
 
     /// Reads values until the bytes end.
     ///
     /// # Errors
-    /// As [`Value::decode`]; the limit counts the values of all.
+    /// As [`Value::decode`]; the limits hold for all together.
     pub fn decode_all(bytes: &[u8]) -> Result<Vec<Self>, Error> {
-        let (mut reader, mut decoder) = (Reader::new(bytes), Decoder { values: 0 });
-        let mut values = Vec::new();
-        while !reader.is_empty() {
-            values.push(decoder.value(&mut reader, 0)?);
-        }
-        Ok(values)
+        Decoder::new(bytes).collect()
     }
 
     /// Appends the value.
@@ -303,70 +333,61 @@ mod marker {
     pub(super) const AMF3: u8 = 0x11;
 }
 
-/// Counts the values of a message while it is read.
-struct Decoder {
-    values: usize,
+fn read(reader: &mut Reader<'_>, budget: &mut Budget, depth: usize) -> Result<Value, Error> {
+    budget.value(depth)?;
+    Ok(match reader.u8()? {
+        marker::NUMBER => Value::Number(number(reader)?),
+        marker::BOOLEAN => Value::Boolean(reader.u8()? != 0),
+        marker::STRING => Value::String(short_string(reader)?),
+        marker::OBJECT => Value::Object(read_object(reader, budget, depth)?),
+        marker::MOVIE_CLIP => Value::MovieClip,
+        marker::NULL => Value::Null,
+        marker::UNDEFINED => Value::Undefined,
+        marker::REFERENCE => Value::Reference(reader.u16()?),
+        marker::ECMA_ARRAY => {
+            // The count is a hint, and often a wrong one: the end marker counts.
+            reader.u32()?;
+            Value::EcmaArray(read_object(reader, budget, depth)?)
+        }
+        marker::STRICT_ARRAY => {
+            let count = reader.u32()?;
+            let values = (0..count).map(|_| read(reader, budget, depth + 1));
+            Value::StrictArray(values.collect::<Result<_, _>>()?)
+        }
+        marker::DATE => {
+            let millis = number(reader)?;
+            Value::Date { millis, zone: reader.u16()?.cast_signed() }
+        }
+        marker::LONG_STRING => Value::String(long_string(reader)?),
+        marker::UNSUPPORTED => Value::Unsupported,
+        marker::RECORD_SET => Value::RecordSet,
+        marker::XML => Value::Xml(long_string(reader)?),
+        marker::TYPED_OBJECT => Value::TypedObject {
+            class: short_string(reader)?,
+            object: read_object(reader, budget, depth)?,
+        },
+        marker::AMF3 => Value::Amf3(amf3::read(reader, budget, depth + 1)?),
+        other => return Err(Error::Marker(other)),
+    })
 }
 
-impl Decoder {
-    fn value(&mut self, reader: &mut Reader<'_>, depth: usize) -> Result<Value, Error> {
-        if depth >= MAX_DEPTH {
-            return Err(Error::TooDeep(MAX_DEPTH));
+/// §2.5: pairs until an empty key with the end marker, or until the bytes end.
+fn read_object(
+    reader: &mut Reader<'_>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<Object, Error> {
+    let mut object = Object::new();
+    while !reader.is_empty() {
+        let key = short_string(reader)?;
+        if key.is_empty() && reader.rest().first() == Some(&marker::OBJECT_END) {
+            reader.u8()?;
+            break;
         }
-        self.values += 1;
-        if self.values > MAX_VALUES {
-            return Err(Error::TooManyValues(MAX_VALUES));
-        }
-        Ok(match reader.u8()? {
-            marker::NUMBER => Value::Number(number(reader)?),
-            marker::BOOLEAN => Value::Boolean(reader.u8()? != 0),
-            marker::STRING => Value::String(short_string(reader)?),
-            marker::OBJECT => Value::Object(self.object(reader, depth)?),
-            marker::MOVIE_CLIP => Value::MovieClip,
-            marker::NULL => Value::Null,
-            marker::UNDEFINED => Value::Undefined,
-            marker::REFERENCE => Value::Reference(reader.u16()?),
-            marker::ECMA_ARRAY => {
-                // The count is a hint, and often a wrong one: the end marker counts.
-                reader.u32()?;
-                Value::EcmaArray(self.object(reader, depth)?)
-            }
-            marker::STRICT_ARRAY => {
-                let count = reader.u32()?;
-                let values = (0..count).map(|_| self.value(reader, depth + 1));
-                Value::StrictArray(values.collect::<Result<_, _>>()?)
-            }
-            marker::DATE => {
-                let millis = number(reader)?;
-                Value::Date { millis, zone: reader.u16()?.cast_signed() }
-            }
-            marker::LONG_STRING => Value::String(long_string(reader)?),
-            marker::UNSUPPORTED => Value::Unsupported,
-            marker::RECORD_SET => Value::RecordSet,
-            marker::XML => Value::Xml(long_string(reader)?),
-            marker::TYPED_OBJECT => Value::TypedObject {
-                class: short_string(reader)?,
-                object: self.object(reader, depth)?,
-            },
-            marker::AMF3 => Value::Amf3(amf3::Value::decode(reader)?),
-            other => return Err(Error::Marker(other)),
-        })
+        let value = read(reader, budget, depth + 1)?;
+        object.0.push((key, value));
     }
-
-    /// §2.5: pairs until an empty key with the end marker, or until the bytes end.
-    fn object(&mut self, reader: &mut Reader<'_>, depth: usize) -> Result<Object, Error> {
-        let mut object = Object::new();
-        while !reader.is_empty() {
-            let key = short_string(reader)?;
-            if key.is_empty() && reader.rest().first() == Some(&marker::OBJECT_END) {
-                reader.u8()?;
-                break;
-            }
-            let value = self.value(reader, depth + 1)?;
-            object.0.push((key, value));
-        }
-        Ok(object)
-    }
+    Ok(object)
 }
 
 fn number(reader: &mut Reader<'_>) -> Result<f64, Error> {
@@ -413,6 +434,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::budget::{MAX_COPIED, MAX_DEPTH, MAX_VALUES};
 
     fn encode(value: &Value) -> BytesMut {
         let mut out = BytesMut::new();
@@ -444,6 +466,43 @@ mod tests {
         let mut many = vec![0x0A, 0xFF, 0xFF, 0xFF, 0xFF];
         many.resize(MAX_VALUES + 100, 0x05);
         assert_eq!(Value::decode(&mut Reader::new(&many)), Err(Error::TooManyValues(MAX_VALUES)));
+    }
+
+    #[test]
+    fn a_switch_to_amf3_renews_no_limit() {
+        // AMF3 arrays of many nulls: each is within the limit, all together are not.
+        let mut array = vec![marker::AMF3, 0x09, 0xBE, 0x41, 0x01];
+        array.extend([0x01; 4_000]);
+        assert!(Value::decode_all(&array).is_ok());
+        assert_eq!(Value::decode_all(&array.repeat(5)), Err(Error::TooManyValues(MAX_VALUES)));
+
+        // AMF3 arrays of one byte array and 99 references to it.
+        let mut array = vec![marker::AMF3, 0x09, 0x81, 0x49, 0x01, 0x0C, 0x87, 0x69];
+        array.extend([0; 500]);
+        array.extend([0x0C, 0x02].repeat(99));
+        assert!(Value::decode_all(&array).is_ok());
+        assert_eq!(Value::decode_all(&array.repeat(6)), Err(Error::TooMuchRepeated(MAX_COPIED)));
+
+        // Strict arrays around AMF3 arrays.
+        let nested = |outer: usize, inner: usize| {
+            let mut bytes = [0x0A, 0, 0, 0, 1].repeat(outer);
+            bytes.push(marker::AMF3);
+            bytes.extend([0x09, 0x03, 0x01].repeat(inner));
+            bytes.push(0x01);
+            Value::decode_all(&bytes)
+        };
+        assert!(nested(8, MAX_DEPTH - 10).is_ok());
+        assert_eq!(nested(8, MAX_DEPTH - 9), Err(Error::TooDeep(MAX_DEPTH)));
+    }
+
+    #[test]
+    fn a_decoder_ends_with_the_first_error() {
+        let mut decoder = Decoder::new(b"\x05\x01\x01\xFF\x05");
+        assert_eq!(decoder.next(), Some(Ok(Value::Null)));
+        assert_eq!(decoder.offset(), 1);
+        assert_eq!(decoder.next(), Some(Ok(Value::Boolean(true))));
+        assert_eq!(decoder.next(), Some(Err(Error::Marker(0xFF))));
+        assert_eq!(decoder.next(), None);
     }
 
     fn leaf() -> impl Strategy<Value = Value> {

@@ -13,6 +13,9 @@ pub enum Error {
     /// A message holds more values than any real peer sends.
     #[error("more than {0} values in one message")]
     TooManyValues(usize),
+    /// References stand for more bytes than any real peer repeats.
+    #[error("references repeat more than {0} bytes")]
+    TooMuchRepeated(usize),
     /// A type marker that the format does not have.
     #[error("unknown type marker {0:#04x}")]
     Marker(u8),

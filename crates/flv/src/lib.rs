@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`amf0`] | action message format of commands and metadata | Adobe AMF 0 (2007) |
 //! | [`amf3`] | the same for ActionScript 3 | Adobe AMF 3 (2013) |
+//! | [`budget`] | what one message of either may hold | |
 //! | [`script`] | script data bodies, `onMetaData` | FLV 10.1 E.4.4, E.5 |
 //! | [`video`], [`audio`] | payload headers of both generations | FLV 10.1 E.4.2–3, Enhanced RTMP v2 |
 //! | [`caps`] | what a peer says it understands | Enhanced RTMP v2, connect |
@@ -15,6 +16,7 @@
 pub mod amf0;
 pub mod amf3;
 pub mod audio;
+pub mod budget;
 pub mod caps;
 mod error;
 pub mod payload;

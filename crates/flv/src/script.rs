@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use media::Reader;
 
 use crate::Error;
-use crate::amf0::{Object, Value};
+use crate::amf0::{Decoder, Object, Value};
 
 const SET_DATA_FRAME: &str = "@setDataFrame";
 
@@ -47,10 +47,12 @@ pub fn with_set_data_frame(body: &Bytes) -> Bytes {
 /// # Errors
 /// When the body is malformed before it.
 pub fn properties(body: &Bytes) -> Result<Object, Error> {
-    let mut reader = Reader::new(body);
-    while !reader.is_empty() {
-        if let Some(object) = Value::decode(&mut reader)?.as_object() {
-            return Ok(object.clone());
+    for value in Decoder::new(body) {
+        if let Value::Object(object)
+        | Value::EcmaArray(object)
+        | Value::TypedObject { object, .. } = value?
+        {
+            return Ok(object);
         }
     }
     Ok(Object::new())
