@@ -13,6 +13,10 @@
 //! No I/O. Payloads are slices of the input; nothing is copied, and nothing is allocated by a
 //! length that was not checked.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod amf0;
 pub mod amf3;
 pub mod audio;
