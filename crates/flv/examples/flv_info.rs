@@ -68,7 +68,10 @@ impl Summary {
         let message = video::Message::parse(&tag.body)?;
         for TrackPacket { track, codec, packet } in message.packets {
             let track = self.tracks.entry(TrackId::video(track)).or_default();
-            track.begin(codec, message.enhanced);
+            // ffmpeg writes the colour of any track as that of track 0.
+            if !matches!(packet, video::Packet::Metadata(_)) {
+                track.begin(codec, message.enhanced);
+            }
             match packet {
                 video::Packet::Config(config) => track.configure(codec, &config),
                 video::Packet::Frame { data, .. } => {
@@ -91,7 +94,9 @@ impl Summary {
         let message = audio::Message::parse(&tag.body)?;
         for TrackPacket { track, codec, packet } in message.packets {
             let track = self.tracks.entry(TrackId::audio(track)).or_default();
-            track.begin(codec, message.legacy.is_none());
+            if !matches!(packet, audio::Packet::MultichannelConfig(_)) {
+                track.begin(codec, message.legacy.is_none());
+            }
             match packet {
                 audio::Packet::Config(config) => track.configure(codec, &config),
                 audio::Packet::Frame(data) => track.frame(tag, &data),

@@ -31,7 +31,7 @@ pub struct Message {
     pub legacy: Option<Legacy>,
     /// Nanoseconds to add to the message's time.
     pub nano_offset: u32,
-    /// What it holds.
+    /// What it holds; nothing, if it announces silence.
     pub packets: Packets<Packet>,
 }
 
@@ -67,11 +67,15 @@ mod packet_type {
 }
 
 impl Message {
-    /// Reads a tag body. Payloads are slices of it.
+    /// Reads a tag body. Payloads are slices of it. A body without bytes announces silence: the
+    /// message has no packets.
     ///
     /// # Errors
     /// When a header or a track's size goes beyond the body.
     pub fn parse(body: &Bytes) -> Result<Self, Error> {
+        if body.is_empty() {
+            return Ok(Self { legacy: None, nano_offset: 0, packets: Packets::new() });
+        }
         let mut reader = Reader::new(body);
         let first = reader.u8()?;
         if first >> 4 != format::ENHANCED {
@@ -81,7 +85,7 @@ impl Message {
         let (kind, nano_offset) = (extended.packet_type, extended.nano_offset);
         let read = |kind, _, reader: &mut Reader<'_>| Ok(read_packet(body, kind, reader));
         let packets = if kind == packet_type::MULTITRACK {
-            payload::read_tracks(&mut reader, payload::audio_codec, read)?
+            payload::read_tracks(&mut reader, kind, payload::audio_codec, read)?
         } else {
             let codec = payload::audio_codec(media::FourCc(reader.array()?));
             let packet = read_packet(body, kind, &reader);
@@ -263,8 +267,13 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_body_is_silence() {
+        assert_eq!(parse(b"").unwrap().packets.len(), 0);
+    }
+
+    #[test]
     fn short_bodies_are_refused() {
-        for body in [&b""[..], b"\xAF", b"\x90", b"\x90Opu", b"\x95", b"\x95\x41Opus"] {
+        for body in [&b"\xAF"[..], b"\x90", b"\x90Opu", b"\x95", b"\x95\x41Opus"] {
             assert!(parse(body).is_err(), "{body:02x?}");
         }
         assert_eq!(parse(b"\x72").unwrap().packets[0].packet, Packet::Frame(Bytes::new()));

@@ -6,10 +6,14 @@
 use media::{Codec, FourCc};
 
 use crate::amf0::{Object, Value};
-use crate::payload::fourcc;
+use crate::payload::{self, fourcc};
 
 /// Code points that a peer may list; the registry has about a dozen.
 const MAX_ENTRIES: usize = 64;
+
+const LIST: &str = "fourCcList";
+const VIDEO_MAP: &str = "videoFourCcInfoMap";
+const AUDIO_MAP: &str = "audioFourCcInfoMap";
 
 /// Stands for every codec.
 const WILDCARD: &str = "*";
@@ -39,10 +43,20 @@ pub struct Capabilities {
     pub caps_ex: u32,
 }
 
+/// Whom a mask is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
+    /// Every codec: the wildcard in `fourCcList`.
     All,
+    /// Every codec of a kind: the wildcard in its map.
+    Every(Kind),
     One(FourCc),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Video,
+    Audio,
 }
 
 impl Capabilities {
@@ -64,15 +78,16 @@ impl Capabilities {
     #[must_use]
     pub fn from_connect(object: &Object) -> Self {
         let mut codecs = Vec::new();
-        if let Some(list) = object.get("fourCcList").and_then(Value::as_array) {
-            let names = list.iter().filter_map(Value::as_str).filter_map(Entry::parse);
+        if let Some(list) = object.get(LIST).and_then(Value::as_array) {
+            let names = list.iter().filter_map(Value::as_str);
+            let names = names.filter_map(|name| Entry::parse(name, Entry::All));
             codecs.extend(names.take(MAX_ENTRIES).map(|entry| (entry, CAN_DECODE)));
         }
-        for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+        for (map, kind) in [(VIDEO_MAP, Kind::Video), (AUDIO_MAP, Kind::Audio)] {
             let Some(map) = object.get(map).and_then(Value::as_object) else { continue };
-            let entries = map
-                .iter()
-                .filter_map(|(name, mask)| Some((Entry::parse(name)?, bits(mask.as_number()?))));
+            let entries = map.iter().filter_map(|(name, mask)| {
+                Some((Entry::parse(name, Entry::Every(kind))?, bits(mask.as_number()?)))
+            });
             codecs.extend(entries.take(MAX_ENTRIES));
         }
         let caps_ex = object.get("capsEx").and_then(Value::as_number).map_or(0, bits);
@@ -84,25 +99,25 @@ impl Capabilities {
         let (mut list, mut video, mut audio) = (Vec::new(), Object::new(), Object::new());
         for (entry, mask) in &self.codecs {
             let name = entry.name();
-            if mask & CAN_DECODE != 0 {
+            // The list has no wildcard of one kind.
+            if mask & CAN_DECODE != 0 && !matches!(entry, Entry::Every(_)) {
                 list.push(Value::from(name.clone()));
             }
-            let (is_video, is_audio) = entry.kinds();
-            if is_video {
+            if entry.is_of(Kind::Video) {
                 video.insert(name.clone(), f64::from(*mask));
             }
-            if is_audio {
+            if entry.is_of(Kind::Audio) {
                 audio.insert(name, f64::from(*mask));
             }
         }
         if !list.is_empty() {
-            object.insert("fourCcList", Value::StrictArray(list));
+            object.insert(LIST, Value::StrictArray(list));
         }
         if !video.is_empty() {
-            object.insert("videoFourCcInfoMap", video);
+            object.insert(VIDEO_MAP, video);
         }
         if !audio.is_empty() {
-            object.insert("audioFourCcInfoMap", audio);
+            object.insert(AUDIO_MAP, audio);
         }
         object.insert("capsEx", f64::from(self.caps_ex));
     }
@@ -116,11 +131,13 @@ impl Capabilities {
     /// Whether the peer says that it can take the codec in its FourCC form.
     #[must_use]
     pub fn can_decode(&self, codec: Codec) -> bool {
-        let code = fourcc(codec);
+        let Some(code) = fourcc(codec) else { return false };
         self.codecs.iter().any(|(entry, mask)| {
             let named = match entry {
-                Entry::All => code.is_some(),
-                Entry::One(one) => Some(*one) == code,
+                Entry::All => true,
+                // A code that is not known here may be of either kind.
+                Entry::Every(kind) => kind_of(code).is_none_or(|known| known == *kind),
+                Entry::One(one) => *one == code,
             };
             named && mask & (CAN_DECODE | CAN_FORWARD) != 0
         })
@@ -134,29 +151,38 @@ impl Capabilities {
 }
 
 impl Entry {
-    fn parse(name: &str) -> Option<Self> {
+    fn parse(name: &str, wildcard: Self) -> Option<Self> {
         if name == WILDCARD {
-            return Some(Self::All);
+            return Some(wildcard);
         }
         name.as_bytes().try_into().ok().map(|code| Self::One(FourCc(code)))
     }
 
     fn name(self) -> String {
         match self {
-            Self::All => WILDCARD.to_owned(),
+            Self::All | Self::Every(_) => WILDCARD.to_owned(),
             Self::One(code) => code.to_string(),
         }
     }
 
-    /// Whether it belongs into the map of video, and into that of audio.
-    fn kinds(self) -> (bool, bool) {
+    /// Whether it belongs into the map of this kind; codes that are not known here go into that
+    /// of video.
+    fn is_of(self, kind: Kind) -> bool {
         match self {
-            Self::All => (true, true),
-            Self::One(code) => {
-                let is_audio = crate::payload::audio_codec(code).is_known();
-                (!is_audio, is_audio)
-            }
+            Self::All => true,
+            Self::Every(every) => every == kind,
+            Self::One(code) => kind_of(code).unwrap_or(Kind::Video) == kind,
         }
+    }
+}
+
+fn kind_of(code: FourCc) -> Option<Kind> {
+    if payload::video_codec(code).is_known() {
+        Some(Kind::Video)
+    } else if payload::audio_codec(code).is_known() {
+        Some(Kind::Audio)
+    } else {
+        None
     }
 }
 
@@ -187,6 +213,18 @@ mod tests {
         let all = Object::new().with("fourCcList", Value::StrictArray(vec!["*".into()]));
         let caps = Capabilities::from_connect(&all);
         assert!(caps.can_decode(Codec::Opus) && !caps.can_decode(Codec::PcmA));
+    }
+
+    #[test]
+    fn the_wildcard_of_a_map_is_about_its_kind() {
+        let map = Object::new().with("*", 4.0).with("vp09", 3.0);
+        let caps = Capabilities::from_connect(&Object::new().with("videoFourCcInfoMap", map));
+        assert!(caps.can_decode(Codec::H265) && caps.can_decode(Codec::Vp9));
+        assert!(!caps.can_decode(Codec::Opus));
+        assert!(caps.can_decode(Codec::FourCc(FourCc(*b"new1"))));
+        let mut object = Object::new();
+        caps.to_connect(&mut object);
+        assert!(!Capabilities::from_connect(&object).can_decode(Codec::Opus));
     }
 
     #[test]

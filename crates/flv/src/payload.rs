@@ -44,6 +44,9 @@ const ONE_TRACK: u8 = 0;
 const MANY_TRACKS: u8 = 1;
 const MANY_TRACKS_MANY_CODECS: u8 = 2;
 
+/// Nanoseconds are added to a millisecond; more than fit into one are none.
+const MAX_NANO_OFFSET: u32 = 999_999;
+
 /// Reads ModEx packets away.
 pub(crate) fn read_mod_ex(reader: &mut Reader<'_>, mut packet_type: u8) -> Result<Extended, Error> {
     let mut nano_offset = 0;
@@ -56,6 +59,7 @@ pub(crate) fn read_mod_ex(reader: &mut Reader<'_>, mut packet_type: u8) -> Resul
         let next = reader.u8()?;
         if next >> 4 == TIMESTAMP_OFFSET_NANO
             && let Ok(nanos) = Reader::new(data).u24()
+            && nanos <= MAX_NANO_OFFSET
         {
             nano_offset = nanos;
         }
@@ -64,10 +68,11 @@ pub(crate) fn read_mod_ex(reader: &mut Reader<'_>, mut packet_type: u8) -> Resul
     Ok(Extended { packet_type, nano_offset })
 }
 
-/// Reads the tracks of a multitrack message: calls `read` with the inner packet type, the codec,
-/// and the track's bytes.
+/// Reads the tracks of a message of the packet type `multitrack`: calls `read` with the inner
+/// packet type, the codec, and the track's bytes.
 pub(crate) fn read_tracks<P>(
     reader: &mut Reader<'_>,
+    multitrack: u8,
     codec_of: impl Fn(FourCc) -> Codec,
     mut read: impl FnMut(u8, Codec, &mut Reader<'_>) -> Result<P, Error>,
 ) -> Result<Packets<P>, Error> {
@@ -77,13 +82,17 @@ pub(crate) fn read_tracks<P>(
         let value = u64::from(layout);
         return Err(media::Error::Invalid { what: "AvMultitrackType", value }.into());
     }
+    if packet_type == multitrack {
+        let (what, value) = ("packet type within a multitrack message", u64::from(packet_type));
+        return Err(media::Error::Invalid { what, value }.into());
+    }
     let shared = if layout == MANY_TRACKS_MANY_CODECS {
         None
     } else {
         Some(codec_of(FourCc(reader.array()?)))
     };
     let mut packets = Packets::new();
-    while !reader.is_empty() {
+    loop {
         if packets.len() >= MAX_TRACKS {
             return Err(Error::TooManyValues(MAX_TRACKS));
         }
@@ -100,11 +109,10 @@ pub(crate) fn read_tracks<P>(
         };
         let packet = read(packet_type, codec, &mut Reader::new(bytes))?;
         packets.push(TrackPacket { track, codec, packet });
-        if layout == ONE_TRACK {
-            break;
+        if layout == ONE_TRACK || reader.is_empty() {
+            return Ok(packets);
         }
     }
-    Ok(packets)
 }
 
 /// Appends the header of a multitrack message with one track.

@@ -130,7 +130,7 @@ impl Message {
         if frame_type == FrameType::Command && kind != packet_type::METADATA {
             message.command = Some(reader.u8()?);
         } else if kind == packet_type::MULTITRACK {
-            message.packets = payload::read_tracks(&mut reader, payload::video_codec, read)?;
+            message.packets = payload::read_tracks(&mut reader, kind, payload::video_codec, read)?;
         } else {
             let codec = payload::video_codec(media::FourCc(reader.array()?));
             let packet = read(kind, codec, &mut reader)?;
@@ -351,7 +351,10 @@ mod tests {
         assert_eq!(seen, [(1, Codec::Av1), (2, Codec::Vp9)]);
         let same = parse(b"\x96\x10avc1\0\0\0\x01a\x01\0\0\x01b").unwrap();
         assert_eq!(same.packets.len(), 2);
-        assert!(parse(b"\x96\x31avc1").is_err());
+        assert!(parse(b"\x96\x31avc1\0\0\0\x01a").is_err(), "no such layout");
+        assert!(parse(b"\x96\x06avc1\0").is_err(), "multitrack within multitrack");
+        assert!(parse(b"\x96\x01avc1").is_err(), "no track");
+        assert!(parse(b"\x96\x21").is_err(), "no track");
     }
 
     #[test]
@@ -360,6 +363,12 @@ mod tests {
         assert_eq!(message.nano_offset, 256);
         let data = Bytes::from_static(b"x");
         assert_eq!(message.packets[0].packet, Packet::Frame { cts: 0, data });
+        // A whole millisecond is no offset; an unknown type is skipped, as is a long one.
+        assert_eq!(parse(b"\x97\x02\x0F\x42\x40\x03avc1x").unwrap().nano_offset, 0);
+        assert_eq!(parse(b"\x97\x02\x0F\x42\x3F\x03avc1x").unwrap().nano_offset, 999_999);
+        assert_eq!(parse(b"\x97\x00\xAA\x13avc1x").unwrap().packets[0].codec, Codec::H264);
+        let long = [&b"\x97\xFF\x01\x00"[..], &[0; 257], b"\x13avc1x"].concat();
+        assert_eq!(parse(&long).unwrap().packets[0].codec, Codec::H264);
     }
 
     #[test]
