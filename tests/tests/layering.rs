@@ -134,3 +134,23 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     }
     files
 }
+
+#[test]
+fn unsafe_code_stands_in_one_place() {
+    let output = Command::new("git")
+        .args([
+            "grep",
+            "-l",
+            "--untracked",
+            "-E",
+            r"\bunsafe\s*(\{|fn|impl|extern)|allow\(unsafe_code",
+            "--",
+            "*.rs",
+        ])
+        .current_dir(root())
+        .output()
+        .expect("git");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let files: Vec<_> = text.lines().filter(|file| *file != "tests/tests/layering.rs").collect();
+    assert_eq!(files, ["crates/net/src/uring.rs"]);
+}

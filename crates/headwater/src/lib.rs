@@ -6,4 +6,5 @@
 mod options;
 mod server;
 
+pub use net::Egress;
 pub use server::{Addresses, Options, Server, StartError, TlsFiles};

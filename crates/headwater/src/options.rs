@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control::config::sections::Stream;
-use control::config::values::{Addresses, HevcOut, Identity, SecondPublisher};
+use control::config::values::{Addresses, Egress, HevcOut, Identity, SecondPublisher};
 use control::config::{Config, sections};
 use hub::{Form, StreamName, StreamSettings};
 use rtmp::chunk;
@@ -29,6 +29,11 @@ impl Options {
             server_id: config.server.id.clone(),
             tls: files.map(|(cert, key)| TlsFiles { cert: cert.to_owned(), key: key.to_owned() }),
             shards: size(config.server.shards),
+            egress: match config.server.egress {
+                Egress::Auto => net::Egress::Auto,
+                Egress::Epoll => net::Egress::Epoll,
+                Egress::Uring => net::Egress::Uring,
+            },
             settings: settings(config),
             streams: Arc::new({
                 let config = config.clone();

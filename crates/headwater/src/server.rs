@@ -10,7 +10,7 @@ use control::api::Api;
 use control::page::{self, Ports};
 use control::web::{self, Router};
 use hub::{EndReason, Registry, SettingsFor};
-use net::{Connecting, Listening, Shards, Tls, TlsError};
+use net::{Connecting, Egress, Listening, Shards, Tls, TlsError};
 use session::http::Fallback;
 use session::{Context, Settings};
 use tokio::task::JoinSet;
@@ -45,6 +45,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// Threads that serve peers; 0 for as many as there are cores.
     pub shards: usize,
+    /// How viewers are written to.
+    pub egress: Egress,
     /// The rules of sessions.
     pub settings: Settings,
     /// The rules of streams, by name.
@@ -99,6 +101,9 @@ pub enum StartError {
     /// The system gives no threads.
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
+    /// The system does not allow io_uring, which is demanded.
+    #[error("io_uring is refused here: {0}; set server.egress to \"auto\" or \"epoll\"")]
+    Uring(std::io::Error),
 }
 
 fn remedy(error: &std::io::Error, setting: &str) -> String {
@@ -123,7 +128,7 @@ pub struct Server {
     tls_files: bool,
     tasks: JoinSet<()>,
     /// Dropped last: the shards' threads end with it.
-    _shards: Arc<Shards>,
+    shards: Arc<Shards>,
 }
 
 impl Server {
@@ -163,7 +168,11 @@ impl Server {
         let context = Context::new(registry, options.settings.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = if options.shards == 0 { cores } else { options.shards };
-        let shards = Arc::new(Shards::start(shards).map_err(StartError::Threads)?);
+        let shards = Shards::start(shards, options.egress).map_err(match options.egress {
+            Egress::Uring => StartError::Uring,
+            Egress::Auto | Egress::Epoll => StartError::Threads,
+        })?;
+        let shards = Arc::new(shards);
         let api = Api {
             registry: context.registry.clone(),
             sessions: context.sessions.clone(),
@@ -212,7 +221,7 @@ impl Server {
         }
         tasks.spawn(look_after(context.clone()));
         let tls_files = options.tls.is_some();
-        Ok(Self { context, addresses, tls, tls_files, tasks, _shards: shards })
+        Ok(Self { context, addresses, tls, tls_files, tasks, shards })
     }
 
     /// Streams and sessions.
@@ -225,6 +234,12 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// How viewers are written to: never [`Egress::Auto`].
+    #[must_use]
+    pub fn egress(&self) -> Egress {
+        self.shards.egress()
     }
 
     /// Takes the rules of `options` into use, and reads the certificate again. Addresses and the

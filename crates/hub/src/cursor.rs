@@ -186,6 +186,39 @@ impl Cursor {
         }
     }
 
+    /// Whether the next bytes of both cursors are the same packets of the ring, and nothing else.
+    #[must_use]
+    pub fn is_level_with(&self, other: &Self) -> bool {
+        let plain = |cursor: &Self| cursor.rest.is_empty() && cursor.own.is_empty();
+        let wants = |cursor: &Self| (cursor.place, cursor.audio, cursor.video);
+        plain(self) && plain(other) && wants(self) == wants(other)
+    }
+
+    /// Lines up what goes out next, up to about `budget` bytes: for callers that send for many
+    /// viewers at once, and say what became of it by [`Cursor::advance`]. Returns the bytes that
+    /// were added to `slices`.
+    pub fn line_up<'a>(
+        &'a self,
+        ring: &'a Ring,
+        budget: usize,
+        slices: &mut Vec<IoSlice<'a>>,
+    ) -> usize {
+        let mut bytes = 0;
+        for piece in self.pieces(ring).take(MAX_SLICES) {
+            if bytes >= budget {
+                break;
+            }
+            slices.push(IoSlice::new(piece));
+            bytes += piece.len();
+        }
+        bytes
+    }
+
+    /// Moves past `taken` bytes of what was lined up.
+    pub fn advance(&mut self, ring: &Ring, taken: usize) {
+        self.consume(ring, taken);
+    }
+
     /// Sends what the ring has, until the sink blocks or `budget` bytes are out.
     ///
     /// # Errors
@@ -251,6 +284,17 @@ impl Cursor {
         }
     }
 
+    /// What goes out next, in order.
+    fn pieces<'a>(&'a self, ring: &'a Ring) -> impl Iterator<Item = &'a Bytes> {
+        let packets = match self.place {
+            Place::At(number) => Some(ring.from(number)),
+            Place::KeyFrom { .. } | Place::Paused => None,
+        };
+        let packets = packets.into_iter().flatten().filter(|p| self.wants(p)).map(|p| &p.bytes);
+        let rest = Some(&self.rest).filter(|rest| !rest.is_empty());
+        rest.into_iter().chain(&self.own).chain(packets)
+    }
+
     /// Lines up what goes out next: how many slices, and their bytes.
     fn gather<'a>(
         &'a self,
@@ -258,15 +302,8 @@ impl Cursor {
         slices: &mut [IoSlice<'a>; MAX_SLICES],
         budget: usize,
     ) -> (usize, usize) {
-        let packets = match self.place {
-            Place::At(number) => Some(ring.from(number)),
-            Place::KeyFrom { .. } | Place::Paused => None,
-        };
-        let packets = packets.into_iter().flatten().filter(|p| self.wants(p)).map(|p| &p.bytes);
-        let rest = Some(&self.rest).filter(|rest| !rest.is_empty());
-        let pieces = rest.into_iter().chain(&self.own).chain(packets);
         let (mut count, mut bytes) = (0, 0);
-        for (slot, piece) in slices.iter_mut().zip(pieces) {
+        for (slot, piece) in slices.iter_mut().zip(self.pieces(ring)) {
             if bytes >= budget {
                 break;
             }

@@ -4,6 +4,8 @@
 //! A viewer has no task and no queue of media; the engine hears from its socket by wakers that put
 //! a signal into the shard's inbox.
 
+mod batch;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
@@ -24,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::inbox::{Bell, Inbox, Letters, MirrorId, MirrorSink, News, Signal};
 use crate::shard::Shard;
+use crate::uring::Uring;
 use crate::viewer::{Action, Joining, Viewer};
 
 /// Bytes that one viewer may get in one turn, so that a burst at join delays nobody: about 10 ms
@@ -84,12 +87,15 @@ pub(crate) struct Engine {
     /// Viewers that have more to send than one turn allows.
     unfinished: Vec<usize>,
     spare: Letters,
+    /// Where the kernel offers it, and it is wanted.
+    uring: Option<Uring>,
+    scratch: batch::Scratch,
     last_serial: u64,
     read_buffer: Vec<u8>,
 }
 
 impl Engine {
-    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(inbox: Arc<Inbox>, uring: Option<Uring>) -> Self {
         Self {
             inbox,
             mirrors: Slab::new(),
@@ -99,6 +105,8 @@ impl Engine {
             later: BinaryHeap::new(),
             unfinished: Vec::new(),
             spare: Letters::default(),
+            uring,
+            scratch: batch::Scratch::default(),
             last_serial: 0,
             read_buffer: vec![0; READ_BUFFER],
         }
@@ -304,6 +312,9 @@ impl Engine {
     fn flush(&mut self, id: MirrorId, now: Instant, shard: &Rc<Shard>) {
         let Some(mirror) = self.mirror_mut(id) else { return };
         mirror.flushed();
+        if self.flush_together(id, now, shard) {
+            return;
+        }
         let mut index = 0;
         // A viewer that ends is replaced by the last of the list, which then is at its place.
         while let Some(key) = self.mirror_mut(id).and_then(|m| m.viewers.get(index)).copied() {

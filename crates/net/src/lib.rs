@@ -13,11 +13,12 @@ mod inbox;
 mod listener;
 mod shard;
 mod tls;
+mod uring;
 mod viewer;
 
 pub use client::{ClientTls, Trust, connect};
 pub use conn::{Conn, Connecting};
 pub use listener::{Listener, Listening};
-pub use shard::{Shard, Shards};
+pub use shard::{Egress, Shard, Shards};
 pub use tls::{Tls, TlsError};
 pub use viewer::{Action, Joining, Peer};

@@ -15,10 +15,12 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, unconstrained};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tracing::warn;
 
 use crate::conn::Conn;
 use crate::engine::Engine;
 use crate::inbox::Inbox;
+use crate::uring::Uring;
 use crate::viewer::Joining;
 
 /// Connections that may wait for a busy shard to take them over; the acceptor waits beyond.
@@ -125,10 +127,34 @@ impl Drop for TaskGuard {
     }
 }
 
+/// How viewers are written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Egress {
+    /// The cheapest way that this system allows.
+    #[default]
+    Auto,
+    /// One system call for each viewer and flush.
+    Epoll,
+    /// One system call for many viewers.
+    Uring,
+}
+
+impl Egress {
+    /// What it comes to on this system.
+    fn settle(self) -> io::Result<Self> {
+        match (self, Uring::new()) {
+            (Self::Epoll, _) | (Self::Auto, Err(_)) => Ok(Self::Epoll),
+            (_, Ok(_)) => Ok(Self::Uring),
+            (Self::Uring, Err(error)) => Err(error),
+        }
+    }
+}
+
 /// All shards of a server; dropped, it ends their threads and everything on them.
 #[derive(Debug)]
 pub struct Shards {
     handles: Vec<Handle>,
+    egress: Egress,
 }
 
 #[derive(Debug)]
@@ -143,10 +169,18 @@ impl Shards {
     /// Starts `count` shards (at least one).
     ///
     /// # Errors
-    /// When the system gives no thread or no event queue.
-    pub fn start(count: usize) -> io::Result<Self> {
-        let handles = (0..count.max(1)).map(Handle::start).collect::<io::Result<_>>()?;
-        Ok(Self { handles })
+    /// When the system gives no thread or no event queue, or not the egress that is demanded.
+    pub fn start(count: usize, egress: Egress) -> io::Result<Self> {
+        let egress = egress.settle()?;
+        let start = |index| Handle::start(index, egress);
+        let handles = (0..count.max(1)).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { handles, egress })
+    }
+
+    /// How viewers are written to: never [`Egress::Auto`].
+    #[must_use]
+    pub fn egress(&self) -> Egress {
+        self.egress
     }
 
     /// How many shards there are.
@@ -171,7 +205,7 @@ impl Shards {
 }
 
 impl Handle {
-    fn start(index: usize) -> io::Result<Self> {
+    fn start(index: usize, egress: Egress) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(JOB_QUEUE);
         let (stop, stopped) = oneshot::channel();
         let load = Arc::new(AtomicUsize::new(0));
@@ -180,7 +214,7 @@ impl Handle {
         let thread =
             std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
                 let local = LocalSet::new();
-                local.block_on(&runtime, serve(queue, stopped, shard_load));
+                local.block_on(&runtime, serve(queue, stopped, shard_load, egress));
             })?;
         Ok(Self { jobs, load, stop: Some(stop), thread: Some(thread) })
     }
@@ -202,9 +236,16 @@ async fn serve(
     mut queue: mpsc::Receiver<Job>,
     stopped: oneshot::Receiver<()>,
     load: Arc<AtomicUsize>,
+    egress: Egress,
 ) {
     let inbox = Arc::new(Inbox::default());
-    let engine = RefCell::new(Engine::new(inbox.clone()));
+    let uring = match egress {
+        Egress::Uring => Uring::new()
+            .inspect_err(|error| warn!(%error, "io_uring is refused to a shard: it uses epoll"))
+            .ok(),
+        Egress::Auto | Egress::Epoll => None,
+    };
+    let engine = RefCell::new(Engine::new(inbox.clone(), uring));
     let read_buffer = RefCell::new(vec![0; READ_BUFFER]);
     let shard = Rc::new(Shard { engine, inbox, read_buffer, load, tasks: Cell::new(0) });
     // The engine walks all viewers in one turn: tokio's budget per task would only make ready

@@ -10,7 +10,8 @@ use super::schema::{Effect, Key, Report, section, section_with_overrides};
 use super::tests::{Sample, TestRng};
 use super::units::{Size, Span};
 use super::values::{
-    Addresses, FilePath, HevcOut, Identity, Level, LogFormat, Pattern, Rotation, SecondPublisher,
+    Addresses, Egress, FilePath, HevcOut, Identity, Level, LogFormat, Pattern, Rotation,
+    SecondPublisher,
 };
 
 section! {
@@ -20,6 +21,9 @@ section! {
         Restart id: String = "1".to_owned(),
         /// How many threads serve connections; 0 for as many as there are cores.
         Restart shards: u32 = 0; 0..=1024,
+        /// How viewers are written to: "io_uring" serves many by one system call and costs less;
+        /// containers often forbid it. "epoll" is always there; "auto" takes what there is.
+        Restart egress: Egress = Egress::Auto,
         /// How long sessions may go on after the server was told to stop.
         Live drain_timeout: Span = Span::from_secs(10); Span::default()..=Span::from_secs(3600),
         /// What makes two stream names the same: "app_and_name" (live/a and other/a are two

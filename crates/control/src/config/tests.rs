@@ -11,7 +11,7 @@ pub(super) use proptest::test_runner::TestRng;
 
 use super::units::{Size, Span};
 use super::values::{
-    Address, Addresses, FilePath, HevcOut, Identity, Level, LogFormat, Pattern, Rotation,
+    Address, Addresses, Egress, FilePath, HevcOut, Identity, Level, LogFormat, Pattern, Rotation,
     SecondPublisher,
 };
 use super::*;
@@ -105,7 +105,7 @@ macro_rules! sample_choices {
     )+ };
 }
 
-sample_choices!(HevcOut, Identity, Level, LogFormat, Rotation, SecondPublisher);
+sample_choices!(Egress, HevcOut, Identity, Level, LogFormat, Rotation, SecondPublisher);
 
 fn pick<T: Copy>(rng: &mut TestRng, from: &[T]) -> T {
     from[rng.random_range(0..from.len())]

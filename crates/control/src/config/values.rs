@@ -113,6 +113,16 @@ choice! {
         Takeover = "takeover",
     }
 
+    /// How viewers are written to.
+    pub enum Egress {
+        /// `io_uring` where the system allows it, otherwise `epoll`.
+        Auto = "auto",
+        /// One system call for each viewer.
+        Epoll = "epoll",
+        /// One system call for many viewers; the server does not start where it is forbidden.
+        Uring = "io_uring",
+    }
+
     /// How HEVC and Opus are marked in RTMP and FLV.
     pub enum HevcOut {
         /// As the viewer asks, otherwise as the publisher did.

@@ -3,10 +3,14 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use headwater::Addresses;
+use headwater::{Addresses, Egress, Server};
 
-/// The text for a server that listens there. `example` is a stream's name.
-pub(super) fn text(addresses: &Addresses, example: &str) -> String {
+/// The text for a server. `example` is a stream's name.
+pub(super) fn text(server: &Server, example: &str) -> String {
+    text_for(server.addresses(), server.egress(), example)
+}
+
+fn text_for(addresses: &Addresses, egress: Egress, example: &str) -> String {
     let mut out = format!("Headwater {} is up.\n", env!("CARGO_PKG_VERSION"));
     let mut line = |what: &str, url: String| {
         // Writing to a string cannot fail.
@@ -34,6 +38,8 @@ pub(super) fn text(addresses: &Addresses, example: &str) -> String {
     if let Some(at) = addresses.api.first() {
         line("API", format!("{}/api/stat/all_group", url("http", at, 80)));
     }
+    let way = if egress == Egress::Uring { "io_uring" } else { "epoll" };
+    line("sends by", way.to_owned());
     out
 }
 
@@ -71,7 +77,7 @@ mod tests {
             http: vec!["127.0.0.1:8080".parse().unwrap()],
             ..Addresses::default()
         };
-        let text = text(&addresses, "live/me");
+        let text = text_for(&addresses, Egress::Epoll, "live/me");
         assert!(text.contains("rtmp://127.0.0.1/live/me\n"), "{text}");
         assert!(text.contains("server rtmp://127.0.0.1/live, stream key me\n"), "{text}");
         assert!(text.contains("http://127.0.0.1:8080/live/me.flv\n"), "{text}");

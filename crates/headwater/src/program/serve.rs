@@ -103,7 +103,7 @@ pub(super) fn run(
             write_ready(file, &addresses)?;
         }
         if !quiet {
-            print!("{}", banner::text(&addresses, "live/me"));
+            print!("{}", banner::text(&server, "live/me"));
         }
         started(&server, &addresses);
         let drain_timeout = supervise(&server, source, loaded.config, &logs).await?;

@@ -1,0 +1,143 @@
+//! Flushes with io_uring: one system call for many viewers.
+//!
+//! Viewers that are level share their slices; whoever the socket stops, and TLS, go the ordinary
+//! way, which also registers for what happens next. What is sent is the same on both ways.
+
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::Instant;
+
+use hub::{Cursor, EndReason, Lag};
+
+use super::{Engine, TURN_BUDGET};
+use crate::conn::Conn;
+use crate::inbox::MirrorId;
+use crate::shard::Shard;
+use crate::uring::{BATCH, Message, Uring};
+
+/// Below this many viewers the ordinary way costs less.
+const WORTH_IT: usize = 4;
+
+/// Lists that keep their capacity from flush to flush.
+#[derive(Default)]
+pub(super) struct Scratch {
+    keys: Vec<usize>,
+    sends: Vec<Send>,
+}
+
+/// One viewer's part of a batch.
+struct Send {
+    key: usize,
+    /// Where its slices are.
+    slices: Range<usize>,
+    /// How many bytes that is.
+    wanted: usize,
+    result: io::Result<usize>,
+}
+
+impl Engine {
+    /// Sends a mirror's viewers what there is, if that can be done for many at once. Returns
+    /// whether it was done.
+    pub(super) fn flush_together(&mut self, id: MirrorId, now: Instant, shard: &Rc<Shard>) -> bool {
+        let Some(mut uring) = self.uring.take() else { return false };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.keys.clear();
+        scratch.keys.extend(self.mirror_mut(id).iter().flat_map(|mirror| &mirror.viewers));
+        let worth_it = scratch.keys.len() >= WORTH_IT;
+        if worth_it {
+            for keys in scratch.keys.chunks(BATCH) {
+                self.line_up(keys, &mut scratch.sends, now, shard);
+                self.send_lined_up(id, &mut scratch.sends, &mut uring);
+                self.take_results(&mut scratch.sends, now, shard);
+            }
+        }
+        self.scratch = scratch;
+        self.uring = Some(uring);
+        worth_it
+    }
+
+    /// Chooses the viewers that can be served together, and serves the others at once.
+    fn line_up(&mut self, keys: &[usize], sends: &mut Vec<Send>, now: Instant, shard: &Rc<Shard>) {
+        sends.clear();
+        for &key in keys {
+            let Some(viewer) = self.viewers.get_mut(key) else { continue };
+            if viewer.blocked {
+                continue;
+            }
+            let Some(mirror) = self.mirrors.get(viewer.mirror.key) else { continue };
+            if viewer.conn.is_tls() {
+                self.send(key, now, shard);
+            } else if viewer.cursor.catch_up(&mirror.ring, &mirror.settings, now)
+                == Lag::TooManySkips
+            {
+                self.end(key, &EndReason::TooSlow, shard);
+            } else {
+                sends.push(Send { key, slices: 0..0, wanted: 0, result: Ok(0) });
+            }
+        }
+    }
+
+    fn send_lined_up(&mut self, id: MirrorId, sends: &mut Vec<Send>, uring: &mut Uring) {
+        let Some(mirror) = self.mirrors.get(id.key) else { return };
+        let mut slices: Vec<IoSlice<'_>> = Vec::new();
+        let mut before: Option<(&Cursor, Range<usize>, usize)> = None;
+        for send in sends.iter_mut() {
+            let Some(viewer) = self.viewers.get(send.key) else { continue };
+            if let Some((cursor, range, wanted)) = &before
+                && viewer.cursor.is_level_with(cursor)
+            {
+                (send.slices, send.wanted) = (Range::clone(range), *wanted);
+            } else {
+                let start = slices.len();
+                send.wanted = viewer.cursor.line_up(&mirror.ring, TURN_BUDGET, &mut slices);
+                send.slices = start..slices.len();
+                before = Some((&viewer.cursor, send.slices.clone(), send.wanted));
+            }
+        }
+        sends.retain(|send| send.wanted > 0);
+        let mut messages = Vec::with_capacity(sends.len());
+        for send in &*sends {
+            if let Some(viewer) = self.viewers.get(send.key)
+                && let Conn::Plain(socket) = &viewer.conn
+                && let Some(slices) = slices.get(send.slices.clone())
+            {
+                messages.push(Message { socket: socket.as_fd(), slices });
+            }
+        }
+        // Each of them has a socket, so that the indices are the same.
+        uring.send(&messages, |index, result| {
+            if let Some(send) = sends.get_mut(index) {
+                send.result = result;
+            }
+        });
+    }
+
+    fn take_results(&mut self, sends: &mut Vec<Send>, now: Instant, shard: &Rc<Shard>) {
+        for Send { key, wanted, result, .. } in sends.drain(..) {
+            let Some(viewer) = self.viewers.get_mut(key) else { continue };
+            let Some(mirror) = self.mirrors.get(viewer.mirror.key) else { continue };
+            let taken = match result {
+                Ok(taken) => taken,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+                Err(e) => {
+                    self.end(key, &e.into(), shard);
+                    continue;
+                }
+            };
+            viewer.cursor.advance(&mirror.ring, taken);
+            if taken > 0 {
+                viewer.written += taken as u64;
+                viewer.progress = now;
+            }
+            if taken < wanted {
+                // The ordinary way finds the socket full, and waits for it.
+                self.send(key, now, shard);
+            } else if wanted >= TURN_BUDGET {
+                self.unfinished.push(key);
+            }
+        }
+    }
+}
