@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::load::Outcome;
+use crate::outcome::Outcome;
 use crate::server::{self, CLIENT_CORE, Guard, Kind, Programs, Server};
 
 /// How viewers get the stream.

@@ -23,8 +23,12 @@ pub struct Histogram {
 pub struct Percentiles {
     /// The median.
     pub p50: f64,
+    /// 9 of 10 are below.
+    pub p90: f64,
     /// 99 of 100 are below.
     pub p99: f64,
+    /// 999 of 1000 are below.
+    pub p999: f64,
     /// The greatest.
     pub max: f64,
 }
@@ -51,7 +55,9 @@ impl Histogram {
     pub fn percentiles(&self) -> Option<Percentiles> {
         (self.total > 0).then(|| Percentiles {
             p50: self.millis_at(self.total.div_ceil(2)),
+            p90: self.millis_at((self.total * 9).div_ceil(10)),
             p99: self.millis_at((self.total * 99).div_ceil(100)),
+            p999: self.millis_at((self.total * 999).div_ceil(1000)),
             max: self.millis_at(self.total),
         })
     }
@@ -113,6 +119,7 @@ mod tests {
         (1..=1000).for_each(|millis| histogram.add(Duration::from_millis(millis)));
         let found = histogram.percentiles().unwrap();
         assert!((500.0..516.0).contains(&found.p50), "{found:?}");
+        assert!(found.p50 <= found.p90 && found.p99 <= found.p999 && found.p999 <= found.max);
         assert!((990.0..1020.0).contains(&found.p99), "{found:?}");
     }
 }

@@ -13,14 +13,19 @@
 //! of being woken for each packet: it has to be cheaper than any server.
 
 pub mod case;
+pub mod crowd;
 pub mod histogram;
 pub mod load;
 pub mod mark;
+pub mod outcome;
+pub mod pace;
 pub mod plot;
 pub mod process;
 pub mod report;
 pub mod rtmp;
 pub mod scan;
 pub mod server;
+pub mod socket;
+pub mod tally;
 pub mod target;
 pub mod viewer;

@@ -1,6 +1,12 @@
 //! What the publisher writes into each frame's stamp: when it was sent, and its number.
+//!
+//! Pictures carry it in their user-data SEI. Sound carries it only where there is no picture, in
+//! place of the first bytes of the AAC frame, which no server looks into.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use testkit::stamp;
 
 /// Bits of the frame number; it wraps after 4096 frames, or 160 seconds at 25 frames per second.
 const NUMBER_BITS: u32 = 12;
@@ -43,6 +49,25 @@ impl Mark {
     }
 }
 
+/// Bytes before the AAC frame (FLV 10.1 §E.4.2.1).
+const SOUND_HEADER: usize = 2;
+
+/// Puts a packed mark into the body of a sound message; too short a body stays as it is.
+#[must_use]
+pub fn put_in_sound(body: &[u8], packed: u64) -> Bytes {
+    let mut out = BytesMut::from(body);
+    if let Some(place) = out.get_mut(SOUND_HEADER..SOUND_HEADER + stamp::LEN) {
+        place.copy_from_slice(&stamp::encode(packed));
+    }
+    out.freeze()
+}
+
+/// The packed mark in the body of a sound message.
+#[must_use]
+pub fn in_sound(body: &[u8]) -> Option<u64> {
+    stamp::find(body.get(SOUND_HEADER..SOUND_HEADER + stamp::LEN)?)
+}
+
 /// The wall clock in microseconds, which publisher and viewers of one machine share.
 #[must_use]
 pub fn wall_clock() -> u64 {
@@ -62,6 +87,14 @@ mod tests {
     fn packing_keeps_both_halves() {
         let mark = Mark { sent: wall_clock(), number: 4095 };
         assert_eq!(Mark::unpack(mark.pack()), mark);
+    }
+
+    #[test]
+    fn sound_carries_a_mark() {
+        let body = put_in_sound(&[0xAF; 60], 12345);
+        assert_eq!((body.len(), in_sound(&body)), (60, Some(12345)));
+        assert_eq!(in_sound(&[0xAF; 60]), None);
+        assert_eq!(in_sound(&put_in_sound(&[0xAF; 8], 1)), None);
     }
 
     #[test]

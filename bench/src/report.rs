@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::histogram::Percentiles;
-use crate::load::Outcome;
+use crate::outcome::Outcome;
 
 /// The runs of one case.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 /// A stream's address; `{}` in its name stands for the number of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// `rtmp://host:port/app/name`
+    /// `rtmp://host:port/app/name` or `rtmps://…`
     Rtmp {
         /// Host and port.
         address: String,
@@ -16,8 +16,11 @@ pub enum Target {
         app: String,
         /// The stream's name, with its query.
         name: String,
+        /// Whether to speak TLS.
+        tls: bool,
     },
-    /// `http://host:port/path` or `ws://host:port/path`: FLV over HTTP or WebSocket.
+    /// `http://host:port/path` or `ws://host:port/path`, or `https://…` or `wss://…`: FLV over
+    /// HTTP or WebSocket.
     Http {
         /// Host and port.
         address: String,
@@ -25,6 +28,8 @@ pub enum Target {
         path: String,
         /// Whether to ask for a WebSocket.
         websocket: bool,
+        /// Whether to speak TLS.
+        tls: bool,
     },
     /// `tcp://host:port`: FLV without being asked, as the floor writes it.
     Raw {
@@ -44,6 +49,12 @@ impl Target {
         }
     }
 
+    /// Whether TLS is spoken.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Rtmp { tls: true, .. } | Self::Http { tls: true, .. })
+    }
+
     /// The address of stream `number`.
     #[must_use]
     pub fn numbered(&self, number: usize) -> Self {
@@ -59,7 +70,7 @@ impl Target {
     /// The HTTP request, for those that have one.
     #[must_use]
     pub fn request(&self) -> Option<Bytes> {
-        let Self::Http { address, path, websocket } = self else { return None };
+        let Self::Http { address, path, websocket, .. } = self else { return None };
         let upgrade = if *websocket {
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: aGVhZHdhdGVyIGJlbmNoIQ==\r\n"
@@ -79,15 +90,19 @@ impl FromStr for Target {
         let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
         let address = address.to_owned();
         Ok(match scheme {
-            "rtmp" => {
+            "rtmp" | "rtmps" => {
                 let Some((app, name)) = path.split_once('/') else {
                     bail!("an RTMP address is rtmp://host:port/app/name, not {text}");
                 };
-                Self::Rtmp { address, app: app.to_owned(), name: name.to_owned() }
+                let (app, name) = (app.to_owned(), name.to_owned());
+                Self::Rtmp { address, app, name, tls: scheme == "rtmps" }
             }
-            "http" | "ws" => {
-                Self::Http { address, path: format!("/{path}"), websocket: scheme == "ws" }
-            }
+            "http" | "ws" | "https" | "wss" => Self::Http {
+                address,
+                path: format!("/{path}"),
+                websocket: scheme.starts_with("ws"),
+                tls: scheme.ends_with('s') && scheme != "ws",
+            },
             "tcp" => Self::Raw { address },
             _ => bail!("no such scheme: {scheme}"),
         })
@@ -105,6 +120,10 @@ mod tests {
         assert_eq!((&app[..], &name[..]), ("live", "s7?token=1"));
         let http: Target = "http://127.0.0.1:80/live/s.flv".parse().unwrap();
         assert!(http.request().unwrap().starts_with(b"GET /live/s.flv HTTP/1.1\r\n"));
+        for (scheme, secure) in [("rtmps", true), ("https", true), ("wss", true), ("ws", false)] {
+            let target: Target = format!("{scheme}://127.0.0.1:1/live/s").parse().unwrap();
+            assert_eq!(target.is_tls(), secure, "{scheme}");
+        }
         assert!("rtmp://127.0.0.1/live".parse::<Target>().is_err());
         assert!("srt://127.0.0.1".parse::<Target>().is_err());
     }

@@ -1,16 +1,18 @@
 //! One viewer: joins as a player does, then counts and throws away.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bytes::BytesMut;
 use testkit::stamp;
 
-use crate::mark::Mark;
+use crate::mark::{self, Mark};
+use crate::pace::{Allowance, Pace};
 use crate::rtmp::{self, kind};
 use crate::scan::{FlvScanner, HttpScanner, Message, RtmpScanner};
+use crate::socket::{Connector, Socket};
 use crate::target::Target;
 
 /// Received bytes after which an RTMP client acknowledges without being asked.
@@ -23,11 +25,13 @@ pub struct Viewer {
     pub stream: usize,
     /// When bytes came last.
     pub last_bytes: Instant,
-    /// How long after the attempt to connect the first whole key frame was there.
+    /// How long after the attempt to connect the first whole key frame was there; the first
+    /// frame of a stream of sound alone.
     pub first_key: Option<Duration>,
-    /// Whether it is one that stops to read after that.
-    pub stalls: bool,
-    socket: TcpStream,
+    /// How it reads after that.
+    pub pace: Pace,
+    allowance: Allowance,
+    socket: Socket,
     begun: Instant,
     feed: Feed,
 }
@@ -73,18 +77,23 @@ impl Viewer {
     ///
     /// # Errors
     /// When the server does not accept the connection.
-    pub fn open(target: &Target, stream: usize, timeout: Duration) -> Result<Self> {
+    pub fn open(
+        connector: &Connector,
+        target: &Target,
+        stream: usize,
+        timeout: Duration,
+    ) -> Result<Self> {
         let begun = Instant::now();
         let address: SocketAddr = target.address().parse()?;
-        let mut socket = TcpStream::connect_timeout(&address, timeout)?;
-        socket.set_nodelay(true)?;
+        // A request or a handshake's first bytes always fit into a fresh socket's buffer.
+        let mut socket = connector.connect(address, timeout)?;
         let feed = match target {
             Target::Raw { .. } => Feed::Raw(FlvScanner::default()),
             Target::Http { .. } => {
                 socket.write_all(&target.request().unwrap_or_default())?;
                 Feed::Http(HttpScanner::default())
             }
-            Target::Rtmp { address, app, name } => {
+            Target::Rtmp { address, app, name, .. } => {
                 socket.write_all(&rtmp::hello())?;
                 Feed::Rtmp(Box::new(Session {
                     step: Step::Handshake(Vec::new()),
@@ -97,15 +106,42 @@ impl Viewer {
                 }))
             }
         };
-        socket.set_nonblocking(true)?;
-        Ok(Self { stream, last_bytes: begun, first_key: None, stalls: false, socket, begun, feed })
+        socket.flush()?;
+        Ok(Self {
+            stream,
+            last_bytes: begun,
+            first_key: None,
+            pace: Pace::Full,
+            allowance: Allowance::new(begun),
+            socket,
+            begun,
+            feed,
+        })
     }
 
-    /// Reads what there is.
+    /// Whether it reads everything, so that what it misses is the server's fault.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.pace == Pace::Full
+    }
+
+    /// Reads what there is, or as much of it as the pace allows.
     ///
     /// # Errors
     /// When the server refused or closed the connection.
     pub fn poll(&mut self, buffer: &mut [u8], seen: &mut dyn FnMut(Seen)) -> Result<()> {
+        let mut limit = buffer.len();
+        if self.first_key.is_some() {
+            limit = match self.pace {
+                Pace::Full => limit,
+                Pace::Slow(rate) => self.allowance.take(rate, Instant::now()).min(limit),
+                Pace::Stopped => 0,
+            };
+        }
+        let buffer = buffer.get_mut(..limit).unwrap_or_default();
+        if buffer.is_empty() {
+            return Ok(());
+        }
         loop {
             let length = match self.socket.read(buffer) {
                 Ok(0) => bail!("closed by the server"),
@@ -116,7 +152,9 @@ impl Viewer {
             self.last_bytes = Instant::now();
             seen(Seen::Bytes(u64::try_from(length).unwrap_or(0)));
             self.take(buffer.get(..length).unwrap_or_default(), seen)?;
-            if length < buffer.len() {
+            // A record of TLS is shorter than the buffer although more may follow it.
+            let is_last = matches!(self.socket, Socket::Plain(_)) && length < buffer.len();
+            if is_last || !self.counts() {
                 return Ok(());
             }
         }
@@ -125,12 +163,16 @@ impl Viewer {
     fn take(&mut self, bytes: &[u8], seen: &mut dyn FnMut(Seen)) -> Result<()> {
         let mut key = false;
         let mut media = |message: Message<'_>| {
-            if message.kind == kind::VIDEO {
-                // A key frame whose body is a picture and not a sequence header.
-                key |= message.head.starts_with(&[0x17, 1]);
-                if let Some(mark) = stamp::find(message.head) {
-                    seen(Seen::Frame(Mark::unpack(mark)));
+            let found = match message.kind {
+                kind::VIDEO => {
+                    // A key frame whose body is a picture and not a sequence header.
+                    key |= message.head.starts_with(&[0x17, 1]);
+                    stamp::find(message.head)
                 }
+                _ => mark::in_sound(message.head).inspect(|_| key = true),
+            };
+            if let Some(found) = found {
+                seen(Seen::Frame(Mark::unpack(found)));
             }
         };
         match &mut self.feed {
@@ -145,6 +187,7 @@ impl Viewer {
                 if !answer.is_empty() {
                     // A few hundred bytes always fit into the socket's buffer.
                     self.socket.write_all(&answer)?;
+                    self.socket.flush()?;
                 }
             }
         }

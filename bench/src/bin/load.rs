@@ -11,13 +11,22 @@ use headwater_bench::target::Target;
 /// Play with many viewers, and count.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// rtmp://…, http://….flv, ws://….flv or tcp://… (the floor); {} is the stream's number.
+    /// rtmp://…, http://….flv, ws://….flv, each also with TLS, or tcp://… (the floor); {} is the stream's number.
     target: Target,
     /// Streams that the viewers are spread over.
     #[arg(long, default_value_t = 1)]
     streams: usize,
+    /// Bits per second of each stream, for the bytes due.
+    #[arg(long, default_value_t = 0)]
+    bitrate: u32,
     #[arg(long, default_value_t = 100)]
     viewers: usize,
+    /// Viewers of those that read slowly once they have a key frame.
+    #[arg(long, default_value_t = 0)]
+    slow: usize,
+    /// Bytes per second that those read.
+    #[arg(long, default_value_t = 25_000.0)]
+    slow_rate: f64,
     /// Viewers beside those that read nothing once they have a key frame.
     #[arg(long, default_value_t = 0)]
     stalled: usize,
@@ -53,6 +62,9 @@ fn main() -> Result<()> {
         target: arguments.target,
         streams: arguments.streams,
         viewers: arguments.viewers,
+        bitrate: arguments.bitrate,
+        slow: arguments.slow.min(arguments.viewers),
+        slow_rate: arguments.slow_rate,
         stalled: arguments.stalled,
         join_rate: arguments.join_rate,
         settle: Duration::try_from_secs_f64(arguments.settle)?,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use headwater_bench::mark::{Mark, wall_clock};
+use headwater_bench::mark::{self, Mark, wall_clock};
 use headwater_bench::rtmp::Publisher;
 use headwater_bench::target::Target;
 use testkit::{Items, Programme, TagKind};
@@ -32,6 +32,9 @@ struct Arguments {
     /// Publish the picture alone.
     #[arg(long)]
     silent: bool,
+    /// Publish the sound alone, at the whole bitrate.
+    #[arg(long, conflicts_with = "silent")]
+    sound_only: bool,
     /// Seconds after which to stop.
     #[arg(long)]
     seconds: Option<f64>,
@@ -41,6 +44,8 @@ struct Arguments {
 struct Running {
     publisher: Publisher,
     items: Items,
+    /// Whether there is no picture, so that sound carries the marks.
+    marks_sound: bool,
     number: u16,
     /// Streams begin at different phases of a frame, as they do in life.
     begun: Instant,
@@ -80,6 +85,15 @@ fn main() -> Result<()> {
 
 fn programme(arguments: &Arguments) -> Programme {
     let mut programme = Programme::live(arguments.bitrate);
+    if arguments.sound_only {
+        programme.video = None;
+        if let Some(audio) = &mut programme.audio {
+            // Bytes of one AAC frame of 1024 samples.
+            let bytes = u64::from(arguments.bitrate) / 8 * 1024 / u64::from(audio.sample_rate);
+            audio.frame_bytes = usize::try_from(bytes).unwrap_or(0);
+        }
+        return programme;
+    }
     let sound = if arguments.silent { 0 } else { 64_000 };
     if arguments.silent {
         programme.audio = None;
@@ -94,7 +108,9 @@ fn programme(arguments: &Arguments) -> Programme {
 }
 
 fn open(target: &Target, programme: &Programme) -> Result<Running> {
-    let Target::Rtmp { address, app, name } = target else { bail!("only RTMP can be published") };
+    let Target::Rtmp { address, app, name, .. } = target else {
+        bail!("only RTMP can be published")
+    };
     let mut publisher = Publisher::open(address, app, name)?;
     for item in programme.config() {
         if item.kind == TagKind::Script {
@@ -103,15 +119,19 @@ fn open(target: &Target, programme: &Programme) -> Result<Running> {
             publisher.send(&item)?;
         }
     }
-    Ok(Running { publisher, items: programme.items(), number: 0, begun: Instant::now() })
+    let (items, marks_sound) = (programme.items(), programme.video.is_none());
+    Ok(Running { publisher, items, marks_sound, number: 0, begun: Instant::now() })
 }
 
 impl Running {
     /// Sends what is due; returns when the next item is.
     fn send(&mut self) -> Result<Instant> {
         let mark = Mark { sent: wall_clock(), number: self.number };
-        let item = self.items.next_marked(mark.pack()).context("an empty programme")?;
-        if item.kind == TagKind::Video {
+        let mut item = self.items.next_marked(mark.pack()).context("an empty programme")?;
+        if self.marks_sound {
+            item.body = mark::put_in_sound(&item.body, mark.pack());
+        }
+        if self.marks_sound || item.kind == TagKind::Video {
             self.number = self.number.wrapping_add(1);
         }
         self.publisher.send(&item)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use headwater_bench::case::{Case, Timing, groups};
-use headwater_bench::load::Outcome;
+use headwater_bench::outcome::Outcome;
 use headwater_bench::report::{Row, Section};
 use headwater_bench::server::{CLIENT_CORE, Programs, SERVER_CORE};
 use headwater_bench::{plot, process};
