@@ -4,8 +4,7 @@
 //! one by one. Commands are always written as AMF0, which every peer reads.
 
 use bytes::{Bytes, BytesMut};
-use flv::amf0::{Object, Value};
-use media::Reader;
+use flv::amf0::{Decoder, Object, Value};
 
 use crate::{Error, chunk, message::Kind};
 
@@ -56,12 +55,11 @@ impl Command {
     /// [`Error::Malformed`] if the body does not begin with a name.
     pub fn parse(kind: Kind, payload: &[u8]) -> Result<Self, Error> {
         let selector = usize::from(kind == Kind::CommandAmf3 && payload.first() == Some(&0));
-        let mut r = Reader::new(payload.get(selector..).unwrap_or_default());
-        let Ok(Value::String(name)) = Value::decode(&mut r) else {
+        let mut values = Decoder::new(payload.get(selector..).unwrap_or_default());
+        let Some(Ok(Value::String(name))) = values.next() else {
             return Err(Error::Malformed { what: "command name" });
         };
-        let mut values =
-            std::iter::from_fn(|| if r.is_empty() { None } else { Value::decode(&mut r).ok() });
+        let mut values = values.map_while(Result::ok);
         let transaction = values.next().and_then(|value| value.as_number()).unwrap_or(0.0);
         let object = values.next().unwrap_or(Value::Null);
         let arguments = values.take(MAX_ARGUMENTS).collect();

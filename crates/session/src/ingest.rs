@@ -73,11 +73,7 @@ impl Ingest {
                     self.say("colour information is too long and was dropped", &info.len());
                 }
                 video::Packet::Metadata(info) => {
-                    let at = self.publication.timeline().millis(timestamp, arrival);
-                    let track = self.track(id, codec, message.enhanced);
-                    track.set_color_info(info);
-                    let track = track.describe();
-                    self.publication.set_track(track, at, arrival)?;
+                    self.color_info(codec, info, timestamp, arrival)?;
                 }
                 video::Packet::EndOfSequence => {}
                 video::Packet::Mpeg2TsConfig(_) | video::Packet::Other(..) => {
@@ -117,8 +113,9 @@ impl Ingest {
                 audio::Packet::Frame(data) => {
                     self.sound(id, codec, message.legacy, &data, timestamp, arrival)?;
                 }
-                audio::Packet::EndOfSequence => {}
-                audio::Packet::MultichannelConfig(_) | audio::Packet::Other(..) => {
+                // The order of channels is in the decoder configuration too.
+                audio::Packet::EndOfSequence | audio::Packet::MultichannelConfig(_) => {}
+                audio::Packet::Other(..) => {
                     self.say("an audio packet type is unknown and was dropped", &codec);
                 }
             }
@@ -167,6 +164,25 @@ impl Ingest {
                 Ok(())
             }
         }
+    }
+
+    /// Takes colour information. It goes to the first track of its codec: ffmpeg writes that of
+    /// every track as if it were the first's.
+    fn color_info(
+        &mut self,
+        codec: Codec,
+        info: Bytes,
+        timestamp: u32,
+        arrival: Instant,
+    ) -> Result<(), Superseded> {
+        let at = self.publication.timeline().millis(timestamp, arrival);
+        let Some(track) = self.tracks.iter_mut().find(|track| track.codec() == codec) else {
+            self.say("colour information came before its track and was dropped", &codec);
+            return Ok(());
+        };
+        track.set_color_info(info);
+        let track = track.describe();
+        self.publication.set_track(track, at, arrival)
     }
 
     fn configure(
