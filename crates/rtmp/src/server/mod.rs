@@ -408,6 +408,11 @@ impl Session {
 
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<(), Error> {
         if let Some(control) = Control::parse(message.kind, &message.payload)? {
+            // Unlike the others, this one has its place among the commands.
+            let buffer_length = matches!(control, Control::User(UserEvent::SetBufferLength { .. }));
+            if buffer_length && self.must_wait(&message) {
+                return self.defer(message);
+            }
             self.handle_control(&control);
             return Ok(());
         }
@@ -484,6 +489,12 @@ impl Session {
             }
             Kind::Audio | Kind::Video | Kind::DataAmf0 | Kind::DataAmf3 => self.media(message),
             Kind::Aggregate => aggregate::split(&message).try_for_each(|sub| self.media(sub?)),
+            Kind::UserControl => {
+                if let Some(control) = Control::parse(message.kind, &message.payload)? {
+                    self.handle_control(&control);
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
