@@ -1,12 +1,16 @@
-//! The cases of the full bench, and how one of them is carried out.
+//! One server with one kind of viewers, and how that is carried out.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
 
-use crate::outcome::Outcome;
-use crate::server::{self, CLIENT_CORE, Guard, Kind, Programs, Server};
+use crate::child::{self, CLIENT_CORE, Guard};
+use crate::record::Found;
+use crate::server::{Kind, Programs, Server};
+use crate::startup;
 
 /// How viewers get the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,36 +21,48 @@ pub enum Protocol {
     Rtmp,
     /// FLV over HTTP.
     HttpFlv,
+    /// FLV over HTTP with TLS.
+    HttpsFlv,
     /// FLV over WebSocket.
     WsFlv,
 }
 
-/// The cases that are compared with each other.
-#[derive(Debug, Clone)]
-pub struct Group {
-    /// What they have in common.
-    pub title: String,
-    /// The first one is the floor, if there is one.
-    pub cases: Vec<Case>,
+/// What is done with the server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Work {
+    /// Viewers join, and what they get is counted within a window.
+    Load,
+    /// It is started, and left alone.
+    Start,
+    /// Viewers come and go for so many seconds.
+    Churn(f64),
 }
 
 /// One server with one kind of viewers.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// What the table calls it.
-    pub name: &'static str,
+    pub name: String,
     /// Who is measured.
     pub kind: Kind,
     /// How it delivers.
     pub protocol: Protocol,
+    /// What is done with it.
+    pub work: Work,
     /// How many viewers.
     pub viewers: usize,
+    /// How many of them read at a fifth of the rate.
+    pub slow: usize,
     /// How many more there are that read nothing once they have a key frame.
     pub stalled: usize,
     /// How many streams they are spread over.
     pub streams: usize,
     /// Bits per second of each stream.
     pub bitrate: u32,
+    /// Whether there is no picture.
+    pub sound_only: bool,
+    /// Viewers that join per second.
+    pub join_rate: u32,
     /// Seconds between two reads of a socket, where the case needs its own.
     pub sweep: Option<f64>,
 }
@@ -62,146 +78,192 @@ pub struct Timing {
     pub sweep: f64,
 }
 
-const MEGABIT: u32 = 1_000_000;
+/// What a publisher sends before the first viewer joins: one key frame interval and a bit, so
+/// that there is a GOP to begin with.
+const LEAD: Duration = Duration::from_millis(2500);
+/// Between two reads of a socket there is at least this much time per viewer, in seconds: with
+/// thousands of them, reading more often would take the generator's whole core.
+const SWEEP_PER_VIEWER: f64 = 4e-6;
+/// How long viewers of a churn stay on average, in seconds.
+const LIFETIME: f64 = 5.0;
+/// What starting five times and watching takes, in seconds.
+const START_SECONDS: f64 = 8.0;
+/// What starting, ending and waiting for quiet takes beside all else, in seconds.
+const AROUND: f64 = 2.5;
 
-/// The cases for these numbers of viewers; the greatest is used for what is measured once.
-#[must_use]
-pub fn groups(viewers: &[usize], publishers: usize) -> Vec<Group> {
-    let default = Kind::Headwater { flush: None };
-    let merged = Kind::Headwater { flush: Some(350) };
-    let immediate = Kind::Headwater { flush: Some(0) };
-    let most = viewers.iter().copied().max().unwrap_or(0);
-    let mut groups = Vec::new();
-    for &viewers in viewers {
-        let case = |name, kind, protocol| Case::of_one_stream(name, kind, protocol, viewers);
-        let mut cases = vec![
-            case("floor, 40 ms", Kind::Floor { cadence: 40 }, Protocol::Raw),
-            case("headwater, RTMP", default, Protocol::Rtmp),
-            case("headwater, HTTP-FLV", default, Protocol::HttpFlv),
-            case("headwater, WS-FLV", default, Protocol::WsFlv),
-            case("nginx-rtmp, RTMP", Kind::Nginx, Protocol::Rtmp),
-        ];
-        if viewers == most {
-            let disturbed = case("headwater, RTMP, 10 stalled", default, Protocol::Rtmp);
-            cases.push(Case { stalled: 10, ..disturbed });
+impl Protocol {
+    /// What tables call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "FLV",
+            Self::Rtmp => "RTMP",
+            Self::HttpFlv => "HTTP-FLV",
+            Self::HttpsFlv => "HTTPS-FLV",
+            Self::WsFlv => "WS-FLV",
         }
-        let title = format!("Low latency, {viewers} viewers of 1 Mbit/s");
-        groups.push(Group { title, cases });
     }
-    let case = |name, kind, protocol| Case::of_one_stream(name, kind, protocol, most);
-    groups.push(Group {
-        title: format!("Merged over 350 ms, {most} viewers of 1 Mbit/s"),
-        cases: vec![
-            case("floor, 350 ms", Kind::Floor { cadence: 350 }, Protocol::Raw),
-            case("headwater, RTMP", merged, Protocol::Rtmp),
-            case("headwater, HTTP-FLV", merged, Protocol::HttpFlv),
-        ],
-    });
-    let case = |name, kind| Case {
-        sweep: Some(0.001),
-        ..Case::of_one_stream(name, kind, Protocol::Rtmp, 100)
-    };
-    groups.push(Group {
-        title: "Lowest latency, 100 viewers of 1 Mbit/s, read every millisecond".to_owned(),
-        cases: vec![case("headwater, RTMP", immediate), case("nginx-rtmp, RTMP", Kind::Nginx)],
-    });
-    if publishers > 0 {
-        let case = |name, kind| Case {
-            streams: publishers,
-            bitrate: MEGABIT / 5,
-            ..Case::of_one_stream(name, kind, Protocol::Rtmp, publishers)
-        };
-        groups.push(Group {
-            title: format!("{publishers} publishers of 200 kbit/s with one viewer each"),
-            cases: vec![case("headwater, RTMP", default), case("nginx-rtmp, RTMP", Kind::Nginx)],
-        });
-    }
-    groups
 }
 
 impl Case {
-    fn of_one_stream(name: &'static str, kind: Kind, protocol: Protocol, viewers: usize) -> Self {
-        let (stalled, streams, bitrate) = (0, 1, MEGABIT);
-        Self { name, kind, protocol, viewers, stalled, streams, bitrate, sweep: None }
+    /// `viewers` of one stream of 1 Mbit/s, joining at 200 per second; more than 1000 at 500.
+    #[must_use]
+    pub fn new(kind: Kind, protocol: Protocol, viewers: usize) -> Self {
+        let name = match kind {
+            Kind::Floor { cadence } => format!("floor, {cadence} ms"),
+            _ => format!("{}, {}", kind.name(), protocol.name()),
+        };
+        Self {
+            name,
+            kind,
+            protocol,
+            work: Work::Load,
+            viewers,
+            slow: 0,
+            stalled: 0,
+            streams: 1,
+            bitrate: 1_000_000,
+            sound_only: false,
+            join_rate: if viewers > 1000 { 500 } else { 200 },
+            sweep: None,
+        }
+    }
+
+    /// About how long it takes, in seconds.
+    #[must_use]
+    pub fn estimate(&self, timing: Timing) -> f64 {
+        let whole = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        AROUND
+            + match self.work {
+                Work::Start => START_SECONDS,
+                Work::Churn(seconds) => LEAD.as_secs_f64() + seconds + 3.0,
+                Work::Load => {
+                    let joining =
+                        whole(self.viewers + self.stalled) / f64::from(self.join_rate.max(1));
+                    // Opening a stream takes about 10 ms, and frames may be a second late.
+                    let publishing = LEAD.as_secs_f64() + 0.01 * whole(self.streams);
+                    publishing + joining + timing.settle + timing.window + 1.0
+                }
+            }
     }
 
     /// Starts the server and a publisher, lets the viewers in, measures, and ends everything.
     ///
     /// # Errors
     /// When a program does not start or ends early, or no viewer could join.
-    pub fn run(&self, programs: &Programs, timing: Timing) -> Result<Outcome> {
+    pub fn run(&self, programs: &Programs, timing: Timing) -> Result<Found> {
+        if self.work == Work::Start {
+            return startup::measure(self.kind, programs).map(Found::Start);
+        }
         let directory = tempfile::tempdir()?;
-        let mut server = Server::start(self.kind, self.bitrate, programs, directory.path())?;
+        let tls = self.protocol == Protocol::HttpsFlv;
+        let mut server = Server::start(self.kind, self.bitrate, tls, programs, directory.path())?;
         let mut publisher = None;
         if self.protocol != Protocol::Raw {
             let arguments = self.publish_arguments(server.rtmp);
             let program = programs.bench.join("publish");
-            let (process, _) = Guard::start_and_read(CLIENT_CORE, &program, &arguments)?;
+            let (process, _) = Guard::start_and_read(CLIENT_CORE, &program, &arguments)
+                .context("the publisher was not let in")?;
             publisher = Some(process);
-            // One key frame interval and a bit, so that there is a GOP to begin with.
-            std::thread::sleep(Duration::from_millis(2500));
+            std::thread::sleep(LEAD);
         }
-        let publishing = publisher.as_ref().map(Guard::pid);
-        let outcome = self.load(&server, publishing, programs, timing)?;
+        let pid = server.process.pid();
+        let url = self.url(&server);
+        let found = match self.work {
+            Work::Churn(seconds) => {
+                let arguments = self.churn_arguments(url, pid, seconds);
+                Found::Churn(report(&programs.bench.join("churn"), &arguments)?)
+            }
+            Work::Load | Work::Start => {
+                let publisher = publisher.as_ref().map(Guard::pid);
+                let arguments = self.load_arguments(url, pid, publisher, timing);
+                Found::Load(report(&programs.bench.join("load"), &arguments)?)
+            }
+        };
         if server.process.has_ended() {
             bail!("the server ended during the run");
         }
         if publisher.as_mut().is_some_and(Guard::has_ended) {
             bail!("the publisher ended during the run");
         }
-        Ok(outcome)
+        Ok(found)
     }
 
-    /// The address that the viewers play from a server with these ports.
+    /// The address that the viewers play.
     #[must_use]
-    pub fn url(&self, rtmp: u16, http: u16) -> String {
+    pub fn url(&self, server: &Server) -> String {
+        let Server { rtmp, http, https, .. } = server;
         match self.protocol {
             Protocol::Raw => format!("tcp://127.0.0.1:{rtmp}"),
             Protocol::Rtmp => format!("rtmp://127.0.0.1:{rtmp}/live/s{{}}"),
             Protocol::HttpFlv => format!("http://127.0.0.1:{http}/live/s{{}}.flv"),
+            Protocol::HttpsFlv => format!("https://127.0.0.1:{https}/live/s{{}}.flv"),
             Protocol::WsFlv => format!("ws://127.0.0.1:{http}/live/s{{}}.flv"),
         }
     }
 
-    fn load(
+    /// Seconds between two reads of a viewer's socket.
+    #[must_use]
+    pub fn sweep(&self, timing: Timing) -> f64 {
+        let viewers = f64::from(u32::try_from(self.viewers).unwrap_or(u32::MAX));
+        self.sweep.unwrap_or(timing.sweep).max(SWEEP_PER_VIEWER * viewers)
+    }
+
+    fn load_arguments(
         &self,
-        server: &Server,
+        url: String,
+        server: u32,
         publisher: Option<u32>,
-        programs: &Programs,
         timing: Timing,
-    ) -> Result<Outcome> {
-        let http = match self.protocol {
-            Protocol::Raw | Protocol::Rtmp => server.http.unwrap_or(0),
-            Protocol::HttpFlv | Protocol::WsFlv => server.http.context("no HTTP port")?,
-        };
+    ) -> Vec<String> {
         let options = [
             ("--viewers", self.viewers.to_string()),
             ("--streams", self.streams.to_string()),
+            ("--bitrate", self.bitrate.to_string()),
+            ("--slow", self.slow.to_string()),
+            ("--slow-rate", (self.bitrate / 8 / 5).to_string()),
+            ("--stalled", self.stalled.to_string()),
+            ("--join-rate", self.join_rate.to_string()),
             ("--settle", timing.settle.to_string()),
             ("--window", timing.window.to_string()),
-            ("--sweep", (self.sweep.unwrap_or(timing.sweep) * 1000.0).to_string()),
-            ("--stalled", self.stalled.to_string()),
-            ("--pid", server.process.pid().to_string()),
+            ("--sweep", (self.sweep(timing) * 1000.0).to_string()),
+            ("--pid", server.to_string()),
         ];
-        let mut arguments = vec![self.url(server.rtmp, http), "--json".to_owned()];
         let publisher = publisher.map(|pid| ("--publisher", pid.to_string()));
+        let mut arguments = vec![url, "--json".to_owned()];
         for (option, value) in options.into_iter().chain(publisher) {
             arguments.extend([option.to_owned(), value]);
         }
-        let program: PathBuf = programs.bench.join("load");
-        let mut command = server::pinned(CLIENT_CORE, &program, &arguments);
-        let output = command.stdout(std::process::Stdio::piped());
-        let output = output.stderr(std::process::Stdio::piped()).output()?;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', " "));
-        }
-        serde_json::from_slice(&output.stdout).context("reading what the generator found")
+        arguments
+    }
+
+    fn churn_arguments(&self, url: String, server: u32, seconds: f64) -> Vec<String> {
+        let options = [
+            ("--viewers", self.viewers.to_string()),
+            ("--lifetime", LIFETIME.to_string()),
+            ("--seconds", seconds.to_string()),
+            ("--pid", server.to_string()),
+        ];
+        let options = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
+        std::iter::once(url).chain(options).collect()
     }
 
     fn publish_arguments(&self, port: u16) -> Vec<String> {
         let url = format!("rtmp://127.0.0.1:{port}/live/s{{}}");
-        let numbers = [self.streams.to_string(), self.bitrate.to_string()];
-        let [streams, bitrate] = numbers;
-        vec![url, "--streams".to_owned(), streams, "--bitrate".to_owned(), bitrate]
+        let [streams, bitrate] = [self.streams.to_string(), self.bitrate.to_string()];
+        let mut arguments =
+            vec![url, "--streams".to_owned(), streams, "--bitrate".to_owned(), bitrate];
+        arguments.extend(self.sound_only.then(|| "--sound-only".to_owned()));
+        arguments
     }
+}
+
+/// Runs one of the bench's programs on the clients' core and reads what it found.
+fn report<T: DeserializeOwned>(program: &Path, arguments: &[String]) -> Result<T> {
+    let mut command = child::pinned(CLIENT_CORE, program, arguments);
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', " "));
+    }
+    serde_json::from_slice(&output.stdout).context("reading what the generator found")
 }

@@ -32,6 +32,14 @@ pub fn resident(pid: u32) -> Result<u64> {
     Ok(kilobytes.context("no VmRSS in status")?.parse::<u64>()? * 1024)
 }
 
+/// How many files the process has open, sockets included.
+///
+/// # Errors
+/// When there is no such process, or it is somebody else's.
+pub fn descriptors(pid: u32) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd")).context("counting open files")?.count())
+}
+
 /// CPU time that was not idle, of all cores and all processes, since the system started; time that
 /// a hypervisor took away included.
 ///
@@ -56,6 +64,7 @@ mod tests {
         let pid = std::process::id();
         assert!(cpu(pid).is_ok());
         assert!(cpu(pid).unwrap() <= busy().unwrap());
+        assert!(descriptors(pid).unwrap() >= 3);
         assert!(resident(pid).unwrap() > 100_000);
     }
 }

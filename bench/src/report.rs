@@ -1,120 +1,190 @@
-//! The page that people read.
+//! Markdown tables of what was found.
 
-use std::fmt::Write as _;
-
+use crate::churn::Footprint;
 use crate::histogram::Percentiles;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, float};
+use crate::record::{Found, Row, Section};
 
-/// The runs of one case.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// What was measured.
-    pub name: String,
-    /// The run with the median cost, or why there is none.
-    pub outcome: Result<Outcome, String>,
-    /// The lowest and the highest cost of all runs, in µs per MB.
-    pub spread: Option<(f64, f64)>,
+/// A table: what stands above its columns, and a row of cells for each case.
+struct Table<const N: usize> {
+    head: [&'static str; N],
+    line: fn(&Section, &Row) -> Option<[String; N]>,
 }
 
-/// Rows that are compared with each other.
-#[derive(Debug, Clone)]
-pub struct Section {
-    /// What they have in common.
-    pub title: String,
-    /// The floor first, if there is one.
-    pub rows: Vec<Row>,
-}
+const LOAD: Table<12> = Table {
+    head: [
+        "CPU µs per MB (lowest to highest)",
+        "÷ floor",
+        "core",
+        "frames ÷ due",
+        "bytes ÷ due",
+        "latency p50 / p99 / p99.9 ms",
+        "first key frame p50 / p99 ms",
+        "dropped",
+        "stalls",
+        "KB per viewer",
+        "viewers' core",
+        "others",
+    ],
+    line: |section, row| row.load().map(|outcome| load(section, row, outcome)),
+};
 
-impl Row {
-    /// Of the runs of one case: the one with the median cost, and the spread.
-    #[must_use]
-    pub fn of(name: &str, runs: Vec<Result<Outcome, String>>) -> Self {
-        let name = name.to_owned();
-        let (mut good, mut failures) = (Vec::new(), Vec::new());
-        for run in runs {
-            match run {
-                Ok(outcome) => good.push(outcome),
-                Err(why) => failures.push(why),
-            }
+const START: Table<4> = Table {
+    head: [
+        "first publisher after ms (quickest to slowest)",
+        "idle memory MB",
+        "idle CPU",
+        "starts",
+    ],
+    line: |_, row| {
+        let start = row.start()?;
+        Some([
+            format!("{:.1} ({:.1} to {:.1})", start.ready, start.quickest, start.slowest),
+            megabytes(start.resident),
+            format!("{:.1} %", 100.0 * start.load),
+            (5 * row.runs.len()).to_string(),
+        ])
+    },
+};
+
+const CHURN: Table<9> = Table {
+    head: [
+        "came",
+        "dropped",
+        "frames missing",
+        "latency p50 / p99 / p99.9 ms",
+        "first key frame p50 / p99 ms",
+        "core",
+        "memory MB: before, full, end, after",
+        "descriptors: before, full, end, after",
+        "memory kept per thousand that came",
+    ],
+    line: |_, row| {
+        let churn = row.churn()?;
+        let stages = [churn.before, churn.full, churn.end, churn.after];
+        let list = |show: fn(&Footprint) -> String| stages.each_ref().map(show).join(", ");
+        let kept = float(churn.after.resident) - float(churn.before.resident);
+        let joins = float(churn.joins) / 1000.0;
+        Some([
+            churn.joins.to_string(),
+            churn.disconnected.to_string(),
+            churn.missing.to_string(),
+            three(churn.latency),
+            pair(churn.first_key),
+            percent(churn.load),
+            list(|stage| megabytes(stage.resident)),
+            list(|stage| stage.descriptors.to_string()),
+            format!("{:.2} MB", kept / joins / f64::from(1 << 20)),
+        ])
+    },
+};
+
+impl<const N: usize> Table<N> {
+    fn markdown(&self, section: &Section) -> String {
+        let mut lines =
+            vec![format!("| | {} |", self.head.join(" | ")), format!("|---|{}", "--:|".repeat(N))];
+        for row in &section.rows {
+            lines.push(match (row.found(), (self.line)(section, row)) {
+                (Ok(_), Some(cells)) => format!("| {} | {} |", row.name, cells.join(" | ")),
+                (Ok(_), None) => format!("| {} | – {}", row.name, "|".repeat(N)),
+                (Err(why), _) => {
+                    let why = why.replace('|', "/");
+                    format!("| {} | no result: {why} {}", row.name, "|".repeat(N))
+                }
+            });
         }
-        good.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
-        let spread = good.first().map(cost).zip(good.last().map(cost));
-        // One failure among good runs is a failure, too: a mean would hide it.
-        let outcome = match failures.pop() {
-            Some(why) => Err(why),
-            None if good.is_empty() => Err("not run".to_owned()),
-            None => Ok(good.swap_remove((good.len() - 1) / 2)),
-        };
-        Self { name, outcome, spread }
-    }
-
-    /// CPU time per delivered megabyte, in µs.
-    #[must_use]
-    pub fn cost(&self) -> Option<f64> {
-        self.outcome.as_ref().ok()?.server.map(|server| server.micros_per_mb)
+        lines.join("\n") + "\n"
     }
 }
 
 impl Section {
-    /// What writing alone costs, in µs per MB.
-    #[must_use]
-    pub fn floor(&self) -> Option<f64> {
-        self.rows.first().filter(|row| row.name.starts_with("floor"))?.cost()
-    }
-
     /// A Markdown table with a row per case.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut out = String::from(
-            "| | CPU µs per MB (lowest to highest) | ÷ floor | core | delivered ÷ due | \
-             latency p50 / p99 ms | first key frame p50 / p99 ms | dropped | stalls | KB per viewer \
-             | viewers' core | others |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-        );
-        for row in &self.rows {
-            // Writing to a string cannot fail.
-            let _ = match &row.outcome {
-                Ok(outcome) => writeln!(out, "{}", self.line(row, outcome)),
-                Err(why) => writeln!(out, "| {} | no result: {why} |||||||||||", row.name),
-            };
+        match self.rows.iter().find_map(|row| row.found().ok()) {
+            Some(Found::Start(_)) => START.markdown(self),
+            Some(Found::Churn(_)) => CHURN.markdown(self),
+            Some(Found::Load(_)) | None => LOAD.markdown(self),
         }
-        out
-    }
-
-    fn line(&self, row: &Row, outcome: &Outcome) -> String {
-        let spread = row.spread.filter(|(low, high)| low < high);
-        let spread = spread.map(|(low, high)| format!(" ({low:.0} to {high:.0})"));
-        let cost = row.cost().map(|cost| format!("{cost:.0}{}", spread.unwrap_or_default()));
-        let ratio =
-            row.cost().zip(self.floor()).map(|(cost, floor)| format!("{:.2}", cost / floor));
-        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-        let load = outcome.server.map(|server| percent(server.load));
-        let memory = outcome.kilobytes_per_viewer().map(|kilobytes| format!("{kilobytes:.1}"));
-        let cells = [
-            row.name.clone(),
-            dash(cost),
-            dash(ratio),
-            dash(load),
-            format!("{:.4}", outcome.delivered()),
-            pair(outcome.latency),
-            pair(outcome.first_key),
-            outcome.disconnected.to_string(),
-            outcome.stalls.to_string(),
-            dash(memory),
-            percent(outcome.generator_load),
-            percent(outcome.other_load),
-        ];
-        format!("| {} |", cells.join(" | "))
     }
 }
 
-fn cost(outcome: &Outcome) -> f64 {
-    outcome.server.map_or(f64::NAN, |server| server.micros_per_mb)
+/// A Markdown table of what was aimed at, over all sections.
+#[must_use]
+pub fn verdicts(sections: &[Section]) -> String {
+    let mut lines =
+        vec!["| scenario | | target | measured | |".to_owned(), "|---|---|---|---|---|".to_owned()];
+    for section in sections {
+        for verdict in &section.verdicts {
+            let met = match verdict.met {
+                Some(true) => "met",
+                Some(false) => "**not met**",
+                None => "–",
+            };
+            lines.push(format!(
+                "| {} | {} | {} | {} | {met} |",
+                section.name, verdict.of, verdict.target, verdict.measured
+            ));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn load(section: &Section, row: &Row, outcome: &Outcome) -> [String; 12] {
+    let spread = row.spread().map(|(low, high)| format!(" ({low:.0} to {high:.0})"));
+    let cost = row.cost().map(|cost| format!("{cost:.0}{}", spread.unwrap_or_default()));
+    let ratio = row.cost().zip(section.floor()).map(|(cost, floor)| format!("{:.2}", cost / floor));
+    let slow = outcome.slow_disconnected;
+    let slow = if slow > 0 { format!(" + {slow} slow") } else { String::new() };
+    [
+        dash(cost),
+        dash(ratio),
+        dash(outcome.server.map(|server| percent(server.load))),
+        format!("{:.4}", outcome.delivered()),
+        dash(outcome.bytes_delivered().map(|ratio| format!("{ratio:.2}"))),
+        three(outcome.latency),
+        pair(outcome.first_key),
+        format!("{}{slow}", outcome.disconnected),
+        outcome.stalls.to_string(),
+        dash(outcome.kilobytes_per_viewer().map(|kilobytes| format!("{kilobytes:.1}"))),
+        percent(outcome.generator_load),
+        percent(outcome.other_load),
+    ]
 }
 
 fn dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "–".to_owned())
 }
 
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", float(bytes) / f64::from(1 << 20))
+}
+
 fn pair(found: Option<Percentiles>) -> String {
     dash(found.map(|found| format!("{:.1} / {:.1}", found.p50, found.p99)))
+}
+
+fn three(found: Option<Percentiles>) -> String {
+    dash(found.map(|found| format!("{:.1} / {:.1} / {:.1}", found.p50, found.p99, found.p999)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::{row, section};
+
+    #[test]
+    fn every_line_has_as_many_cells() {
+        let mut rows = vec![row("floor, 40 ms", &[1000.0]), row("headwater, RTMP", &[1300.0])];
+        rows.push(Row { name: "xiu".to_owned(), runs: vec![Err("not | there".to_owned())] });
+        let table = section(rows).table();
+        let cells: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
+        assert_eq!(cells, [14; 5], "{table}");
+        assert!(table.contains("| headwater, RTMP | 1300 | 1.30 | 50 % |"), "{table}");
+        assert!(table.contains("no result: not / there"), "{table}");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use headwater_bench::load::{self, Plan};
-use headwater_bench::report::{Row, Section};
+use headwater_bench::record::{Found, Row, Section};
 use headwater_bench::target::Target;
 
 /// Play with many viewers, and count.
@@ -77,8 +77,11 @@ fn main() -> Result<()> {
     let outcome = load::run(&plan)?;
     println!("{}", serde_json::to_string(&outcome)?);
     if !arguments.json {
-        let rows = vec![Row::of("this run", vec![Ok(outcome)])];
-        eprint!("{}", Section { title: String::new(), rows }.table());
+        let runs = vec![Ok(Found::Load(outcome))];
+        let rows = vec![Row { name: "this run".to_owned(), runs }];
+        let (name, title, about) = (String::new(), String::new(), String::new());
+        let section = Section { name, title, about, viewers: None, rows, verdicts: Vec::new() };
+        eprint!("{}", section.table());
     }
     Ok(())
 }

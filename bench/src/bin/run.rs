@@ -1,206 +1,280 @@
-//! The whole bench: every case, one after the other, into a page with tables and a plot.
+//! The whole bench: every scenario, one after the other, into a page with tables and plots.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use headwater_bench::case::{Case, Timing, groups};
-use headwater_bench::outcome::Outcome;
-use headwater_bench::report::{Row, Section};
-use headwater_bench::server::{CLIENT_CORE, Programs, SERVER_CORE};
-use headwater_bench::{plot, process};
+use headwater_bench::case::Timing;
+use headwater_bench::record::{Record, Row, Section};
+use headwater_bench::scenario::{self, Level, Scale, Scenario};
+use headwater_bench::server::Programs;
+use headwater_bench::{machine, page, peer, plot, report};
+use indicatif::{ProgressBar, ProgressStyle};
 
-/// Measure all cases and write the page.
+/// Measure servers beside each other and write the page.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The server's program; beside this one by default.
+    /// Only these scenarios, whatever else is selected.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Name the scenarios and how long they take, and do nothing.
     #[arg(long)]
-    headwater: Option<PathBuf>,
-    /// Numbers of viewers.
-    #[arg(long, value_delimiter = ',', default_value = "500,1000")]
-    viewers: Vec<usize>,
-    /// Publishers of the case with many of them; 0 leaves it out.
-    #[arg(long, default_value_t = 200)]
-    publishers: usize,
-    /// How often each case is run; the page shows the median.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// Seconds to measure.
-    #[arg(long, default_value_t = 10.0)]
-    window: f64,
+    list: bool,
+    /// A look whether everything works: short, and with few viewers.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Every scenario, three times.
+    #[arg(long)]
+    full: bool,
+    /// How long viewers come and go: 90s, 10m, 1h.
+    #[arg(long, value_parser = seconds, default_value = "60s")]
+    churn: f64,
+    /// How often each case is run; the page shows the median. 1, or 3 with --full.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Seconds to measure; at most 80. 10, or 3 with --quick.
+    #[arg(long)]
+    window: Option<f64>,
     /// Milliseconds between two reads of a viewer's socket.
     #[arg(long, default_value_t = 4.0)]
     sweep: f64,
     /// Seconds to wait before each case until nothing else runs.
     #[arg(long, default_value_t = 30)]
     patience: u64,
-    /// Only cases whose name contains this.
+    /// The server's program; beside this one by default.
     #[arg(long)]
-    only: Option<String>,
-    /// A look whether everything works: one short round with few viewers.
+    headwater: Option<PathBuf>,
+    /// Where peers from registries were installed; `peers` in the build folder by default.
     #[arg(long)]
-    quick: bool,
-    /// The page; the plot goes beside it.
+    peers: Option<PathBuf>,
+    /// The page; plots and results go into a folder of the same name beside it.
     #[arg(long, default_value = "docs/benchmarks.md")]
     out: PathBuf,
 }
 
+/// With --quick, no scenario has more viewers.
+const QUICK_VIEWERS: usize = 100;
+/// With --quick, no scenario has more publishers.
+const QUICK_PUBLISHERS: usize = 20;
+/// With --quick, viewers come and go for no more seconds.
+const QUICK_CHURN: f64 = 8.0;
+
 fn main() -> Result<()> {
-    let mut arguments = Arguments::parse();
-    if arguments.quick {
-        arguments.viewers = vec![100];
-        arguments.publishers = arguments.publishers.min(20);
-        arguments.rounds = 1;
-        arguments.window = 4.0;
+    let arguments = Arguments::parse();
+    let timing = arguments.timing();
+    let rounds = arguments.rounds.unwrap_or(if arguments.full { 3 } else { 1 }).max(1);
+    let all = scenario::all(arguments.scale());
+    if arguments.list {
+        print!("{}", list(&all, timing));
+        return Ok(());
     }
+    let scenarios = arguments.select(all)?;
     let cores = std::thread::available_parallelism()?.get();
     if cores < 2 {
         bail!("server and viewers need a core each");
     }
-    let bench = std::env::current_exe()?.parent().context("no directory")?.to_owned();
-    let headwater = arguments.headwater.clone().unwrap_or_else(|| bench.join("headwater"));
-    let programs = Programs { bench, headwater };
-    let timing = Timing { settle: 3.0, window: arguments.window, sweep: arguments.sweep / 1000.0 };
+    let programs = arguments.programs()?;
+    let mut record = Record {
+        date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        processor: machine::processor()?,
+        cores,
+        kernel: machine::kernel()?,
+        versions: peer::versions(&programs),
+        arguments: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        rounds,
+        window: timing.window,
+        sections: Vec::new(),
+    };
+    let patience = Duration::from_secs(arguments.patience);
+    record.sections = measure(&scenarios, &programs, timing, rounds, patience)?;
+    write(&record, &arguments.out)?;
+    println!("{}\n{} is written", report::verdicts(&record.sections), arguments.out.display());
+    Ok(())
+}
 
-    let mut groups = groups(&arguments.viewers, arguments.publishers);
-    if let Some(only) = &arguments.only {
-        groups.iter_mut().for_each(|group| {
-            group.cases.retain(|case| case.name.contains(&only[..]));
-        });
-        groups.retain(|group| !group.cases.is_empty());
+impl Arguments {
+    fn level(&self) -> Level {
+        match (self.quick, self.full) {
+            (true, _) => Level::Quick,
+            (_, true) => Level::Full,
+            _ => Level::Standard,
+        }
     }
-    // Rounds are the outer loop: a neighbour's busy minute then spoils one run of many cases
-    // and not all runs of one.
-    let cases: Vec<&Case> = groups.iter().flat_map(|group| &group.cases).collect();
-    let mut runs: Vec<Vec<Result<Outcome, String>>> = vec![Vec::new(); cases.len()];
-    for round in 1..=arguments.rounds {
-        for (case, runs) in cases.iter().zip(&mut runs) {
-            wait_for_quiet(Duration::from_secs(arguments.patience))?;
-            eprint!("round {round}, {}, {} viewers: ", case.name, case.viewers);
-            let outcome = case.run(&programs, timing).map_err(|error| format!("{error:#}"));
-            match &outcome {
-                Ok(outcome) => eprintln!("{}", serde_json::to_string(outcome)?),
-                Err(why) => eprintln!("{why}"),
+
+    fn scale(&self) -> Scale {
+        let (most_viewers, most_publishers, churn) = if self.quick {
+            (QUICK_VIEWERS, QUICK_PUBLISHERS, self.churn.min(QUICK_CHURN))
+        } else {
+            (usize::MAX, usize::MAX, self.churn)
+        };
+        Scale { most_viewers, most_publishers, churn }
+    }
+
+    fn timing(&self) -> Timing {
+        let (settle, window) = if self.quick { (1.0, 3.0) } else { (3.0, 10.0) };
+        let window = self.window.unwrap_or(window).clamp(1.0, 80.0);
+        Timing { settle, window, sweep: self.sweep / 1000.0 }
+    }
+
+    fn select(&self, mut all: Vec<Scenario>) -> Result<Vec<Scenario>> {
+        if self.only.is_empty() {
+            all.retain(|scenario| scenario.level <= self.level());
+            return Ok(all);
+        }
+        if let Some(name) = self.only.iter().find(|&name| all.iter().all(|s| s.name != *name)) {
+            bail!("there is no scenario {name}; --list names them");
+        }
+        all.retain(|scenario| self.only.contains(&scenario.name));
+        Ok(all)
+    }
+
+    fn programs(&self) -> Result<Programs> {
+        let bench = std::env::current_exe()?.parent().context("no directory")?.to_owned();
+        let headwater = self.headwater.clone().unwrap_or_else(|| bench.join("headwater"));
+        if !headwater.exists() {
+            bail!("there is no server at {}; build it first", headwater.display());
+        }
+        let beside = bench.parent().unwrap_or(&bench).join("peers");
+        let peers = std::path::absolute(self.peers.clone().unwrap_or(beside))?;
+        Ok(Programs { bench, headwater, peers })
+    }
+}
+
+/// Runs everything. Rounds are the outer loop: a neighbour's busy minute then spoils one run of
+/// many cases and not all runs of one.
+fn measure(
+    scenarios: &[Scenario],
+    programs: &Programs,
+    timing: Timing,
+    rounds: usize,
+    patience: Duration,
+) -> Result<Vec<Section>> {
+    let mut sections: Vec<Section> = scenarios.iter().map(empty).collect();
+    let total: f64 = scenarios.iter().map(|scenario| scenario.estimate(timing)).sum();
+    let bar = progress(Duration::from_secs_f64(total) * u32::try_from(rounds)?);
+    for round in 1..=rounds {
+        for (scenario, section) in scenarios.iter().zip(&mut sections) {
+            for (case, row) in scenario.cases.iter().zip(&mut section.rows) {
+                let name = format!("{}: {}", scenario.name, case.name);
+                bar.set_message(format!("round {round}, {name}"));
+                machine::wait_for_quiet(patience)?;
+                let run = case.run(programs, timing).map_err(|error| format!("{error:#}"));
+                if let Err(why) = &run {
+                    say(&bar, &format!("{name}: no result: {why}"));
+                }
+                row.runs.push(run);
+                bar.inc(Duration::from_secs_f64(case.estimate(timing)).as_secs());
             }
-            runs.push(outcome);
+            if round == rounds {
+                section.verdicts = scenario.goals.iter().map(|goal| goal.judge(section)).collect();
+                say(&bar, &format!("\n{}\n\n{}", section.title, section.table()));
+                say(&bar, &report::verdicts(std::slice::from_ref(section)));
+            }
+        }
+    }
+    bar.finish_and_clear();
+    Ok(sections)
+}
+
+fn empty(scenario: &Scenario) -> Section {
+    let rows = scenario.cases.iter();
+    Section {
+        name: scenario.name.clone(),
+        title: scenario.title.clone(),
+        about: scenario.about.to_owned(),
+        viewers: scenario.viewers,
+        rows: rows.map(|case| Row { name: case.name.clone(), runs: Vec::new() }).collect(),
+        verdicts: Vec::new(),
+    }
+}
+
+fn progress(total: Duration) -> ProgressBar {
+    let bar = ProgressBar::new(total.as_secs());
+    // A template without mistakes cannot fail; the default would do as well.
+    let style = ProgressStyle::with_template("{bar:30} {elapsed} of about {prefix}  {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(minutes(total.as_secs_f64()));
+    bar.enable_steady_tick(Duration::from_secs(1));
+    say(&bar, &format!("this takes about {}", minutes(total.as_secs_f64())));
+    bar
+}
+
+/// Above the bar; where there is none, plainly.
+fn say(bar: &ProgressBar, text: &str) {
+    if bar.is_hidden() {
+        eprintln!("{text}");
+    } else {
+        bar.println(text);
+    }
+}
+
+fn list(scenarios: &[Scenario], timing: Timing) -> String {
+    let line = |scenario: &Scenario| {
+        let selected = match scenario.level {
+            Level::Quick => "always",
+            Level::Standard => "not with --quick",
+            Level::Full => "with --full",
+        };
+        let time = minutes(scenario.estimate(timing));
+        format!("{:16} {time:>7}  {selected:17} {}\n", scenario.name, scenario.title)
+    };
+    scenarios.iter().map(line).collect()
+}
+
+fn minutes(seconds: f64) -> String {
+    format!("{:.0} min", (seconds / 60.0).ceil())
+}
+
+fn write(record: &Record, out: &Path) -> Result<()> {
+    let folder = out.with_extension("");
+    fs::create_dir_all(&folder).context("making the folder of the plots")?;
+    let plots = plot::all(&record.sections);
+    for image in &plots {
+        let path = folder.join(&image.name).with_extension("svg");
+        fs::write(path, &image.svg).context("writing a plot")?;
+    }
+    let results = serde_json::to_string_pretty(record)? + "\n";
+    fs::write(folder.join("results.json"), results).context("writing the results")?;
+    let images = folder.file_name().unwrap_or_default().to_string_lossy();
+    fs::write(out, page::markdown(record, &plots, &images)).context("writing the page")
+}
+
+/// Reads `90s`, `10m` or `1h`.
+fn seconds(text: &str) -> Result<f64, String> {
+    let units = [("h", 3600.0), ("m", 60.0), ("s", 1.0)];
+    let found = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)));
+    let (number, factor) = found.ok_or("a number and s, m or h")?;
+    let number: f64 = number.parse().map_err(|_| format!("{number} is no number"))?;
+    if number.is_finite() && number > 0.0 { Ok(number * factor) } else { Err("too little".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_units() {
+        for (text, length) in [("90s", 90.0), ("10m", 600.0), ("1h", 3600.0), ("0.5m", 30.0)] {
+            assert_eq!(seconds(text), Ok(length));
+        }
+        for text in ["", "10", "h", "-1s", "infs", "0s"] {
+            assert!(seconds(text).is_err(), "{text}");
         }
     }
 
-    let mut runs = runs.into_iter();
-    let sections: Vec<Section> = groups
-        .iter()
-        .map(|group| Section {
-            title: group.title.clone(),
-            rows: group
-                .cases
-                .iter()
-                .map(|case| Row::of(case.name, runs.next().unwrap_or_default()))
-                .collect(),
-        })
-        .collect();
-    let image = arguments.out.with_extension("svg");
-    fs::write(&image, plot::svg(&sections)).context("writing the plot")?;
-    let image = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let page = page(&arguments, &sections, &image)?;
-    fs::write(&arguments.out, &page).context("writing the page")?;
-    println!("{page}");
-    Ok(())
-}
-
-/// What others may take of a core before the page warns.
-const DISTURBED: f64 = 0.2;
-
-/// Waits until the machine does less than this for one second.
-const QUIET: Duration = Duration::from_millis(50);
-
-fn wait_for_quiet(patience: Duration) -> Result<()> {
-    let begun = Instant::now();
-    while begun.elapsed() < patience {
-        let before = process::busy()?;
-        std::thread::sleep(Duration::from_secs(1));
-        if process::busy()? - before < QUIET {
-            break;
-        }
+    #[test]
+    fn scenarios_are_selected() {
+        let select = |line: &[&str]| {
+            let arguments = Arguments::parse_from(std::iter::once(&"run").chain(line));
+            let all = scenario::all(arguments.scale());
+            arguments.select(all).map(|found| found.len())
+        };
+        let (quick, standard, full) = (select(&["--quick"]), select(&[]), select(&["--full"]));
+        assert!(quick.unwrap() < standard.as_ref().copied().unwrap());
+        assert!(standard.unwrap() < full.unwrap());
+        assert_eq!(select(&["--only", "tls,viewers-5000"]).unwrap(), 2);
+        assert!(select(&["--only", "tls,nothing"]).is_err());
     }
-    Ok(())
-}
-
-fn page(arguments: &Arguments, sections: &[Section], image: &str) -> Result<String> {
-    let mut out = String::from("# Benchmarks\n\n");
-    let date = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
-    let (model, cores, kernel) = machine()?;
-    writeln!(
-        out,
-        "Measured on {date}: {model}, {cores} cores, Linux {kernel}, loopback only. The server has \
-         core {SERVER_CORE} to itself, publisher and viewers share core {CLIENT_CORE}. On loopback \
-         the sender pays for TCP's receiving side too, so costs are higher than over a network \
-         card: **compare ratios within one run, never figures between runs.**\n"
-    )?;
-    let runs = sections.iter().flat_map(|section| &section.rows);
-    let others = runs.filter_map(|row| row.outcome.as_ref().ok()).map(|run| run.other_load);
-    let most = others.fold(0.0, f64::max);
-    if most > DISTURBED {
-        writeln!(
-            out,
-            "**Other programs ran beside this, taking up to {:.0} % of a core** (last column): this \
-             page shows that the bench works; for figures to rely on, repeat it on a quiet machine.\n",
-            100.0 * most
-        )?;
-    }
-    writeln!(out, "![CPU time per megabyte]({image})\n")?;
-    for section in sections {
-        writeln!(out, "## {}\n\n{}", section.title, section.table())?;
-    }
-    writeln!(
-        out,
-        "## How to read it\n\n\
-         - *Floor*: a program that writes the same bytes at the same cadence to the same number of \
-         sockets and does nothing else.\n\
-         - *CPU*: user and system time of the whole server process within a window of {window} s, \
-         after all viewers have joined, divided by the bytes that the viewers read. Of {rounds} \
-         round(s) the median is shown; rounds go over all cases.\n\
-         - *Delivered ÷ due*: frames that were sent within the window and arrived, divided by \
-         frames that the publisher numbered × viewers. A frame may be 1 s late.\n\
-         - *Latency*: from the publisher's write to the viewer's read, by the wall clock in each \
-         frame's user-data SEI. Viewers read every {sweep} ms, so it is up to that much too high; \
-         the floor counts from when a frame is due, so its wait for the next write is in it.\n\
-         - *First key frame*: from connecting to the last byte of the first key frame, 200 viewers \
-         joining per second. The floor and nginx-rtmp have no GOP cache: their viewers wait for \
-         the next key frame, every 2 s.\n\
-         - *Dropped*: viewers that were refused or disconnected at any time. *Stalls*: times that \
-         a viewer got no byte for a second.\n\
-         - *KB per viewer*: growth of the server's resident memory from before the first viewer, \
-         divided by viewers; socket buffers in the kernel are not part of it.\n\
-         - *Viewers' core*: what the load generator took of its core; above a half, latencies are \
-         its own. *Others*: what everything but server, viewers and publisher took of a core; more \
-         than a few percent is a disturbance.\n\
-         - The programme is 64 × 48 H.264 filled up to the bitrate, 25 frames per second, a key \
-         frame every 2 s, and AAC of 64 kbit/s; nginx-rtmp is Debian's package with its defaults.\n",
-        window = arguments.window,
-        rounds = arguments.rounds,
-        sweep = arguments.sweep,
-    )?;
-    let command: Vec<String> = std::env::args().skip(1).collect();
-    writeln!(
-        out,
-        "## Repeat it\n\n```sh\ncargo build --release -p headwater -p headwater-bench\n\
-         target/release/run {}\n```\n\nA single case, with a server that runs already:\n\n```sh\n\
-         target/release/publish rtmp://127.0.0.1:1935/live/s --bitrate 1000000\n\
-         target/release/load rtmp://127.0.0.1:1935/live/s --viewers 1000 --pid \"$SERVER_PID\"\n```",
-        command.join(" ")
-    )?;
-    Ok(out)
-}
-
-/// The processor's name, the number of cores, and the kernel's release.
-fn machine() -> Result<(String, usize, String)> {
-    let info = fs::read_to_string("/proc/cpuinfo")?;
-    let model = info.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.map_or("unknown processor", |line| line.trim_start_matches([' ', '\t', ':']));
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let cores = std::thread::available_parallelism()?.get();
-    Ok((model.to_owned(), cores, kernel.trim().to_owned()))
 }
