@@ -1,12 +1,15 @@
 //! The program's commands.
 
 mod banner;
+mod crowd;
 mod demo;
 mod logging;
 mod pull;
 mod push;
 mod serve;
 mod settings;
+mod source;
+mod stats;
 mod transfer;
 
 use std::process::ExitCode;
@@ -35,8 +38,10 @@ enum Command {
     /// Run the server with a built-in test stream, and say where to watch it.
     Demo(demo::Demo),
     /// Publish an FLV file to an RTMP server, in real time.
+    #[command(after_help = push::HELP)]
     Push(push::Push),
     /// Play an RTMP, HTTP-FLV or WebSocket-FLV stream, and save it if wanted.
+    #[command(after_help = pull::HELP)]
     Pull(pull::Pull),
     /// Show or check the configuration.
     #[command(subcommand)]

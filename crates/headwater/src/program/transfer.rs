@@ -1,43 +1,24 @@
-//! What `push` and `pull` share: URLs, connections, and the line that tells how it goes.
+//! What `push` and `pull` share: the line that tells how it goes.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use flv::tag::{Kind, Tag};
 use indicatif::{ProgressBar, ProgressStyle};
-use rtmp::url::Target;
-use tokio::net::TcpStream;
-
-/// How long a server may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the line is renewed.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Connects to the server of an RTMP URL.
-pub(super) async fn connect(target: &Target) -> Result<TcpStream> {
-    if target.secure {
-        bail!("rtmps is served here, but not spoken as a client yet; use rtmp");
+/// Whether a tag holds a picture of the first video track, and if so, whether that is a key frame.
+pub(super) fn picture(tag: &Tag) -> Option<bool> {
+    if tag.kind != Kind::Video {
+        return None;
     }
-    tcp(&target.host, target.port).await
-}
-
-/// Connects to a host.
-pub(super) async fn tcp(host: &str, port: u16) -> Result<TcpStream> {
-    let connecting = TcpStream::connect((host, port));
-    let socket = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .with_context(|| format!("{host}:{port} does not answer"))?
-        .with_context(|| format!("cannot connect to {host}:{port}; does a server run there?"))?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
-}
-
-/// A number that nobody can foresee, for a handshake.
-pub(super) fn seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
+    let message = flv::video::Message::parse(&tag.body).ok()?;
+    let is_frame = |packet: &flv::video::Packet| matches!(packet, flv::video::Packet::Frame { .. });
+    let first = message.packets.iter().find(|packet| packet.track == 0)?;
+    is_frame(&first.packet).then_some(message.frame_type == flv::video::FrameType::Key)
 }
 
 /// The live line: bit rate, frames per second, key-frame interval, time to the first key frame.
@@ -56,13 +37,17 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(quiet: bool) -> Self {
-        let line = if quiet || !std::io::stderr().is_terminal() {
-            ProgressBar::hidden()
-        } else {
-            ProgressBar::new_spinner()
+    /// A line for a stream that is so long, if that is known.
+    pub(super) fn new(quiet: bool, whole: Option<Duration>) -> Self {
+        let (line, template) = match whole {
+            _ if quiet || !std::io::stderr().is_terminal() => (ProgressBar::hidden(), ""),
+            Some(whole) => {
+                let length = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX);
+                (ProgressBar::new(length), "{bar:24} {percent} %  {msg}")
+            }
+            None => (ProgressBar::new_spinner(), "{spinner} {msg}"),
         };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template(template) {
             line.set_style(style);
         }
         let now = Instant::now();
@@ -86,23 +71,19 @@ impl Meter {
         self.bytes += tag.body.len() as u64;
         self.total_bytes += tag.body.len() as u64;
         self.media_time = self.media_time.max(tag.timestamp);
-        if tag.kind == Kind::Video
-            && let Ok(message) = flv::video::Message::parse(&tag.body)
-        {
-            for packet in message.packets {
-                let flv::video::Packet::Frame { .. } = packet.packet else { continue };
-                self.frames += 1;
-                self.total_frames += 1;
-                if message.frame_type == flv::video::FrameType::Key && packet.track == 0 {
-                    self.first_key.get_or_insert_with(|| self.start.elapsed());
-                    let before = self.last_key.replace(tag.timestamp);
-                    self.key_interval =
-                        before.map(|t| tag.timestamp.saturating_sub(t)).or(self.key_interval);
-                }
+        if let Some(is_key) = picture(tag) {
+            self.frames += 1;
+            self.total_frames += 1;
+            if is_key {
+                self.first_key.get_or_insert_with(|| self.start.elapsed());
+                let before = self.last_key.replace(tag.timestamp);
+                self.key_interval =
+                    before.map(|t| tag.timestamp.saturating_sub(t)).or(self.key_interval);
             }
         }
         let since = self.renewed.elapsed();
         if since >= REFRESH {
+            self.line.set_position(self.media_time.into());
             self.line.set_message(self.text(self.bytes, self.frames, since));
             (self.bytes, self.frames, self.renewed) = (0, 0, Instant::now());
         }
