@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use testkit::Random;
 
-use crate::crowd::{BUFFER, CONNECT_TIMEOUT};
+use crate::crowd::{BUFFER, CONNECT_TIMEOUT, JOINING_SWEEP};
 use crate::histogram::{Histogram, Percentiles};
 use crate::mark::{Mark, wall_clock};
 use crate::process;
@@ -127,9 +127,13 @@ pub fn run(plan: &Plan) -> Result<Churn> {
     let mut house = House::new(plan)?;
     let (mut full, mut curve) = (None, Vec::new());
     let step = plan.length / POINTS;
+    let mut next_sweep = begun;
     while begun.elapsed() < plan.length {
-        let sweep = Instant::now();
-        house.sweep();
+        let whole = Instant::now() >= next_sweep;
+        if whole {
+            next_sweep += SWEEP;
+        }
+        house.sweep(whole);
         house.admit();
         if full.is_none() && house.guests.len() == plan.viewers {
             full = Some(look()?);
@@ -137,7 +141,7 @@ pub fn run(plan: &Plan) -> Result<Churn> {
         if begun.elapsed() >= step * u32::try_from(curve.len()).unwrap_or(POINTS) {
             curve.push(look()?);
         }
-        std::thread::sleep(SWEEP.saturating_sub(sweep.elapsed()));
+        std::thread::sleep(JOINING_SWEEP);
     }
     let end = look()?;
     let load = (process::cpu(plan.server)? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
@@ -209,12 +213,16 @@ impl<'a> House<'a> {
         }
     }
 
-    /// Reads every socket, and sees off whose time has come.
-    fn sweep(&mut self) {
+    /// Reads the sockets, of all or of those that still join, and sees off whose time has come.
+    fn sweep(&mut self, whole: bool) {
         self.connector.turn();
         let now = Instant::now();
         let mut index = 0;
         while let Some(guest) = self.guests.get_mut(index) {
+            if !whole && guest.viewer.first_key.is_some() {
+                index += 1;
+                continue;
+            }
             let outcome = guest.poll(&mut self.buffer, &mut self.seen);
             if outcome.is_ok() && guest.leaves > now {
                 index += 1;

@@ -14,7 +14,7 @@ use crate::viewer::Viewer;
 pub const BUFFER: usize = 256 * 1024;
 /// Viewers that are still joining are looked at this often, so that the time to the first frame
 /// is the server's and not the sweep's.
-const JOINING_SWEEP: Duration = Duration::from_micros(100);
+pub const JOINING_SWEEP: Duration = Duration::from_micros(100);
 /// A server that doesn't accept within this time has refused.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much longer than planned all joins together may take; a server that is overwhelmed would

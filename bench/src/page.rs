@@ -65,6 +65,12 @@ fn warnings(record: &Record) -> String {
     let loads = || rows().filter_map(|row| row.load());
     let others = loads().map(|run| run.other_load).fold(0.0, f64::max);
     let mut out = String::new();
+    if record.quick {
+        out.push_str(
+            "**A quick look with few viewers**: it shows that the bench works. Targets are for \
+             more viewers, and what a stream costs by itself weighs more here.\n\n",
+        );
+    }
     if others > DISTURBED {
         let _ = writeln!(
             out,
@@ -107,7 +113,8 @@ fn legend(record: &Record) -> String {
          - *Dropped*: viewers that were refused or disconnected at any time. *Stalls*: times that \
          a viewer got no byte for a second.\n\
          - *KB per viewer*: growth of the server's resident memory from before the first viewer, \
-         divided by viewers; socket buffers in the kernel are not part of it. MB and KB of memory \
+         divided by viewers; what a stream needs as soon as it has a viewer is in it, socket \
+         buffers in the kernel are not. MB and KB of memory \
          are powers of two.\n\
          - *Viewers' core*: what the load generator took of its core; above a half, latencies are \
          its own. *Others*: what everything but server, viewers and publisher took of a core; more \

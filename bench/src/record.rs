@@ -22,6 +22,8 @@ pub struct Record {
     pub versions: Vec<(String, String)>,
     /// The arguments that it was started with.
     pub arguments: String,
+    /// Whether it was only a look, with few viewers.
+    pub quick: bool,
     /// How often each case was run.
     pub rounds: usize,
     /// Seconds that were measured.

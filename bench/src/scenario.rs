@@ -63,6 +63,8 @@ const OURS_HTTP: &str = "headwater, HTTP-FLV";
 const OURS_HTTPS: &str = "headwater, HTTPS-FLV";
 const NGINX: &str = "nginx-rtmp, RTMP";
 
+/// How many seconds viewers of other servers come and go at most.
+const PEER_CHURN: f64 = 60.0;
 /// Who disturbs nobody: what a run of the same thing may differ by.
 const UNCHANGED: f64 = 1.25;
 
@@ -351,14 +353,15 @@ fn start() -> Scenario {
 
 fn churn(scale: Scale) -> Scenario {
     let count = 200.min(scale.most_viewers);
-    let case = |kind, protocol| Case {
-        work: Work::Churn(scale.churn),
-        ..Case::new(kind, protocol, count)
+    let case = |kind, protocol| {
+        // Hours are for our own memory; a minute shows what others do.
+        let seconds = if kind == DEFAULT { scale.churn } else { scale.churn.min(PEER_CHURN) };
+        Case { work: Work::Churn(seconds), ..Case::new(kind, protocol, count) }
     };
     Scenario {
         name: "churn".to_owned(),
         title: format!("{count} viewers come and go for {:.0} s", scale.churn),
-        about: "Each stays up to ten seconds, chosen at random.",
+        about: "Each stays up to ten seconds, chosen at random; with others for a minute at most.",
         level: Level::Quick,
         viewers: None,
         cases: vec![

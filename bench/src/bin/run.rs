@@ -83,6 +83,7 @@ fn main() -> Result<()> {
         kernel: machine::kernel()?,
         versions: peer::versions(&programs),
         arguments: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        quick: arguments.quick,
         rounds,
         window: timing.window,
         sections: Vec::new(),
