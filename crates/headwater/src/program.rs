@@ -1,9 +1,11 @@
 //! The program's commands.
 
 mod banner;
+mod bench;
 mod crowd;
 mod demo;
 mod logging;
+mod probe;
 mod pull;
 mod push;
 mod serve;
@@ -43,6 +45,12 @@ enum Command {
     /// Play an RTMP, HTTP-FLV or WebSocket-FLV stream, and save it if wanted.
     #[command(after_help = pull::HELP)]
     Pull(pull::Pull),
+    /// Tell what a stream or a file is made of, and what is wrong with it for which player.
+    #[command(after_help = probe::HELP)]
+    Probe(probe::Probe),
+    /// Find out what a server takes, and how long things take.
+    #[command(subcommand, after_help = bench::HELP)]
+    Bench(bench::Bench),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(settings::Show),
@@ -55,6 +63,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Push(push) => push.run(),
         Command::Pull(pull) => pull.run(),
+        Command::Probe(probe) => probe.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Config(show) => show.run(),
     };
     match outcome {

@@ -76,9 +76,10 @@ impl Pull {
         let mut source = Source::open(&self.url.replace("{i}", "0"), &self.tls).await?;
         let outcome = loop {
             let next = match until {
-                Some(until) => timeout_at(until, source.next()).await.unwrap_or(Ok(None)),
-                None => source.next().await,
+                Some(until) => timeout_at(until, source.next()).await.ok(),
+                None => Some(source.next().await),
             };
+            let Some(next) = next else { break source.finish().await };
             match next {
                 Ok(Some(tag)) => {
                     meter.count(&tag);
@@ -94,8 +95,7 @@ impl Pull {
         if let Some(file) = &mut file {
             file.flush().context("cannot write the file")?;
         }
-        outcome?;
-        source.finish().await
+        outcome
     }
 }
 

@@ -1,0 +1,216 @@
+//! The operator's tools against a server and files of ffmpeg's.
+
+use std::path::PathBuf;
+
+use headwater_e2e::{
+    Frames, Program, Server, assert_same, ffmpeg, headwater, material, wait_until,
+};
+use serde_json::Value;
+
+/// An FLV file in a folder of its own.
+struct Flv {
+    folder: tempfile::TempDir,
+}
+
+impl Flv {
+    /// What ffmpeg makes of `arguments`.
+    fn of(arguments: &str) -> Self {
+        let flv = Self { folder: tempfile::tempdir().expect("a folder") };
+        ffmpeg(&format!("{arguments} -f flv {}", flv.path("in.flv"))).finish();
+        flv
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn input(&self) -> String {
+        self.path("in.flv")
+    }
+
+    fn material(name: &str) -> Self {
+        Self::of(&format!("-i {} -c copy", material(name).display()))
+    }
+}
+
+fn frames(file: &str) -> Frames {
+    Frames::parse(&Frames::reader(&format!("-i {file}"), "copy", false).finish())
+}
+
+/// Runs `headwater probe --json`; whether it found nothing wrong, and what it found.
+fn probe(arguments: &[&str]) -> (bool, Value) {
+    let mut program = headwater(&[&["probe", "--json"], arguments].concat());
+    let success = program.wait().success();
+    let text = program.stdout();
+    let json = serde_json::from_str(&text);
+    (success, json.unwrap_or_else(|e| panic!("{e}: {text}{}", program.stderr())))
+}
+
+fn findings(analysis: &Value) -> Vec<&str> {
+    let all = analysis["findings"].as_array().expect("findings");
+    all.iter().filter_map(|finding| finding["text"].as_str()).collect()
+}
+
+#[test]
+fn a_file_is_told_by_what_is_in_it() {
+    let flv = Flv::material("h264-aac.mp4");
+    let picture = flv.path("picture.svg");
+    let (fine, analysis) = probe(&[&flv.input(), "--picture", &picture]);
+    assert!(fine, "{analysis}");
+    let video = &analysis["tracks"][0];
+    assert_eq!(video["codec"], "H264");
+    assert_eq!((&video["width"], &video["height"]), (&320.into(), &180.into()));
+    assert_eq!(video["frames_per_second"], 25.0);
+    assert_eq!(
+        (&video["gop"]["mean_ms"], &video["gop"]["reordered"]),
+        (&1000.into(), &true.into())
+    );
+    let audio = &analysis["tracks"][1];
+    assert_eq!((&audio["codec"], &audio["sample_rate"]), (&"AAC".into(), &44_100.into()));
+    assert!(findings(&analysis).iter().any(|text| text.contains("B-frames")), "{analysis}");
+    let picture = std::fs::read_to_string(picture).expect("a picture");
+    assert_eq!(picture.matches("<polygon").count(), 6, "a triangle for each key frame");
+}
+
+#[test]
+fn what_is_wrong_with_a_stream_is_found() {
+    let flv = Flv::of(
+        "-f lavfi -i testsrc=size=320x180:rate=25 -t 12 -c:v libx264 -preset ultrafast -g 250 \
+         -pix_fmt yuv444p",
+    );
+    let (fine, analysis) = probe(&[&flv.input()]);
+    assert!(!fine);
+    let found = findings(&analysis);
+    assert!(found.iter().any(|text| text.contains("10.0 s apart")), "{found:?}");
+    assert!(found.iter().any(|text| text.contains("4:4:4")), "{found:?}");
+    let mut text = headwater(&["probe", &flv.input()]);
+    assert!(!text.wait().success());
+    assert!(text.stdout().contains("problem  key frames are up to 10.0 s apart"));
+}
+
+#[test]
+fn a_live_stream_is_probed_as_viewers_get_it() {
+    let server = Server::start(&[]);
+    let flv = Flv::material("h264-aac.mp4");
+    let _push = headwater(&["push", &flv.input(), &server.url("rtmp", "live/one"), "--loop"]);
+    wait_until("it is live", || server.is_live("live/one"));
+    let (fine, analysis) = probe(&[&server.url("ws", "live/one"), "--duration", "3"]);
+    assert!(fine, "{analysis}");
+    let video = &analysis["tracks"][0];
+    assert_eq!((&video["codec"], &video["width"]), (&"H264".into(), &320.into()));
+    assert!(video["frames"].as_u64().is_some_and(|frames| frames >= 50), "{analysis}");
+    assert!(video["late_max_ms"].as_i64().is_some_and(|late| late < 500), "{analysis}");
+}
+
+/// Pushes a file through a server, and pulls it into another; both must end well.
+fn round_trip(push: &str, pull: &str) {
+    let mut server = Server::start(&["stream.grace=0s"]);
+    let flv = Flv::material("h264-aac.mp4");
+    let out = flv.path("out.flv");
+    let url = server.url(pull, "live/trip");
+    let mut viewer = headwater(&["pull", "--insecure", &url, &out]);
+    wait_until("the viewer waits", || server.viewers("live/trip") == 1);
+    headwater(&["push", "--insecure", &flv.input(), &server.url(push, "live/trip")]).finish();
+    assert!(viewer.wait().success(), "{}", viewer.stderr());
+    assert!(viewer.stdout().contains("150 frames"), "{}", viewer.stdout());
+    assert_same(&frames(&flv.input()), &frames(&out), 0);
+    server.assert_healthy();
+}
+
+#[test]
+fn what_is_pushed_is_pulled() {
+    round_trip("rtmp", "rtmp");
+}
+
+#[test]
+fn what_is_pushed_over_tls_is_pulled_from_a_websocket() {
+    round_trip("rtmps", "wss");
+}
+
+#[test]
+fn what_is_pushed_is_pulled_over_https() {
+    round_trip("rtmp", "https");
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let server = Server::start(&[]);
+    let mut viewer = headwater(&["pull", &server.url("rtmps", "live/x"), "--duration", "1"]);
+    assert!(!viewer.wait().success());
+    assert!(viewer.stderr().contains("--insecure"), "{}", viewer.stderr());
+}
+
+fn said(mut program: Program) -> String {
+    let success = program.wait().success();
+    assert!(success, "{}{}", program.stdout(), program.stderr());
+    program.stdout()
+}
+
+#[test]
+fn many_are_published_and_played() {
+    let server = Server::start(&["stream.grace=0s"]);
+    let flv = Flv::material("h264-aac.mp4");
+    let url = server.url("rtmp", "live/copy-{i}");
+    let push = ["push", &flv.input(), &url, "--copies", "10", "--loop", "--duration", "6"];
+    let push = headwater(&push);
+    wait_until("all are live", || (0..10).all(|i| server.is_live(&format!("live/copy-{i}"))));
+    let play = server.url("http", "live/copy-{i}");
+    let play = ["pull", &play, "--viewers", "10", "--duration", "2"];
+    let report = said(headwater(&play));
+    assert!(
+        report.contains("failures         0") && report.contains("stalls           0"),
+        "{report}"
+    );
+    assert!(said(push).contains("10 of 10 published"));
+
+    let mut nameless = headwater(&["push", &flv.input(), "rtmp://h/a/b", "--copies", "2"]);
+    assert!(!nameless.wait().success());
+    assert!(nameless.stderr().contains("{i}"), "{}", nameless.stderr());
+}
+
+#[test]
+fn delays_are_measured_on_every_road() {
+    let server = Server::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let plot: PathBuf = folder.path().join("plot.svg");
+    let [rtmp, http, wss] = ["rtmp", "http", "wss"].map(|scheme| server.url(scheme, "live/delay"));
+    let report = said(headwater(&[
+        "bench",
+        "delay",
+        &rtmp,
+        "--play",
+        &rtmp,
+        "--play",
+        &http,
+        "--play",
+        &wss,
+        "--insecure",
+        "--duration",
+        "2",
+        "--plot",
+        &plot.to_string_lossy(),
+    ]));
+    assert_eq!(report.lines().count(), 3, "{report}");
+    for line in report.lines() {
+        let p50 = line.split("p50 ").nth(1).and_then(|rest| rest.split(' ').next());
+        let p50: f64 = p50.and_then(|text| text.parse().ok()).expect("a percentile");
+        assert!(p50 > 0.0 && p50 < 1000.0, "{line}");
+    }
+    let plot = std::fs::read_to_string(plot).expect("a plot");
+    assert_eq!(plot.matches("p99").count(), 6, "in each row's title and at its mark");
+}
+
+#[test]
+fn connections_and_publishers_are_counted() {
+    let server = Server::start(&[]);
+    for scheme in ["rtmp", "rtmps", "http", "https"] {
+        let url = server.url(scheme, "live/x");
+        let connect = ["bench", "connect", &url, "--connections", "50", "--insecure"];
+        let report = said(headwater(&connect));
+        assert!(report.contains("50 of 50"), "{report}");
+        assert_eq!(report.contains("handshake done"), scheme.starts_with("rtmp"), "{report}");
+    }
+    let url = server.url("rtmp", "live/many-{i}");
+    let publish = ["bench", "publish", &url, "--copies", "5", "--duration", "1"];
+    assert!(said(headwater(&publish)).contains("5 of 5"));
+}
