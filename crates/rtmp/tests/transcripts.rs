@@ -72,7 +72,8 @@ fn summary(events: &[Event]) -> String {
                 writeln!(text, "video at {timestamp}: {}", media(payload))
             }
             Event::Data { timestamp, payload, .. } => {
-                let name = flv::script::name(&flv::script::without_set_data_frame(payload)).unwrap();
+                let name =
+                    flv::script::name(&flv::script::without_set_data_frame(payload)).unwrap();
                 writeln!(text, "data at {timestamp}: {name:?}, {} bytes", payload.len())
             }
             other => writeln!(text, "{other:?}"),

@@ -29,11 +29,9 @@ impl Times {
     /// How many there are in each of `count` equal parts from zero to the longest.
     pub(super) fn histogram(&self, count: usize) -> Vec<usize> {
         let mut bins = vec![0; count];
-        let longest = self.max().as_secs_f64().max(f64::MIN_POSITIVE);
+        let longest = self.max().as_nanos().max(1);
         for time in &self.all {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below `count`
-            #[allow(clippy::cast_precision_loss)] // few bins
-            let bin = (time.as_secs_f64() / longest * count as f64) as usize;
+            let bin = usize::try_from(time.as_nanos() * count as u128 / longest).unwrap_or(count);
             if let Some(bin) = bins.get_mut(bin.min(count.saturating_sub(1))) {
                 *bin += 1;
             }
