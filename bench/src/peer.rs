@@ -95,11 +95,12 @@ pub fn node(ports: Ports, tls: bool, programs: &Programs, directory: &Path) -> R
 #[must_use]
 pub fn versions(programs: &Programs) -> Vec<(String, String)> {
     let missing = |found: Result<String>| found.unwrap_or_else(|why| format!("{why:#}"));
-    let headwater = said(&programs.headwater, "--version", "headwater ");
-    let nginx = said(Path::new("nginx"), "-v", "nginx version: ");
-    let module = said(Path::new("dpkg-query"), "-Wlibnginx-mod-rtmp", "libnginx-mod-rtmp");
-    let nginx = nginx.and_then(|nginx| Ok(format!("{nginx}, libnginx-mod-rtmp {}", module?)));
-    let node = said(Path::new("node"), "--version", "v");
+    let headwater = said(&programs.headwater, &["--version"], "headwater ");
+    let nginx = said(Path::new("nginx"), &["-v"], "nginx version: ");
+    let package = "libnginx-mod-rtmp";
+    let module = said(Path::new("dpkg-query"), &["-W", package], package);
+    let nginx = nginx.and_then(|nginx| Ok(format!("{nginx}, {package} {}", module?)));
+    let node = said(Path::new("node"), &["--version"], "v");
     let node = node.and_then(|node| Ok(format!("{} on Node.js {node}", node_version(programs)?)));
     [("headwater", headwater), ("nginx-rtmp", nginx), ("xiu", xiu_version(programs))]
         .into_iter()
@@ -135,8 +136,8 @@ fn node_version(programs: &Programs) -> Result<String> {
 }
 
 /// The first line that the program says, without what it always begins with.
-fn said(program: &Path, argument: &str, prefix: &str) -> Result<String> {
-    let output = Command::new(program).arg(argument).output().context(INSTALL)?;
+fn said(program: &Path, arguments: &[&str], prefix: &str) -> Result<String> {
+    let output = Command::new(program).args(arguments).output().context(INSTALL)?;
     if !output.status.success() {
         bail!(INSTALL);
     }

@@ -57,13 +57,13 @@ const CHURN: Table<9> = Table {
         "core",
         "memory MB: before, full, end, after",
         "descriptors: before, full, end, after",
-        "memory kept per thousand that came",
+        "growth while full, per thousand that came",
     ],
     line: |_, row| {
         let churn = row.churn()?;
         let stages = [churn.before, churn.full, churn.end, churn.after];
         let list = |show: fn(&Footprint) -> String| stages.each_ref().map(show).join(", ");
-        let kept = float(churn.after.resident) - float(churn.before.resident);
+        let grown = float(churn.end.resident) - float(churn.full.resident);
         let joins = float(churn.joins) / 1000.0;
         Some([
             churn.joins.to_string(),
@@ -74,7 +74,7 @@ const CHURN: Table<9> = Table {
             percent(churn.load),
             list(|stage| megabytes(stage.resident)),
             list(|stage| stage.descriptors.to_string()),
-            format!("{:.2} MB", kept / joins / f64::from(1 << 20)),
+            format!("{:.2} MB", grown / joins / f64::from(1 << 20)),
         ])
     },
 };

@@ -1,5 +1,6 @@
 //! The servers under test, each started fresh on its own ports and ended with its case.
 
+use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
@@ -108,7 +109,9 @@ impl Server {
             Kind::Nginx => peer::nginx(ports, directory)?,
             Kind::Xiu => peer::xiu(ports, programs, directory)?,
             Kind::Node => peer::node(ports, tls, programs, directory)?,
-            Kind::Headwater { flush } => (programs.headwater.clone(), headwater(ports, flush, tls)),
+            Kind::Headwater { flush } => {
+                (programs.headwater.clone(), headwater(ports, flush, tls, directory)?)
+            }
         };
         let process = Guard::start(SERVER_CORE, &program, &arguments)?;
         Ok(Self { process, rtmp: ports.rtmp, http: ports.http, https: ports.other })
@@ -147,8 +150,11 @@ fn floor(cadence: u32, bitrate: u32, programs: &Programs) -> Result<Server> {
     Ok(Server { process, rtmp, http: 0, https: 0 })
 }
 
-/// Defaults, but for listeners: none that the case does not use.
-fn headwater(ports: Ports, flush: Option<u32>, tls: bool) -> Vec<String> {
+/// Defaults, but for listeners: none that the case does not use. An empty configuration stands
+/// in the way of any that lies about.
+fn headwater(ports: Ports, flush: Option<u32>, tls: bool, directory: &Path) -> Result<Vec<String>> {
+    let empty = directory.join("headwater.toml");
+    fs::write(&empty, "")?;
     let Ports { rtmp, http, other } = ports;
     let mut settings = vec![
         format!("rtmp.listen=127.0.0.1:{rtmp}"),
@@ -163,5 +169,6 @@ fn headwater(ports: Ports, flush: Option<u32>, tls: bool) -> Vec<String> {
     ];
     settings.extend(flush.map(|millis| format!("stream.flush_after={millis}ms")));
     let set = settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
-    std::iter::once("serve".to_owned()).chain(set).collect()
+    let serve = ["serve".to_owned(), "-c".to_owned(), empty.display().to_string()];
+    Ok(serve.into_iter().chain(set).collect())
 }

@@ -134,6 +134,7 @@ impl Arguments {
     fn programs(&self) -> Result<Programs> {
         let bench = std::env::current_exe()?.parent().context("no directory")?.to_owned();
         let headwater = self.headwater.clone().unwrap_or_else(|| bench.join("headwater"));
+        let headwater = std::path::absolute(headwater)?;
         if !headwater.exists() {
             bail!("there is no server at {}; build it first", headwater.display());
         }
@@ -236,7 +237,7 @@ fn write(record: &Record, out: &Path) -> Result<()> {
         let path = folder.join(&image.name).with_extension("svg");
         fs::write(path, &image.svg).context("writing a plot")?;
     }
-    let results = serde_json::to_string_pretty(record)? + "\n";
+    let results = serde_json::to_string(record)? + "\n";
     fs::write(folder.join("results.json"), results).context("writing the results")?;
     let images = folder.file_name().unwrap_or_default().to_string_lossy();
     fs::write(out, page::markdown(record, &plots, &images)).context("writing the page")
