@@ -325,9 +325,5 @@ fn make_tls(files: Option<&TlsFiles>) -> Result<Tls, TlsError> {
     if let Some(files) = files {
         return Tls::from_files(&files.cert, &files.key);
     }
-    warn!(
-        "no certificate is set: TLS uses a self-signed one, which players must be told to accept; \
-         set tls.cert and tls.key"
-    );
     Tls::self_signed(&["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])
 }

@@ -1,5 +1,6 @@
 //! What a decoder must know before the first frame.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,18 @@ pub struct TrackId {
     pub kind: TrackKind,
     /// The number among the tracks of that kind (the `trackId` of Enhanced RTMP).
     pub index: u8,
+}
+
+/// `video0`, `audio1`, `data0`, as in the API and the log.
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            TrackKind::Video => "video",
+            TrackKind::Audio => "audio",
+            TrackKind::Data => "data",
+        };
+        write!(f, "{kind}{}", self.index)
+    }
 }
 
 impl TrackId {

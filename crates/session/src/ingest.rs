@@ -299,7 +299,7 @@ impl Ingest {
         };
         if fresh {
             let known = codec.is_known();
-            info!(session = %self.session, track = ?id, %codec, known, enhanced, "track begins");
+            info!(session = %self.session, track = %id, %codec, known, enhanced, "track begins");
             let track = TrackIngest::new(id, codec, enhanced);
             match self.tracks.get_mut(index) {
                 Some(old) => *old = track,

@@ -151,7 +151,7 @@ fn absent() -> Value {
 
 fn track(track: &Track) -> Value {
     let mut view = json!({
-        "id": format!("{:?}{}", track.id.kind, track.id.index).to_lowercase(),
+        "id": track.id.to_string(),
         "codec": track.codec.to_string(),
         "known": track.codec.is_known(),
         "enhanced": track.enhanced,
