@@ -36,7 +36,8 @@ pub(super) fn cost(section: &Section) -> Option<Image> {
             body,
             "<text x=\"{:.0}\" y=\"{baseline:.0}\" text-anchor=\"end\">{}</text>\n\
              <rect class=\"{class}\" x=\"{LEFT}\" y=\"{y:.0}\" width=\"{length:.1}\" \
-             height=\"{BAR}\"/>\n<text x=\"{:.0}\" y=\"{baseline:.0}\">{cost:.0} µs/MB{}{lost}</text>",
+             height=\"{BAR}\"/>\n\
+             <text x=\"{:.0}\" y=\"{baseline:.0}\">{cost:.0} µs/MB{}{lost}</text>",
             LEFT - 8.0,
             escape(&row.name),
             LEFT + length + 8.0,
