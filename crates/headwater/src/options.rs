@@ -40,6 +40,7 @@ impl Options {
                 move |name: &StreamName| Arc::new(stream(&config.stream(name.as_str())))
             }),
             max_publishers: size(config.limits.publishers),
+            max_cached: config.limits.cache.get(),
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Options {
     pub streams: Arc<SettingsFor>,
     /// Most streams that may have a publisher at once.
     pub max_publishers: usize,
+    /// Most bytes that the caches of all streams may hold.
+    pub max_cached: usize,
 }
 
 /// A certificate chain and its key, as PEM files.
@@ -165,6 +167,7 @@ impl Server {
         };
 
         let registry = Registry::new(options.streams.clone(), options.max_publishers);
+        registry.set_max_cached(options.max_cached);
         let context = Context::new(registry, options.settings.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = if options.shards == 0 { cores } else { options.shards };
@@ -254,6 +257,7 @@ impl Server {
             warn!("no certificate is set any more: the last one stays in use until a restart");
         }
         self.context.registry.set_rules(options.streams.clone(), options.max_publishers);
+        self.context.registry.set_max_cached(options.max_cached);
         self.context.set_settings(options.settings.clone());
         Ok(())
     }

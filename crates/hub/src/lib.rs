@@ -23,7 +23,7 @@ pub use name::{Identity, MAX_NAME_BYTES, NameError, StreamName};
 pub use packager::flv::file_header;
 pub use packager::{Dialect, Form, Packager, Packaging};
 pub use registry::{Publication, PublishError, Registry, SettingsFor, Superseded, Waiting};
-pub use ring::{Item, Packet, Preamble, Prologue, Ring, Start};
+pub use ring::{CacheLimit, Item, Packet, Preamble, Prologue, Ring, Start};
 pub use session::{
     Address, EndReason, Kind, Protocol, Role, Session, SessionId, Sessions, Statistics,
 };

@@ -19,6 +19,9 @@ use crate::{
 /// such stream: encoders need a second or so to begin.
 const FIRST_FRAMES: Duration = Duration::from_secs(3);
 
+/// What each ring of a stream may hold however little memory there is: a large key frame.
+const MIN_SHARE: usize = 1 << 20;
+
 /// Chooses the rules of a stream by its name.
 pub type SettingsFor = dyn Fn(&StreamName) -> Arc<StreamSettings> + Send + Sync;
 
@@ -32,6 +35,8 @@ struct Table {
     settings_for: Arc<SettingsFor>,
     /// Most streams that may have a publisher at once.
     max_publishers: usize,
+    /// Most bytes that the caches of all streams may hold.
+    max_cached: usize,
 }
 
 struct Entry {
@@ -61,7 +66,8 @@ impl Registry {
     /// An empty registry.
     #[must_use]
     pub fn new(settings_for: Arc<SettingsFor>, max_publishers: usize) -> Arc<Self> {
-        let table = Table { streams: HashMap::new(), settings_for, max_publishers };
+        let max_cached = usize::MAX;
+        let table = Table { streams: HashMap::new(), settings_for, max_publishers, max_cached };
         Arc::new(Self { table: Mutex::new(table) })
     }
 
@@ -69,6 +75,11 @@ impl Registry {
     pub fn set_rules(&self, settings_for: Arc<SettingsFor>, max_publishers: usize) {
         let mut table = self.table.lock();
         (table.settings_for, table.max_publishers) = (settings_for, max_publishers);
+    }
+
+    /// Changes how many bytes the caches of all streams may hold. At first there is no limit.
+    pub fn set_max_cached(&self, bytes: usize) {
+        self.table.lock().max_cached = bytes;
     }
 
     /// Makes `session` the publisher of a stream.
@@ -119,7 +130,9 @@ impl Registry {
     /// called about once a second. Returns the names of the streams that ended.
     pub fn tick(&self, now: Instant) -> Vec<StreamName> {
         let mut ended = Vec::new();
-        self.table.lock().streams.retain(|name, entry| {
+        let mut table = self.table.lock();
+        table.share_out_memory();
+        table.streams.retain(|name, entry| {
             let mut stream = entry.stream.lock();
             if stream.expire(now) {
                 ended.push(name.clone());
@@ -159,6 +172,24 @@ impl fmt::Debug for Registry {
 }
 
 impl Table {
+    /// Lowers every stream's share while all together hold too much, the largest by the most;
+    /// raises it again step by step.
+    fn share_out_memory(&self) {
+        let streams = || self.streams.values().map(|entry| entry.stream.lock());
+        let total: usize = streams().map(|stream| stream.cached_bytes()).sum();
+        for stream in streams() {
+            let limit = stream.cache_limit();
+            let configured = stream.settings().max_cache_bytes;
+            if total > self.max_cached {
+                let held = stream.largest_ring().min(limit.get()) as u128;
+                let share = held * self.max_cached as u128 / total as u128;
+                limit.set(usize::try_from(share).unwrap_or(usize::MAX).max(MIN_SHARE));
+            } else if total < self.max_cached / 4 * 3 {
+                limit.set(limit.get().saturating_mul(2).min(configured));
+            }
+        }
+    }
+
     fn stream(&mut self, name: &StreamName) -> Arc<Mutex<Stream>> {
         if let Some(entry) = self.streams.get(name) {
             return entry.stream.clone();

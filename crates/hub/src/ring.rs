@@ -2,6 +2,8 @@
 //! of one wire format in a ring.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -92,6 +94,30 @@ impl Preamble for Prologue {
     }
 }
 
+/// How many bytes each ring of a stream may hold. All copies change together: the limit is lowered
+/// while the server as a whole holds too much.
+#[derive(Debug, Clone)]
+pub struct CacheLimit(Arc<AtomicUsize>);
+
+impl CacheLimit {
+    /// A limit of so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    /// Its bytes now.
+    #[must_use]
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Changes it; rings follow with their next item.
+    pub fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+}
+
 /// The newest items of a stream, numbered without gaps.
 #[derive(Debug)]
 pub struct Ring<T = Packet, P = Prologue> {
@@ -107,7 +133,7 @@ pub struct Ring<T = Packet, P = Prologue> {
     window: Duration,
     gops: usize,
     max_items: usize,
-    max_bytes: usize,
+    max_bytes: CacheLimit,
 }
 
 /// Versions of the track set that are kept: a publisher that changes its configuration all the
@@ -119,9 +145,15 @@ const MAX_PROLOGUES: usize = 128;
 const AUDIO_BACKLOG_MS: i64 = 1_000;
 
 impl<T: Item, P: Preamble> Ring<T, P> {
-    /// A ring for viewers that may fall `window` behind.
+    /// A ring for viewers that may fall `window` behind, with the settings' limit of bytes.
     #[must_use]
     pub fn new(settings: &StreamSettings, window: Duration) -> Self {
+        Self::sharing(settings, window, &CacheLimit::new(settings.max_cache_bytes))
+    }
+
+    /// As [`Ring::new`], with a limit of bytes that others share.
+    #[must_use]
+    pub fn sharing(settings: &StreamSettings, window: Duration, max_bytes: &CacheLimit) -> Self {
         Self {
             items: VecDeque::new(),
             base: 0,
@@ -131,7 +163,7 @@ impl<T: Item, P: Preamble> Ring<T, P> {
             window,
             gops: settings.gops,
             max_items: settings.max_gop_frames.saturating_mul(settings.gops.max(1)),
-            max_bytes: settings.max_cache_bytes,
+            max_bytes: max_bytes.clone(),
         }
     }
 
@@ -273,10 +305,11 @@ impl<T: Item, P: Preamble> Ring<T, P> {
     fn evict(&mut self) {
         let newest = self.newest_dts_ms();
         let window = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
+        let max_bytes = self.max_bytes.get();
         while let Some(front) = self.items.front() {
             let cached = self.cache_start().is_some_and(|start| self.base >= start);
             let in_window = newest - front.dts_ms() <= window;
-            let over = self.items.len() > self.max_items || self.bytes > self.max_bytes;
+            let over = self.items.len() > self.max_items || self.bytes > max_bytes;
             // The newest item stays whatever its size: it must be sent before it can go.
             if self.items.len() <= 1 || ((cached || in_window) && !over) {
                 break;

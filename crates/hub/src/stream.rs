@@ -13,8 +13,8 @@ use media::{Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackS
 use crate::packager;
 use crate::ring::{Item, Preamble};
 use crate::{
-    EndReason, Packager, Packaging, Packet, Prologue, Repairs, Ring, Session, StreamName,
-    StreamSettings, Timeline,
+    CacheLimit, EndReason, Packager, Packaging, Packet, Prologue, Repairs, Ring, Session,
+    StreamName, StreamSettings, Timeline,
 };
 
 /// Where packets go: the inbox of one shard.
@@ -85,6 +85,7 @@ pub struct Summary {
 pub struct Stream {
     name: StreamName,
     settings: Arc<StreamSettings>,
+    cache_limit: CacheLimit,
     state: StreamState,
     publisher: Option<Publisher>,
     tracks: Arc<TrackSet>,
@@ -175,10 +176,12 @@ impl Stream {
     /// A stream that nobody publishes yet.
     #[must_use]
     pub fn new(name: StreamName, settings: Arc<StreamSettings>) -> Self {
-        let log = Ring::new(&settings, Duration::ZERO);
+        let cache_limit = CacheLimit::new(settings.max_cache_bytes);
+        let log = Ring::sharing(&settings, Duration::ZERO, &cache_limit);
         Self {
             name,
             settings,
+            cache_limit,
             state: StreamState::Idle,
             publisher: None,
             tracks: Arc::default(),
@@ -236,9 +239,26 @@ impl Stream {
             repairs: self.repairs,
             frames: self.frames,
             video_fps: self.fps.seconds(now),
-            cached_bytes: self.log.bytes()
-                + self.outputs.iter().map(|output| output.ring.bytes()).sum::<usize>(),
+            cached_bytes: self.cached_bytes(),
         }
+    }
+
+    /// The bytes that its log and its formats hold.
+    #[must_use]
+    pub fn cached_bytes(&self) -> usize {
+        self.log.bytes() + self.outputs.iter().map(|output| output.ring.bytes()).sum::<usize>()
+    }
+
+    /// The bytes that the largest of its rings holds.
+    pub(crate) fn largest_ring(&self) -> usize {
+        let outputs = self.outputs.iter().map(|output| output.ring.bytes());
+        outputs.max().unwrap_or(0).max(self.log.bytes())
+    }
+
+    /// How much each of its rings may hold, for those who keep rings of its packets.
+    #[must_use]
+    pub fn cache_limit(&self) -> &CacheLimit {
+        &self.cache_limit
     }
 
     /// Whether nobody publishes it and nobody reads it.
@@ -307,7 +327,7 @@ impl Stream {
         self.state = StreamState::Idle;
         self.ready = false;
         self.tracks = Arc::default();
-        self.log = Ring::new(&self.settings, Duration::ZERO);
+        self.log = Ring::sharing(&self.settings, Duration::ZERO, &self.cache_limit);
         self.newest = None;
         self.fps = FrameRate::default();
     }
@@ -329,7 +349,13 @@ impl Stream {
         let id = self.last_subscription;
         let index = self.outputs.iter().position(|output| output.packaging == packaging);
         let index = index.unwrap_or_else(|| {
-            self.outputs.push(Output::start(packaging, &self.settings, &self.log, &self.tracks));
+            self.outputs.push(Output::start(
+                packaging,
+                &self.settings,
+                &self.cache_limit,
+                &self.log,
+                &self.tracks,
+            ));
             self.outputs.len() - 1
         });
         let mut subscription = Subscription { id, prologues: Vec::new(), packets: Vec::new() };
@@ -480,13 +506,14 @@ impl Output {
     fn start(
         packaging: Packaging,
         settings: &StreamSettings,
+        cache_limit: &CacheLimit,
         log: &Ring<Logged, Arc<TrackSet>>,
         current: &Arc<TrackSet>,
     ) -> Self {
         let mut output = Self {
             packaging,
             packager: packaging.packager(),
-            ring: Ring::new(settings, Duration::ZERO),
+            ring: Ring::sharing(settings, Duration::ZERO, cache_limit),
             readers: Vec::new(),
         };
         let mut known = None;

@@ -49,6 +49,12 @@ const LARGEST_FRAME_FLUSH: Duration = Duration::from_millis(40);
 /// pictures at 17 fps.
 const RIDE_ALONG: Duration = Duration::from_millis(60);
 
+/// A flush that takes longer makes its mirror rest.
+const LONG_FLUSH: Duration = Duration::from_millis(5);
+
+/// The longest rest: what a viewer's player buffers at least.
+const LONGEST_REST: Duration = Duration::from_millis(350);
+
 /// How long after a video frame the video counts as flowing.
 const VIDEO_FLOWS: Duration = Duration::from_millis(500);
 
@@ -69,6 +75,8 @@ struct Mirror {
     last_video: Option<Instant>,
     /// When the engine will flush it.
     scheduled: Option<Instant>,
+    /// Not before this time: the last flush took long.
+    rest_until: Option<Instant>,
     /// Since when nobody reads it.
     idle_since: Option<Instant>,
 }
@@ -240,8 +248,8 @@ impl Engine {
         let mut guard = stream.lock();
         let settings = guard.settings().clone();
         let subscription = guard.subscribe(packaging, sink);
+        let mut ring = Ring::sharing(&settings, settings.skip_after, guard.cache_limit());
         drop(guard);
-        let mut ring = Ring::new(&settings, settings.skip_after);
         let mut prologues = subscription.prologues.into_iter().peekable();
         for packet in subscription.packets {
             while let Some(prologue) = prologues.next_if(|p| p.epoch <= packet.epoch) {
@@ -262,6 +270,7 @@ impl Engine {
             video_waits: false,
             last_video: None,
             scheduled: None,
+            rest_until: None,
             idle_since: None,
         });
         self.by_format.insert(format, id);
@@ -312,9 +321,16 @@ impl Engine {
     fn flush(&mut self, id: MirrorId, now: Instant, shard: &Rc<Shard>) {
         let Some(mirror) = self.mirror_mut(id) else { return };
         mirror.flushed();
-        if self.flush_together(id, now, shard) {
-            return;
+        let start = Instant::now();
+        if !self.flush_together(id, now, shard) {
+            self.flush_one_by_one(id, now, shard);
         }
+        if let Some(mirror) = self.mirror_mut(id) {
+            mirror.rest_after(start);
+        }
+    }
+
+    fn flush_one_by_one(&mut self, id: MirrorId, now: Instant, shard: &Rc<Shard>) {
         let mut index = 0;
         // A viewer that ends is replaced by the last of the list, which then is at its place.
         while let Some(key) = self.mirror_mut(id).and_then(|m| m.viewers.get(index)).copied() {
@@ -457,8 +473,22 @@ impl Mirror {
         }
     }
 
+    /// A busy shard merges more: as long as a flush took, the next one waits. Publishers and other
+    /// streams get the time between, and latency grows instead of queues.
+    fn rest_after(&mut self, start: Instant) {
+        let end = Instant::now();
+        let spent = end.saturating_duration_since(start);
+        self.rest_until = (spent >= LONG_FLUSH).then(|| end + spent.min(LONGEST_REST));
+    }
+
     /// When its unsent packets are due; `None` if there are none.
     fn due(&self) -> Option<Instant> {
+        let due = self.wanted()?;
+        Some(self.rest_until.map_or(due, |rest| rest.max(due)))
+    }
+
+    /// When its unsent packets would be due if sending cost nothing.
+    fn wanted(&self) -> Option<Instant> {
         let since = self.unsent_since?;
         let wanted = self.settings.flush_after;
         if wanted > LARGEST_FRAME_FLUSH {

@@ -191,5 +191,9 @@ section! {
         Live connections_per_address: u32 = 2000; 1..=10_000_000,
         /// Streams that are published at the same time.
         Live publishers: u32 = 1000; 1..=1_000_000,
+        /// What the caches of all streams may hold. Beyond it, streams keep less than
+        /// stream.max_cache, the largest give up most.
+        Live cache: Size = Size::from_bytes(4 << 30);
+            Size::from_bytes(16 << 20)..=Size::from_bytes(1 << 40),
     }
 }
