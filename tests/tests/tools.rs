@@ -168,6 +168,24 @@ fn many_are_published_and_played() {
     assert!(nameless.stderr().contains("{i}"), "{}", nameless.stderr());
 }
 
+/// The median delays in milliseconds that `headwater bench delay` printed.
+fn medians(report: &str) -> Vec<f64> {
+    let median = |line: &str| {
+        let text = line.split("p50 ").nth(1).and_then(|rest| rest.split(' ').next());
+        text.and_then(|text| text.parse().ok()).expect("a percentile")
+    };
+    report.lines().map(median).collect()
+}
+
+#[test]
+fn a_listener_may_merge_more_than_others() {
+    let server = Server::start(&["flv.flush_after=300ms"]);
+    let [rtmp, http] = ["rtmp", "http"].map(|scheme| server.url(scheme, "live/delay"));
+    let delay = ["bench", "delay", &rtmp, "--play", &rtmp, "--play", &http, "--duration", "3"];
+    let medians = medians(&said(headwater(&delay)));
+    assert!(medians[0] < 80.0 && medians[1] > 100.0, "{medians:?}");
+}
+
 #[test]
 fn delays_are_measured_on_every_road() {
     let server = Server::start(&[]);
@@ -191,10 +209,8 @@ fn delays_are_measured_on_every_road() {
         &plot.to_string_lossy(),
     ]));
     assert_eq!(report.lines().count(), 3, "{report}");
-    for line in report.lines() {
-        let p50 = line.split("p50 ").nth(1).and_then(|rest| rest.split(' ').next());
-        let p50: f64 = p50.and_then(|text| text.parse().ok()).expect("a percentile");
-        assert!(p50 > 0.0 && p50 < 1000.0, "{line}");
+    for median in medians(&report) {
+        assert!(median > 0.0 && median < 1000.0, "{report}");
     }
     let plot = std::fs::read_to_string(plot).expect("a plot");
     assert_eq!(plot.matches("p99").count(), 6, "in each row's title and at its mark");

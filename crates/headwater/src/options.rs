@@ -57,13 +57,18 @@ fn settings(config: &Config) -> Settings {
             per_address: size(config.limits.connections_per_address),
         },
         wait_for_stream: config.server.wait_for_stream.get(),
-        rtmp: RtmpSettings { protocol: rtmp(&config.rtmp), form: form(config.rtmp.hevc_out) },
+        rtmp: RtmpSettings {
+            protocol: rtmp(&config.rtmp),
+            form: form(config.rtmp.hevc_out),
+            flush_after: config.rtmp.flush_after.get(),
+        },
         http: HttpSettings {
             head_timeout: config.http.head_timeout.get(),
             flv: config.flv.enable,
             flv_prefix: config.flv.url_prefix.clone(),
             form: form(config.flv.hevc_out),
             multitrack: config.flv.multitrack,
+            flush_after: config.flv.flush_after.get(),
         },
     }
 }

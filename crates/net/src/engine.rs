@@ -58,13 +58,19 @@ const LONGEST_REST: Duration = Duration::from_millis(350);
 /// How long after a video frame the video counts as flowing.
 const VIDEO_FLOWS: Duration = Duration::from_millis(500);
 
+/// What viewers have in common that share a mirror: the stream by its address, which the mirror
+/// keeps from being used again, the wire format, and the listener's flush time if it has one.
+type Format = (usize, Packaging, Option<Duration>);
+
 /// A shard's part of one wire format of one stream.
 struct Mirror {
     /// Tells mirrors apart that had the same place.
     serial: u64,
     stream: Arc<Mutex<Stream>>,
     settings: Arc<StreamSettings>,
-    packaging: Packaging,
+    format: Format,
+    /// The listener's, or that of the stream.
+    flush_after: Duration,
     subscription: u64,
     ring: Ring,
     viewers: Vec<usize>,
@@ -85,7 +91,7 @@ struct Mirror {
 pub(crate) struct Engine {
     inbox: Arc<Inbox>,
     mirrors: Slab<Mirror>,
-    by_format: HashMap<(usize, Packaging), MirrorId>,
+    by_format: HashMap<Format, MirrorId>,
     viewers: Slab<Viewer>,
     /// Mirrors with packets that are due.
     due: Vec<MirrorId>,
@@ -127,7 +133,7 @@ impl Engine {
 
     /// Takes a viewer in and sends it what there is.
     pub(crate) fn join(&mut self, joining: Joining, now: Instant, shard: &Rc<Shard>) {
-        let id = self.mirror(&joining.stream, joining.packaging);
+        let id = self.mirror(&joining.stream, joining.packaging, joining.flush_after);
         let serial = self.next_serial();
         let Some(mirror) = self.mirrors.get_mut(id.key) else { return };
         let entry = self.viewers.vacant_entry();
@@ -236,8 +242,13 @@ impl Engine {
     }
 
     /// The mirror of a format, which begins to read the stream if it is new.
-    fn mirror(&mut self, stream: &Arc<Mutex<Stream>>, packaging: Packaging) -> MirrorId {
-        let format = (Arc::as_ptr(stream).addr(), packaging);
+    fn mirror(
+        &mut self,
+        stream: &Arc<Mutex<Stream>>,
+        packaging: Packaging,
+        flush_after: Option<Duration>,
+    ) -> MirrorId {
+        let format = (Arc::as_ptr(stream).addr(), packaging, flush_after);
         if let Some(id) = self.by_format.get(&format) {
             return *id;
         }
@@ -261,8 +272,9 @@ impl Engine {
         entry.insert(Mirror {
             serial,
             stream: stream.clone(),
+            flush_after: flush_after.unwrap_or(settings.flush_after),
             settings,
-            packaging,
+            format,
             subscription: subscription.id,
             ring,
             viewers: Vec::new(),
@@ -314,7 +326,7 @@ impl Engine {
     fn forget(&mut self, id: MirrorId) -> Option<Mirror> {
         self.mirror_mut(id)?;
         let mirror = self.mirrors.try_remove(id.key)?;
-        self.by_format.remove(&(Arc::as_ptr(&mirror.stream).addr(), mirror.packaging));
+        self.by_format.remove(&mirror.format);
         Some(mirror)
     }
 
@@ -490,7 +502,7 @@ impl Mirror {
     /// When its unsent packets would be due if sending cost nothing.
     fn wanted(&self) -> Option<Instant> {
         let since = self.unsent_since?;
-        let wanted = self.settings.flush_after;
+        let wanted = self.flush_after;
         if wanted > LARGEST_FRAME_FLUSH {
             return Some(since + wanted);
         }

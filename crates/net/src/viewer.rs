@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hub::{Cursor, EndReason, Packaging, Session, Stream};
@@ -69,6 +69,9 @@ pub struct Joining {
     pub stream: Arc<Mutex<Stream>>,
     /// In which form.
     pub packaging: Packaging,
+    /// How long packets may wait for others to go out with; as the stream's settings say if there
+    /// is nothing here.
+    pub flush_after: Option<Duration>,
     /// What it gets before anything else.
     pub own: Vec<Bytes>,
     /// The protocol's side.

@@ -190,6 +190,7 @@ async fn join(
             conn,
             stream,
             packaging: Packaging::Flv { websocket: false, dialect: Dialect::default() },
+            flush_after: None,
             own: Vec::new(),
             peer: Box::new(Silent),
             session,

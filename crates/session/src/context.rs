@@ -37,6 +37,8 @@ pub struct RtmpSettings {
     pub protocol: ::rtmp::server::Config,
     /// The payload form for viewers that do not say what they understand.
     pub form: Form,
+    /// How long packets may wait for others, if not as long as the stream says.
+    pub flush_after: Option<Duration>,
 }
 
 /// Rules of HTTP sessions.
@@ -52,6 +54,8 @@ pub struct HttpSettings {
     pub form: Form,
     /// Whether viewers that do not ask get tracks beyond the first.
     pub multitrack: bool,
+    /// How long packets may wait for others, if not as long as the stream says.
+    pub flush_after: Option<Duration>,
 }
 
 impl Settings {
@@ -89,7 +93,7 @@ impl Default for RtmpSettings {
             capabilities: Capabilities::forwarder(),
             ..::rtmp::server::Config::default()
         };
-        Self { protocol, form: Form::AsPublished }
+        Self { protocol, form: Form::AsPublished, flush_after: None }
     }
 }
 
@@ -101,6 +105,7 @@ impl Default for HttpSettings {
             flv_prefix: "/".to_owned(),
             form: Form::AsPublished,
             multitrack: false,
+            flush_after: None,
         }
     }
 }

@@ -50,7 +50,8 @@ pub async fn serve(shard: Rc<Shard>, context: Arc<Context>, connecting: Connecti
     };
     let seed = context.seed();
     let machine = Machine::new(Arc::new(settings.rtmp.protocol.clone()), seed, Instant::now());
-    let state = State { context, machine, tenure, _admitted: admitted, connected: None };
+    let state =
+        State { context, machine, tenure, _admitted: admitted, connected: Connected::default() };
     Connection { shard, conn, state }.run().await;
 }
 
@@ -67,7 +68,17 @@ struct State {
     machine: Machine,
     tenure: Tenure,
     _admitted: Admitted,
-    connected: Option<Box<ConnectRequest>>,
+    connected: Connected,
+}
+
+/// What of a connect command is asked for later; the rest would only fill memory.
+#[derive(Default)]
+struct Connected {
+    app: String,
+    tc_url: String,
+    /// The client announced that it decodes Enhanced RTMP's codecs.
+    enhanced: bool,
+    multitrack: bool,
 }
 
 /// A player whose stream is waited for.
@@ -194,7 +205,7 @@ impl Connection {
     ) -> Result<(), EndReason> {
         while let Some(event) = self.state.machine.poll_event() {
             match event {
-                Event::Connect(request) => self.state.connect(request)?,
+                Event::Connect(request) => self.state.connect(*request)?,
                 Event::Publish { stream, name, .. } => {
                     publishers.begin(&mut self.state, stream, &name)?;
                 }
@@ -259,6 +270,7 @@ impl Connection {
             conn: self.conn,
             stream: pending.waiting.stream().clone(),
             packaging: Packaging::Rtmp { chunk_size, stream_id: pending.stream.0, dialect },
+            flush_after: settings.rtmp.flush_after,
             own,
             peer: Box::new(Viewer::new(self.state, pending.stream)),
             session,
@@ -278,7 +290,7 @@ impl Connection {
 }
 
 impl State {
-    fn connect(&mut self, request: Box<ConnectRequest>) -> Result<(), EndReason> {
+    fn connect(&mut self, request: ConnectRequest) -> Result<(), EndReason> {
         debug!(
             session = %self.tenure.session().id(),
             app = request.app,
@@ -286,7 +298,12 @@ impl State {
             software = request.flash_ver,
             "connects"
         );
-        self.connected = Some(request);
+        self.connected = Connected {
+            enhanced: request.capabilities.can_decode(Codec::H265),
+            multitrack: request.capabilities.multitrack(),
+            app: request.app,
+            tc_url: request.tc_url,
+        };
         self.machine.accept_connect(Instant::now()).map_err(|e| protocol_reason(&e))
     }
 
@@ -325,10 +342,7 @@ impl State {
 
     /// What the peer calls the stream, as a key; the session now has an address and a role.
     fn resolve(&mut self, name: &str, role: Role) -> Result<StreamName, String> {
-        let (app, tc_url) = match &self.connected {
-            Some(request) => (request.app.as_str(), request.tc_url.as_str()),
-            None => ("", ""),
-        };
+        let Connected { app, tc_url, .. } = &self.connected;
         let address = ::rtmp::url::normalise(app, name).map_err(|e| e.to_string())?;
         let settings = self.context.settings.load();
         let key = settings.stream_name(&address.app, &address.name).map_err(|e| e.to_string())?;
@@ -345,11 +359,10 @@ impl State {
     /// What the viewer said it understands, or what the settings assume.
     fn dialect(&self) -> Dialect {
         let settings = self.context.settings.load();
-        let capabilities = self.connected.as_ref().map(|request| &request.capabilities);
-        let enhanced = capabilities.is_some_and(|c| c.can_decode(Codec::H265));
+        let Connected { enhanced, multitrack, .. } = self.connected;
         Dialect {
             form: if enhanced { Form::Enhanced } else { settings.rtmp.form },
-            multitrack: capabilities.is_some_and(|c| c.multitrack()),
+            multitrack,
             color_info: enhanced,
         }
     }

@@ -10,8 +10,8 @@ use super::schema::{Effect, Key, Report, section, section_with_overrides};
 use super::tests::{Sample, TestRng};
 use super::units::{Size, Span};
 use super::values::{
-    Addresses, Egress, FilePath, HevcOut, Identity, Level, LogFormat, Pattern, Rotation,
-    SecondPublisher,
+    Addresses, Egress, FilePath, FlushAfter, HevcOut, Identity, Level, LogFormat, Pattern,
+    Rotation, SecondPublisher,
 };
 
 section! {
@@ -72,6 +72,9 @@ section! {
         /// How HEVC and Opus are sent to viewers that do not say what they understand: "auto" (as
         /// the publisher did), "enhanced" (FourCC) or "legacy" (codec id 12 and sound format 13).
         Live hevc_out: HevcOut = HevcOut::Auto,
+        /// How long packets may wait for others on their way to RTMP viewers, up to "350ms";
+        /// "stream" for what stream.flush_after says.
+        Live flush_after: FlushAfter = FlushAfter::AsStream,
         /// How long the handshake may take.
         Live handshake_timeout: Span = Span::from_secs(10);
             Span::from_secs(1)..=Span::from_secs(300),
@@ -119,6 +122,9 @@ section! {
         Live hevc_out: HevcOut = HevcOut::Auto,
         /// Whether viewers that do not ask are sent tracks beyond the first video and audio.
         Live multitrack: bool = false,
+        /// How long packets may wait for others on their way to FLV viewers, up to "350ms";
+        /// "stream" for what stream.flush_after says.
+        Live flush_after: FlushAfter = FlushAfter::AsStream,
     }
 }
 

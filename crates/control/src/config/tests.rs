@@ -11,8 +11,8 @@ pub(super) use proptest::test_runner::TestRng;
 
 use super::units::{Size, Span};
 use super::values::{
-    Address, Addresses, Egress, FilePath, HevcOut, Identity, Level, LogFormat, Pattern, Rotation,
-    SecondPublisher,
+    Address, Addresses, Egress, FilePath, FlushAfter, HevcOut, Identity, Level, LogFormat, Pattern,
+    Rotation, SecondPublisher,
 };
 use super::*;
 
@@ -57,6 +57,15 @@ impl Sample for String {
 impl Sample for FilePath {
     fn sample(rng: &mut TestRng) -> Self {
         Self::from(String::sample(rng).as_str())
+    }
+}
+
+impl Sample for FlushAfter {
+    fn sample(rng: &mut TestRng) -> Self {
+        match rng.random_range(0..3) {
+            0 => Self::AsStream,
+            _ => Self::After(Span::from_millis(rng.random_range(0..=350))),
+        }
     }
 }
 

@@ -4,10 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::suggest::nearest;
+use super::units::Span;
 
 /// Defines an enum that is written as one of a few words.
 macro_rules! choice {
@@ -305,6 +307,65 @@ impl FilePath {
 impl From<&str> for FilePath {
     fn from(path: &str) -> Self {
         Self(path.to_owned())
+    }
+}
+
+/// When the viewers of a listener get what is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FlushAfter {
+    /// As `stream.flush_after` says.
+    #[default]
+    AsStream,
+    /// When the oldest unsent packet is so old.
+    After(Span),
+}
+
+impl FlushAfter {
+    /// The longest that packets may wait.
+    pub const MAX: Span = Span::from_millis(350);
+
+    /// The time, if it is not left to the stream.
+    #[must_use]
+    pub fn get(self) -> Option<Duration> {
+        match self {
+            Self::AsStream => None,
+            Self::After(span) => Some(span.get()),
+        }
+    }
+}
+
+impl FromStr for FlushAfter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "stream" {
+            return Ok(Self::AsStream);
+        }
+        let span = Span::from_str(text).ok().filter(|span| *span <= Self::MAX);
+        span.map(Self::After).ok_or_else(|| {
+            format!("{text:?} is neither \"stream\" nor a duration up to \"{}\"", Self::MAX)
+        })
+    }
+}
+
+impl fmt::Display for FlushAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AsStream => f.write_str("stream"),
+            Self::After(span) => span.fmt(f),
+        }
+    }
+}
+
+impl Serialize for FlushAfter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FlushAfter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -93,6 +93,7 @@ pub(super) async fn answer(mut exchange: Exchange) {
         conn: exchange.conn,
         stream,
         packaging: Packaging::Flv { websocket: is_websocket, dialect },
+        flush_after: settings.http.flush_after,
         own: vec![head, header],
         peer: Box::new(viewer),
         session,

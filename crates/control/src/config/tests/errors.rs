@@ -31,8 +31,8 @@ fn keys_in_the_wrong_section_are_led_home() {
             "headwater.toml:1:1: gops: there is no such section; did you mean stream.gops?",
             "headwater.toml:3:1: http.grace: there is no such key; did you mean stream.grace?",
             "headwater.toml:5:1: rtmp.bananas: there is no such key; [rtmp] has enable, listen, \
-             tls_listen, chunk_size, hevc_out, handshake_timeout, setup_timeout, publisher_idle, \
-             player_ping, max_message_size, max_chunk_streams",
+             tls_listen, chunk_size, hevc_out, flush_after, handshake_timeout, setup_timeout, \
+             publisher_idle, player_ping, max_message_size, max_chunk_streams",
         ],
     );
 }
