@@ -263,7 +263,9 @@ fn report<T: DeserializeOwned>(program: &Path, arguments: &[String]) -> Result<T
     let mut command = child::pinned(CLIENT_CORE, program, arguments);
     let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
     if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', " "));
+        let why = String::from_utf8_lossy(&output.stderr).replace("\n\nCaused by:\n", ": ");
+        // What follows is a backtrace, where one was asked for.
+        bail!("{}", why.trim().lines().next().unwrap_or_default().trim_start_matches("Error: "));
     }
     serde_json::from_slice(&output.stdout).context("reading what the generator found")
 }
