@@ -11,7 +11,10 @@ use serde_json::Value;
 const FLOORS: &[(&str, u8)] = &[
     ("headwater-media", 0),
     ("headwater-flv", 1),
+    ("headwater-mpeg", 1),
+    ("headwater-mp4", 1),
     ("headwater-ws", 1),
+    ("headwater-hls", 2),
     ("headwater-rtmp", 2),
     ("headwater-hub", 3),
     ("headwater-net", 4),

@@ -5,6 +5,7 @@
 
 mod options;
 mod server;
+mod viewers;
 
 pub use net::Egress;
 pub use server::{Addresses, Options, Server, StartError, TlsFiles};

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use control::config::sections::Stream;
-use control::config::values::{Addresses, Egress, HevcOut, Identity, SecondPublisher};
+use control::config::values::{
+    Addresses, Egress, HevcOut, HlsContainer, Identity, SecondPublisher,
+};
 use control::config::{Config, sections};
 use hub::{Form, StreamName, StreamSettings};
 use rtmp::chunk;
-use session::{HttpSettings, Limits, RtmpSettings, Settings};
+use session::{HlsSettings, HttpSettings, Limits, LiveSettings, RtmpSettings, Settings};
 
 use crate::server::{Options, TlsFiles};
 
@@ -64,12 +66,51 @@ fn settings(config: &Config) -> Settings {
         },
         http: HttpSettings {
             head_timeout: config.http.head_timeout.get(),
-            flv: config.flv.enable,
-            flv_prefix: config.flv.url_prefix.clone(),
+            flv: LiveSettings {
+                enable: config.flv.enable,
+                prefix: config.flv.url_prefix.clone(),
+                flush_after: config.flv.flush_after.get(),
+            },
+            ts: LiveSettings {
+                enable: config.ts.enable,
+                prefix: config.ts.url_prefix.clone(),
+                flush_after: config.ts.flush_after.get(),
+            },
+            mp4: LiveSettings {
+                enable: config.mp4.enable,
+                prefix: config.mp4.url_prefix.clone(),
+                flush_after: config.mp4.flush_after.get(),
+            },
             form: form(config.flv.hevc_out),
             multitrack: config.flv.multitrack,
-            flush_after: config.flv.flush_after.get(),
         },
+        hls: hls(&config.hls, config.stream.max_cache.get()),
+    }
+}
+
+fn hls(section: &sections::Hls, max_queue: usize) -> HlsSettings {
+    let target = section.target_duration.get();
+    HlsSettings {
+        enable: section.enable,
+        prefix: section.url_prefix.clone(),
+        rendition: ::hls::Settings {
+            container: match section.container {
+                HlsContainer::Auto => ::hls::Container::Auto,
+                HlsContainer::Ts => ::hls::Container::Ts,
+                HlsContainer::Fmp4 => ::hls::Container::Fmp4,
+            },
+            segment: section.segment_duration.get(),
+            target: Some(target).filter(|target| !target.is_zero()),
+            part: section.low_latency.then(|| section.part_duration.get()),
+            listed: size(section.segments),
+            kept: size(section.kept_segments),
+        },
+        on_demand: section.on_demand,
+        idle: section.idle_timeout.get(),
+        linger: section.linger.get(),
+        session_key: Some(section.session_key.clone()).filter(|key| !key.is_empty()),
+        session_timeout: section.session_timeout.get(),
+        max_queue,
     }
 }
 

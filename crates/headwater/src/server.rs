@@ -12,10 +12,13 @@ use control::web::{self, Router};
 use hub::{EndReason, Registry, SettingsFor};
 use net::{Connecting, Egress, Listening, Shards, Tls, TlsError};
 use session::http::Fallback;
-use session::{Context, Settings};
+use session::{Context, Hls, Settings};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
+
+use crate::viewers;
 
 /// How often the registry looks after streams without publishers.
 const TICK: Duration = Duration::from_secs(1);
@@ -182,7 +185,15 @@ impl Server {
             server_id: options.server_id.as_str().into(),
             started: SystemTime::now(),
         };
+        let hls = Hls::new(context.clone(), spawner(shards.clone()));
+        let watcher = Arc::downgrade(&hls);
+        context.registry.watch_publishers(Arc::new(move |name| {
+            if let Some(hls) = watcher.upgrade() {
+                hls.published(name);
+            }
+        }));
         let page = page::router(api.clone(), ports(&addresses));
+        let page = viewers::router(hls.clone(), page);
 
         let mut tasks = JoinSet::new();
         for listening in rtmp.into_iter().chain(rtmps) {
@@ -222,7 +233,7 @@ impl Server {
                 }
             });
         }
-        tasks.spawn(look_after(context.clone()));
+        tasks.spawn(look_after(context.clone(), hls));
         let tls_files = options.tls.is_some();
         Ok(Self { context, addresses, tls, tls_files, tasks, shards })
     }
@@ -291,6 +302,15 @@ async fn serve_api(connecting: Connecting, router: Router) {
     }
 }
 
+/// Runs tasks of sessions on the shards, whoever asks for it.
+fn spawner(shards: Arc<Shards>) -> Box<session::hls::Spawner> {
+    let runtime = Handle::current();
+    Box::new(move |task| {
+        let shards = shards.clone();
+        runtime.spawn(async move { shards.place(|_| task).await });
+    })
+}
+
 /// Serves with a router what is no stream.
 fn served_by(router: &Router) -> Arc<Fallback> {
     let router = router.clone();
@@ -307,13 +327,14 @@ fn ports(addresses: &Addresses) -> Ports {
 }
 
 /// Ends streams whose publishers stay away, and works out bit rates.
-async fn look_after(context: Arc<Context>) {
+async fn look_after(context: Arc<Context>, hls: Arc<Hls>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sampled = Instant::now();
     for count in 1u32.. {
         ticks.tick().await;
         let now = Instant::now();
+        hls.tick(now);
         for name in context.registry.tick(now) {
             info!(stream = %name, "stream ended: its publisher did not return");
         }

@@ -16,17 +16,21 @@ mod ring;
 mod session;
 mod settings;
 mod stream;
+mod tap;
 mod timeline;
 
 pub use cursor::{Cursor, Drained, Lag, MAX_OWN_BYTES, Progress};
 pub use name::{Identity, MAX_NAME_BYTES, NameError, StreamName};
 pub use packager::flv::file_header;
 pub use packager::{Dialect, Form, Packager, Packaging};
-pub use registry::{Publication, PublishError, Registry, SettingsFor, Superseded, Waiting};
+pub use registry::{
+    Publication, PublishError, Registry, SettingsFor, Superseded, Waiting, Watcher,
+};
 pub use ring::{CacheLimit, Item, Packet, Preamble, Prologue, Ring, Start};
 pub use session::{
     Address, EndReason, Kind, Protocol, Role, Session, SessionId, Sessions, Statistics,
 };
 pub use settings::{SecondPublisher, StreamSettings};
 pub use stream::{Delivery, PacketSink, Stream, StreamState, Subscription, Summary};
+pub use tap::{Tap, Tapped};
 pub use timeline::{Repairs, Timeline};

@@ -2,14 +2,21 @@
 
 mod body;
 pub(crate) mod flv;
+mod mp4;
 mod rtmp;
+mod ts;
 
 use std::fmt;
 
 use bytes::BytesMut;
-use media::{Frame, FrameKind, TrackSet};
+use media::{Codec, Frame, FrameKind, Track, TrackSet};
+use ws::frame::{Opcode, write_frame_header};
 
 use crate::Packet;
+
+/// The longest header of a WebSocket frame of a server (RFC 6455 §5.2): it has no mask, so that one
+/// serialisation serves every viewer.
+const MAX_FRAME_HEADER: usize = 10;
 
 /// A wire format in every detail that changes its bytes: equal packagings share their packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +36,16 @@ pub enum Packaging {
         websocket: bool,
         /// What the viewer understands.
         dialect: Dialect,
+    },
+    /// MPEG transport packets.
+    Ts {
+        /// Each packet is a WebSocket message.
+        websocket: bool,
+    },
+    /// Fragmented MP4.
+    Mp4 {
+        /// Each packet is a WebSocket message.
+        websocket: bool,
     },
 }
 
@@ -64,7 +81,21 @@ impl Packaging {
                 Box::new(rtmp::Rtmp::new(chunk_size, stream_id, dialect))
             }
             Self::Flv { websocket, dialect } => Box::new(flv::Flv::new(websocket, dialect)),
+            Self::Ts { websocket } => Box::new(ts::Ts::new(websocket)),
+            Self::Mp4 { websocket } => Box::new(mp4::Mp4::new(websocket)),
         }
+    }
+
+    /// The codecs of the stream's first tracks that the format has no place for.
+    #[must_use]
+    pub fn left_out(self, tracks: &TrackSet) -> Vec<Codec> {
+        let carries = |track: &Track| match self {
+            Self::Rtmp { .. } | Self::Flv { .. } => true,
+            Self::Ts { .. } => mpeg::ts::carries(track),
+            Self::Mp4 { .. } => ::mp4::codec::carries(track),
+        };
+        let media = tracks.tracks.iter().filter(|track| track.id.index == 0);
+        media.filter(|track| !carries(track)).map(|track| track.codec).collect()
     }
 }
 
@@ -75,6 +106,15 @@ pub trait Packager: Send + fmt::Debug {
 
     /// Appends the packets of a frame; none if the format cannot carry its track.
     fn push(&mut self, frame: &Frame, tracks: &TrackSet, out: &mut Vec<Packet>);
+}
+
+/// Begins a packet of `len` bytes: a WebSocket message if so wanted.
+fn begin(websocket: bool, len: usize) -> BytesMut {
+    let mut out = BytesMut::with_capacity(MAX_FRAME_HEADER + len);
+    if websocket {
+        write_frame_header(&mut out, Opcode::Binary, true, len);
+    }
+    out
 }
 
 /// What a frame means to a viewer who starts or skips: only the first video track decides that.

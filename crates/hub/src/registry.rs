@@ -25,6 +25,9 @@ const MIN_SHARE: usize = 1 << 20;
 /// Chooses the rules of a stream by its name.
 pub type SettingsFor = dyn Fn(&StreamName) -> Arc<StreamSettings> + Send + Sync;
 
+/// Is told the name of a stream that somebody publishes.
+pub type Watcher = dyn Fn(&StreamName) + Send + Sync;
+
 /// All streams of a server.
 pub struct Registry {
     table: Mutex<Table>,
@@ -37,6 +40,8 @@ struct Table {
     max_publishers: usize,
     /// Most bytes that the caches of all streams may hold.
     max_cached: usize,
+    /// Those who want to know of publishers.
+    watchers: Vec<Arc<Watcher>>,
 }
 
 struct Entry {
@@ -67,7 +72,13 @@ impl Registry {
     #[must_use]
     pub fn new(settings_for: Arc<SettingsFor>, max_publishers: usize) -> Arc<Self> {
         let max_cached = usize::MAX;
-        let table = Table { streams: HashMap::new(), settings_for, max_publishers, max_cached };
+        let table = Table {
+            streams: HashMap::new(),
+            settings_for,
+            max_publishers,
+            max_cached,
+            watchers: Vec::new(),
+        };
         Arc::new(Self { table: Mutex::new(table) })
     }
 
@@ -80,6 +91,12 @@ impl Registry {
     /// Changes how many bytes the caches of all streams may hold. At first there is no limit.
     pub fn set_max_cached(&self, bytes: usize) {
         self.table.lock().max_cached = bytes;
+    }
+
+    /// `watcher` is told of every publisher that comes, while the registry is locked: it must not
+    /// ask the registry anything, nor block.
+    pub fn watch_publishers(&self, watcher: Arc<Watcher>) {
+        self.table.lock().watchers.push(watcher);
     }
 
     /// Makes `session` the publisher of a stream.
@@ -106,6 +123,7 @@ impl Registry {
         }
         let (token, timeline) = stream.publish(session.clone(), now);
         drop(stream);
+        table.watchers.iter().for_each(|watcher| watcher(name));
         Ok(Publication { stream: shared, token, timeline, seen: now })
     }
 

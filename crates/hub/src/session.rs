@@ -23,6 +23,7 @@ pub enum Protocol {
     Ts = 5,
     Ps = 6,
     Hls = 7,
+    Mp4 = 8,
 }
 
 /// What a session does for its stream. The number is part of the API and never reused.
@@ -68,6 +69,7 @@ impl fmt::Display for Protocol {
             Self::Ts => "TS",
             Self::Ps => "PS",
             Self::Hls => "HLS",
+            Self::Mp4 => "MP4",
         })
     }
 }
@@ -414,6 +416,7 @@ fn prefix(kind: Kind) -> &'static str {
         (Protocol::Ts, _) => "TSSUB",
         (Protocol::Ps, _) => "PSPUB",
         (Protocol::Hls, _) => "HLSSUB",
+        (Protocol::Mp4, _) => "MP4SUB",
     }
 }
 

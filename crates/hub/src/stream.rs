@@ -12,6 +12,7 @@ use media::{Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackS
 
 use crate::packager;
 use crate::ring::{Item, Preamble};
+use crate::tap::Queue;
 use crate::{
     CacheLimit, EndReason, Packager, Packaging, Packet, Prologue, Repairs, Ring, Session,
     StreamName, StreamSettings, Timeline,
@@ -91,6 +92,9 @@ pub struct Stream {
     tracks: Arc<TrackSet>,
     log: Ring<Logged, Arc<TrackSet>>,
     outputs: Vec<Output>,
+    taps: Vec<(u64, Arc<Queue>)>,
+    /// The publisher whose tracks the taps know.
+    tapped_token: u64,
     last_subscription: u64,
     last_token: u64,
     /// Whether the tracks are known well enough to tell viewers.
@@ -122,6 +126,8 @@ struct Publisher {
 struct Logged {
     frame: Frame,
     epoch: u32,
+    /// The token of whoever published it.
+    publisher: u64,
 }
 
 /// One wire format that somebody reads.
@@ -187,6 +193,8 @@ impl Stream {
             tracks: Arc::default(),
             log,
             outputs: Vec::new(),
+            taps: Vec::new(),
+            tapped_token: 0,
             last_subscription: 0,
             last_token: 0,
             ready: false,
@@ -264,7 +272,11 @@ impl Stream {
     /// Whether nobody publishes it and nobody reads it.
     #[must_use]
     pub fn is_unused(&self) -> bool {
-        self.state == StreamState::Idle && self.outputs.is_empty()
+        self.state == StreamState::Idle && !self.is_read()
+    }
+
+    fn is_read(&self) -> bool {
+        !(self.outputs.is_empty() && self.taps.is_empty())
     }
 
     /// Lets `session` publish. Returns the token that its frames are accepted with, and the time
@@ -305,7 +317,7 @@ impl Stream {
 
     /// Ends the stream if its publisher has been away for too long. Returns whether it did.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
-        if self.state == StreamState::Idle && !self.outputs.is_empty() {
+        if self.state == StreamState::Idle && self.is_read() {
             // Somebody joined just as it ended.
             self.state = StreamState::Grace { since: now };
         }
@@ -323,6 +335,9 @@ impl Stream {
             for reader in output.readers {
                 reader.sink.deliver(reader.subscription, Delivery::End(reason.clone()));
             }
+        }
+        for (_, queue) in self.taps.drain(..) {
+            queue.end(reason);
         }
         self.state = StreamState::Idle;
         self.ready = false;
@@ -373,6 +388,33 @@ impl Stream {
             output.readers.retain(|reader| reader.subscription != subscription);
         }
         self.outputs.retain(|output| !output.readers.is_empty());
+    }
+
+    /// Begins to hand out frames, from the newest key frame on. Returns what [`Stream::untap`] ends
+    /// it with.
+    pub(crate) fn tap(&mut self, queue: Arc<Queue>) -> u64 {
+        self.last_subscription += 1;
+        self.tapped_token = self.last_token;
+        queue.tracks(&self.tracks, self.tapped_token);
+        let start = match self.log.newest_key() {
+            Some(key) => Some(key),
+            None if !self.log.has_video() => Some(self.log.base()),
+            None => None,
+        };
+        // What an earlier publisher has left would not go together with these tracks.
+        let token = self.tapped_token;
+        for entry in start.into_iter().flat_map(|start| self.log.from(start)) {
+            if entry.publisher == token {
+                queue.frame(&entry.frame);
+            }
+        }
+        self.taps.push((self.last_subscription, queue));
+        self.last_subscription
+    }
+
+    /// Hands out frames no more.
+    pub(crate) fn untap(&mut self, id: u64) {
+        self.taps.retain(|(known, _)| *known != id);
     }
 
     /// The publisher has described itself: `body` is an AMF0 script data body without
@@ -491,13 +533,29 @@ impl Stream {
         for output in &mut self.outputs {
             output.set_tracks(&self.tracks);
         }
+        self.tell_taps();
     }
 
     fn append(&mut self, frame: Frame) {
         for output in &mut self.outputs {
             output.push(&frame, &self.tracks);
         }
-        self.log.push(Logged { frame, epoch: self.tracks.epoch });
+        if self.tapped_token != self.last_token {
+            self.tell_taps();
+        }
+        for (_, queue) in &self.taps {
+            queue.frame(&frame);
+        }
+        let publisher = self.last_token;
+        self.log.push(Logged { frame, epoch: self.tracks.epoch, publisher });
+    }
+
+    /// Tells the taps which tracks there are, and whose.
+    fn tell_taps(&mut self) {
+        self.tapped_token = self.last_token;
+        for (_, queue) in &self.taps {
+            queue.tracks(&self.tracks, self.tapped_token);
+        }
     }
 }
 

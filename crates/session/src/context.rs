@@ -11,6 +11,7 @@ use hub::{EndReason, Form, Identity, Kind, NameError, Registry, Session, Session
 use tracing::{error, info, warn};
 
 use crate::admission::{Admission, Limits};
+use crate::hls::HlsSettings;
 
 /// The rules of the sessions; may change while the server runs, and hold for sessions that begin
 /// afterwards.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub rtmp: RtmpSettings,
     /// Rules of HTTP sessions.
     pub http: HttpSettings,
+    /// Rules of HLS.
+    pub hls: HlsSettings,
 }
 
 /// Rules of RTMP sessions.
@@ -46,14 +49,25 @@ pub struct RtmpSettings {
 pub struct HttpSettings {
     /// How long a request head may take.
     pub head_timeout: Duration,
-    /// Whether `.flv` is served.
-    pub flv: bool,
-    /// Only paths that begin with this are streams.
-    pub flv_prefix: String,
-    /// The payload form for viewers that do not ask for one.
+    /// Rules of `.flv`.
+    pub flv: LiveSettings,
+    /// Rules of `.ts`.
+    pub ts: LiveSettings,
+    /// Rules of `.mp4`.
+    pub mp4: LiveSettings,
+    /// The payload form for viewers of FLV that do not ask for one.
     pub form: Form,
-    /// Whether viewers that do not ask get tracks beyond the first.
+    /// Whether viewers of FLV that do not ask get tracks beyond the first.
     pub multitrack: bool,
+}
+
+/// Rules of one container over HTTP and WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSettings {
+    /// Whether it is served.
+    pub enable: bool,
+    /// Only paths that begin with this are streams.
+    pub prefix: String,
     /// How long packets may wait for others, if not as long as the stream says.
     pub flush_after: Option<Duration>,
 }
@@ -83,6 +97,7 @@ impl Default for Settings {
             wait_for_stream: Duration::from_secs(10),
             rtmp: RtmpSettings::default(),
             http: HttpSettings::default(),
+            hls: HlsSettings::default(),
         }
     }
 }
@@ -101,12 +116,18 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(10),
-            flv: true,
-            flv_prefix: "/".to_owned(),
+            flv: LiveSettings::default(),
+            ts: LiveSettings::default(),
+            mp4: LiveSettings::default(),
             form: Form::AsPublished,
             multitrack: false,
-            flush_after: None,
         }
+    }
+}
+
+impl Default for LiveSettings {
+    fn default() -> Self {
+        Self { enable: true, prefix: "/".to_owned(), flush_after: None }
     }
 }
 

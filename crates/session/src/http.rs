@@ -3,7 +3,8 @@
 //! Media requests never reach an HTTP library: the connection becomes an entry of the shard's
 //! engine, and the packets of all viewers are the same bytes.
 
-mod flv;
+mod container;
+mod live;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,8 +21,9 @@ use tracing::{debug, warn};
 use ws::head::Limits;
 use ws::{Cors, Method, Request, Responder, Status};
 
+use self::container::Container;
 use crate::admission::Admitted;
-use crate::context::{Context, Tenure};
+use crate::context::{Context, Settings, Tenure};
 
 /// Serves what is no stream: a connection of which these bytes were read already.
 pub type Fallback =
@@ -82,17 +84,27 @@ pub async fn serve(
             return;
         }
     };
-    let path = request.path();
-    let prefix = settings.http.flv_prefix.as_str();
-    if !(settings.http.flv && path.starts_with(prefix) && path.ends_with(flv::SUFFIX)) {
+    let Some(container) = container(request.path(), &settings) else {
         fallback(conn, peer, bytes).await;
         return;
-    }
+    };
     let responder = Responder::new(&request, Cors::Any).closing();
     let read = bytes.len() as u64;
     let beyond = bytes.slice(consumed..);
     let exchange = Exchange { shard, context, conn, request, responder, beyond, admitted, read };
-    exchange.answer().await;
+    exchange.answer(container).await;
+}
+
+/// Whether a path is that of endless media, which only [`serve`] serves.
+#[must_use]
+pub fn is_live(path: &str, context: &Context) -> bool {
+    container(path, &context.settings.load()).is_some()
+}
+
+/// The container that a path asks for: segments of HLS have the same endings.
+fn container(path: &str, settings: &Settings) -> Option<Container> {
+    let is_hls = settings.hls.enable && path.starts_with(&settings.hls.prefix);
+    Container::of(path, &settings.http).filter(|_| !is_hls)
 }
 
 /// Reads until there is a request: it, all that was read, and where the request ends. `None` when
@@ -115,13 +127,13 @@ async fn read_head(
 }
 
 impl Exchange {
-    async fn answer(self) {
+    async fn answer(self, container: Container) {
         match self.request.method() {
             Method::Options => {
                 let preflight = self.responder.preflight(&self.request);
                 self.conn.close(preflight).await;
             }
-            Method::Get | Method::Head => flv::answer(self).await,
+            Method::Get | Method::Head => live::answer(self, container).await,
             Method::Post | Method::Other => {
                 let text = "streams are read with GET; publish over RTMP";
                 let refusal = self.responder.text(Status::METHOD_NOT_ALLOWED, text);
@@ -131,8 +143,8 @@ impl Exchange {
     }
 
     /// The peer asks for a stream: its session begins.
-    fn open(&self) -> Tenure {
-        let kind = Kind { protocol: Protocol::Flv, role: Role::Sub };
+    fn open(&self, protocol: Protocol) -> Tenure {
+        let kind = Kind { protocol, role: Role::Sub };
         self.context.open(kind, Some(self.admitted.peer()))
     }
 

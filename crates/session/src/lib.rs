@@ -1,14 +1,17 @@
 //! One module per kind of session: each leads a peer through its protocol and joins it to the hub.
 //!
-//! [`rtmp::serve`] and [`http::serve`] take a connection from its first byte to its end;
-//! [`customize`] publishes frames from inside the program. What they share is the [`Context`].
+//! [`rtmp::serve`] and [`http::serve`] take a connection from its first byte to its end; [`hls`]
+//! answers requests of whoever serves HTTP; [`customize`] publishes frames from inside the program.
+//! What they share is the [`Context`].
 
 mod admission;
 mod context;
 pub mod customize;
+pub mod hls;
 pub mod http;
 mod ingest;
 pub mod rtmp;
 
+pub use self::hls::{Hls, HlsSettings};
 pub use admission::{Admission, Admitted, Limits, Refusal};
-pub use context::{Context, HttpSettings, RtmpSettings, Settings, Tenure};
+pub use context::{Context, HttpSettings, LiveSettings, RtmpSettings, Settings, Tenure};

@@ -60,6 +60,8 @@ statuses! {
     NOT_FOUND = 404 "Not Found";
     /// 405
     METHOD_NOT_ALLOWED = 405 "Method Not Allowed";
+    /// 406
+    NOT_ACCEPTABLE = 406 "Not Acceptable";
     /// 408
     REQUEST_TIMEOUT = 408 "Request Timeout";
     /// 413

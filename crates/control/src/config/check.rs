@@ -3,6 +3,7 @@
 use super::error::{Place, Problem};
 use super::sections::Stream;
 use super::tree::Tree;
+use super::units::Span;
 use super::values::{Address, Level};
 use super::{Config, OVERRIDES};
 
@@ -22,6 +23,7 @@ pub(super) fn check(
     let mut checks = Checks { config, tree, problems };
     checks.ranges();
     checks.texts();
+    checks.durations();
     checks.certificate();
     checks.addresses();
     checks.overrides();
@@ -75,13 +77,42 @@ impl Checks<'_> {
                 "use a name such as \"live\"",
             );
         }
-        let prefix = &config.flv.url_prefix;
-        if !prefix.starts_with('/') || !prefix.ends_with('/') || prefix.len() > MAX_TEXT {
-            self.report(
-                "flv.url_prefix",
-                format!("{prefix:?} does not begin and end with a slash"),
-                "write \"/\" for any address, or something like \"/live/\"",
-            );
+        let any = "write \"/\" for any address, or something like \"/live/\"";
+        let prefixes = [
+            ("flv.url_prefix", &config.flv.url_prefix, any),
+            ("ts.url_prefix", &config.ts.url_prefix, any),
+            ("mp4.url_prefix", &config.mp4.url_prefix, any),
+            ("hls.url_prefix", &config.hls.url_prefix, "write something like \"/hls/\""),
+        ];
+        for (key, prefix, remedy) in prefixes {
+            if !prefix.starts_with('/') || !prefix.ends_with('/') || prefix.len() > MAX_TEXT {
+                self.report(
+                    key,
+                    format!("{prefix:?} does not begin and end with a slash"),
+                    remedy,
+                );
+            }
+        }
+        if config.hls.enable && config.hls.url_prefix == "/" {
+            let what = "all addresses would be those of HLS";
+            self.report("hls.url_prefix", what, "use a folder such as \"/hls/\"");
+        }
+        if config.hls.session_key.len() > MAX_TEXT {
+            let what = format!("the key is longer than {MAX_TEXT} bytes");
+            self.report("hls.session_key", what, "use a shorter one");
+        }
+    }
+
+    fn durations(&mut self) {
+        let hls = &self.config.hls;
+        let target = hls.target_duration;
+        if target != Span::default() && target < hls.segment_duration {
+            let what = format!("{target} is less than hls.segment_duration");
+            self.report("hls.target_duration", what, "use a longer time, or \"0s\"");
+        }
+        if hls.low_latency && hls.part_duration.get() * 2 > hls.segment_duration.get() {
+            let what = "a segment would not have two parts";
+            self.report("hls.part_duration", what, "use at most half of hls.segment_duration");
         }
     }
 

@@ -30,7 +30,9 @@ pub use load::{ENVIRONMENT_PREFIX, Loaded, Sources, discover, load};
 pub use reload::Reload;
 pub use schema::{Effect, Key, Section};
 use schema::{Report, configuration};
-use sections::{Api, Flv, Http, Limits, Log, Rtmp, Server, Stream, StreamOverride, Tls};
+use sections::{
+    Api, Flv, Hls, Http, Limits, Log, Mp4, Rtmp, Server, Stream, StreamOverride, Tls, Ts,
+};
 
 configuration! {
     /// All settings. The default is what the server does without a file.
@@ -45,6 +47,12 @@ configuration! {
         http: Http,
         /// HTTP-FLV and WebSocket-FLV.
         flv: Flv,
+        /// MPEG-TS over HTTP and WebSocket.
+        ts: Ts,
+        /// Fragmented MP4 over HTTP and WebSocket.
+        mp4: Mp4,
+        /// HLS.
+        hls: Hls,
         /// The certificate of all listeners with TLS.
         tls: Tls,
         /// The operator's API and page.

@@ -11,8 +11,8 @@ pub(super) use proptest::test_runner::TestRng;
 
 use super::units::{Size, Span};
 use super::values::{
-    Address, Addresses, Egress, FilePath, FlushAfter, HevcOut, Identity, Level, LogFormat, Pattern,
-    Rotation, SecondPublisher,
+    Address, Addresses, Egress, FilePath, FlushAfter, HevcOut, HlsContainer, Identity, Level,
+    LogFormat, Pattern, Rotation, SecondPublisher,
 };
 use super::*;
 
@@ -114,7 +114,16 @@ macro_rules! sample_choices {
     )+ };
 }
 
-sample_choices!(Egress, HevcOut, Identity, Level, LogFormat, Rotation, SecondPublisher);
+sample_choices!(
+    Egress,
+    HevcOut,
+    HlsContainer,
+    Identity,
+    Level,
+    LogFormat,
+    Rotation,
+    SecondPublisher
+);
 
 fn pick<T: Copy>(rng: &mut TestRng, from: &[T]) -> T {
     from[rng.random_range(0..from.len())]

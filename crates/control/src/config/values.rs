@@ -125,6 +125,16 @@ choice! {
         Uring = "io_uring",
     }
 
+    /// What segments of HLS are made of.
+    pub enum HlsContainer {
+        /// What fits the codecs: fragmented MP4 at low latency, else transport streams.
+        Auto = "auto",
+        /// Transport streams.
+        Ts = "ts",
+        /// Fragmented MP4.
+        Fmp4 = "fmp4",
+    }
+
     /// How HEVC and Opus are marked in RTMP and FLV.
     pub enum HevcOut {
         /// As the viewer asks, otherwise as the publisher did.

@@ -9,7 +9,7 @@ use media::{Frame, TrackSet};
 use ws::frame::{Opcode, write_frame_header};
 
 use super::body::{self, Body};
-use super::{Dialect, Packager, meaning};
+use super::{Dialect, MAX_FRAME_HEADER, Packager, begin, meaning};
 use crate::Packet;
 
 /// The packager of HTTP-FLV and WebSocket-FLV.
@@ -18,9 +18,6 @@ pub(super) struct Flv {
     websocket: bool,
     dialect: Dialect,
 }
-
-/// The longest header of a WebSocket frame of a server.
-const MAX_FRAME_HEADER: usize = 10;
 
 impl Flv {
     pub(super) fn new(websocket: bool, dialect: Dialect) -> Self {
@@ -73,10 +70,7 @@ pub fn file_header(tracks: &TrackSet, websocket: bool) -> Bytes {
         video: tracks.has(media::TrackKind::Video),
     };
     let bytes = header.bytes();
-    let mut out = BytesMut::with_capacity(MAX_FRAME_HEADER + bytes.len());
-    if websocket {
-        write_frame_header(&mut out, Opcode::Binary, true, bytes.len());
-    }
+    let mut out = begin(websocket, bytes.len());
     out.put_slice(&bytes);
     out.freeze()
 }

@@ -1,7 +1,8 @@
-//! FLV viewers over HTTP and WebSocket: `http(s)://host/app/name.flv`, `ws(s)://…`.
+//! Viewers of endless media over HTTP and WebSocket: `http(s)://host/app/name.flv`, `ws(s)://…`,
+//! and the same with `.ts` and `.mp4`.
 //!
-//! A query of `form=legacy` or `form=enhanced` chooses how HEVC and Opus are written, `multitrack=1`
-//! asks for all tracks; other parameters belong to the viewer.
+//! For FLV, a query of `form=legacy` or `form=enhanced` chooses how HEVC and Opus are written,
+//! `multitrack=1` asks for all tracks; other parameters belong to the viewer.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -13,25 +14,23 @@ use hub::{
     file_header,
 };
 use net::{Action, Conn, Joining, Peer, Shard};
-use tracing::info;
+use tracing::{info, warn};
 use ws::frame::{Event, Reader, close_frame, pong_frame};
 use ws::response::{LiveBody, switching_protocols};
 use ws::{Method, Status, frame};
 
+use super::container::Container;
 use super::{Exchange, MAX_IGNORED, Waited, wait};
 use crate::admission::Admitted;
 use crate::context::{HttpSettings, Tenure};
 
-/// What a path of an FLV stream ends with.
-pub(super) const SUFFIX: &str = ".flv";
-
 /// What viewers may send over a WebSocket; players send nothing.
 const MAX_MESSAGE: usize = 4 << 10;
 
-/// Answers a request for `….flv`.
-pub(super) async fn answer(mut exchange: Exchange) {
-    let tenure = exchange.open();
-    let name = match resolve(&exchange, &tenure) {
+/// Answers a request for a stream in a container.
+pub(super) async fn answer(mut exchange: Exchange, container: Container) {
+    let tenure = exchange.open(container.protocol());
+    let name = match resolve(&exchange, container, &tenure) {
         Ok(name) => name,
         Err(error) => {
             exchange.refuse(tenure, Status::BAD_REQUEST, &error.to_string()).await;
@@ -47,7 +46,7 @@ pub(super) async fn answer(mut exchange: Exchange) {
         }
     };
     if exchange.request.method() == Method::Head {
-        answer_head(exchange, tenure, &name).await;
+        answer_head(exchange, container, tenure, &name).await;
         return;
     }
     let settings = exchange.context.settings.load_full();
@@ -70,14 +69,33 @@ pub(super) async fn answer(mut exchange: Exchange) {
         }
     }
     let stream = waiting.stream().clone();
-    let dialect = dialect(exchange.request.query(), &settings.http);
     let is_websocket = websocket.is_some();
+    let packaging = packaging(container, is_websocket, exchange.request.query(), &settings.http);
+    let tracks = stream.lock().tracks().clone();
+    let left_out = packaging.left_out(&tracks);
+    if !left_out.is_empty() {
+        let codecs = left_out.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        if left_out.len() == tracks.tracks.len() {
+            let text = format!(
+                "{container} has no place for {codecs}, which {name} consists of; {}",
+                container.alternative()
+            );
+            exchange.refuse(tenure, Status::NOT_ACCEPTABLE, &text).await;
+            return;
+        }
+        let session = tenure.session().id();
+        warn!(%session, stream = %name, "{container} has no place for {codecs}: left out");
+    }
+    let content_type = container.content_type(&tracks);
     let head =
-        websocket.unwrap_or_else(|| exchange.responder.live("video/x-flv", LiveBody::UntilClose));
-    let header = file_header(stream.lock().tracks(), is_websocket);
+        websocket.unwrap_or_else(|| exchange.responder.live(content_type, LiveBody::UntilClose));
+    let mut own = vec![head];
+    if container == Container::Flv {
+        own.push(file_header(&tracks, is_websocket));
+    }
     let session = tenure.session().clone();
     session.set_totals(exchange.read, 0);
-    info!(session = %session.id(), stream = %name, websocket = is_websocket, "plays");
+    info!(session = %session.id(), stream = %name, websocket = is_websocket, %container, "plays");
     let mut viewer = Viewer {
         tenure,
         _admitted: exchange.admitted,
@@ -92,21 +110,30 @@ pub(super) async fn answer(mut exchange: Exchange) {
     exchange.shard.join(Joining {
         conn: exchange.conn,
         stream,
-        packaging: Packaging::Flv { websocket: is_websocket, dialect },
-        flush_after: settings.http.flush_after,
-        own: vec![head, header],
+        packaging,
+        flush_after: container.rules(&settings.http).flush_after,
+        own,
         peer: Box::new(viewer),
         session,
     });
 }
 
 /// `HEAD` says what `GET` would say, without waiting for a stream.
-async fn answer_head(exchange: Exchange, mut tenure: Tenure, name: &StreamName) {
+async fn answer_head(
+    exchange: Exchange,
+    container: Container,
+    mut tenure: Tenure,
+    name: &StreamName,
+) {
     let stream = exchange.context.registry.find(name);
-    let live = stream.is_some_and(|stream| stream.lock().state() != StreamState::Idle);
-    if live {
+    let tracks = stream.and_then(|stream| {
+        let stream = stream.lock();
+        (stream.state() != StreamState::Idle).then(|| stream.tracks().clone())
+    });
+    if let Some(tracks) = tracks {
         tenure.end(&EndReason::PeerClosed);
-        let head = exchange.responder.live("video/x-flv", LiveBody::UntilClose);
+        let content_type = container.content_type(&tracks);
+        let head = exchange.responder.live(content_type, LiveBody::UntilClose);
         exchange.conn.close(head).await;
     } else {
         let text = format!("stream {name} is not published here");
@@ -115,9 +142,14 @@ async fn answer_head(exchange: Exchange, mut tenure: Tenure, name: &StreamName) 
 }
 
 /// The stream that the path names; the session now has an address.
-fn resolve(exchange: &Exchange, tenure: &Tenure) -> Result<StreamName, NameError> {
+fn resolve(
+    exchange: &Exchange,
+    container: Container,
+    tenure: &Tenure,
+) -> Result<StreamName, NameError> {
+    let suffix = container.suffix();
     let path = exchange.request.path();
-    let path = path.strip_suffix(SUFFIX).unwrap_or(path).trim_matches('/');
+    let path = path.strip_suffix(suffix).unwrap_or(path).trim_matches('/');
     let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
     let key = exchange.context.settings.load().stream_name(app, name)?;
     let scheme = match (exchange.request.is_websocket_upgrade(), exchange.conn.is_tls()) {
@@ -130,13 +162,26 @@ fn resolve(exchange: &Exchange, tenure: &Tenure) -> Result<StreamName, NameError
     let mark = if query.is_empty() { "" } else { "?" };
     let host = exchange.request.host();
     let address = Address {
-        url: format!("{scheme}://{host}/{path}{SUFFIX}{mark}{query}"),
+        url: format!("{scheme}://{host}/{path}{suffix}{mark}{query}"),
         app_name: app.to_owned(),
         stream_name: name.to_owned(),
         raw_query: query.to_owned(),
     };
     tenure.session().assume(Role::Sub, address);
     Ok(key)
+}
+
+fn packaging(
+    container: Container,
+    websocket: bool,
+    query: &str,
+    settings: &HttpSettings,
+) -> Packaging {
+    match container {
+        Container::Flv => Packaging::Flv { websocket, dialect: dialect(query, settings) },
+        Container::Ts => Packaging::Ts { websocket },
+        Container::Mp4 => Packaging::Mp4 { websocket },
+    }
 }
 
 fn dialect(query: &str, settings: &HttpSettings) -> Dialect {

@@ -1,0 +1,70 @@
+//! What viewers get by HTTP requests that end: HLS, the page, and everything else on a connection
+//! that is kept.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use session::{Hls, http::is_live};
+
+/// Serves HLS, and otherwise what `page` does.
+///
+/// Connections are kept for HLS alone: the next request after another may be for endless media,
+/// which is not served here.
+pub(crate) fn router(hls: Arc<Hls>, page: Router) -> Router {
+    page.layer(middleware::from_fn(move |request, next| answer(hls.clone(), request, next)))
+}
+
+async fn answer(hls: Arc<Hls>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if hls.serves(path) {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let Some(peer) = peer else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+        let (parts, _body) = request.into_parts();
+        return hls.answer(&parts, peer).await.map(|pieces| Body::new(Pieces(pieces.into())));
+    }
+    let mut response = if is_live(path, hls.context()) {
+        // A new connection is handed to those who serve endless media.
+        let location = request.uri().to_string();
+        let any = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned());
+        (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location), any]).into_response()
+    } else {
+        next.run(request).await
+    };
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A body in memory, in pieces.
+struct Pieces(VecDeque<Bytes>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+    }
+}

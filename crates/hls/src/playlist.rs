@@ -1,0 +1,162 @@
+//! The Media Playlist (HLS §4.4.1 to §4.4.5).
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use crate::window::{Init, Segment, Window};
+use crate::{TIMESCALE, name};
+
+/// Ticks as seconds with five digits: less than a sample of anything.
+pub(crate) struct Seconds(pub(crate) i64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ticks = self.0.max(0);
+        let fraction = (ticks % TIMESCALE) * 100_000 / TIMESCALE;
+        write!(f, "{}.{fraction:05}", ticks / TIMESCALE)
+    }
+}
+
+/// Target durations from the end within which parts are listed (§4.4.4.9).
+const PARTS_WITHIN: i64 = 3;
+
+/// Target durations from the end that a delta update always lists (§4.4.3.8: at least six).
+const SKIP_BOUNDARY: i64 = 6;
+
+impl Window {
+    /// The playlist. `skip` leaves out what a player knows (`_HLS_skip`); `query` is added to every
+    /// address in it, from its `?` on.
+    #[must_use]
+    pub fn playlist(&self, skip: bool, query: &str) -> String {
+        let mut out = String::with_capacity(4096);
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out, skip, query);
+        out
+    }
+
+    fn write(&self, out: &mut String, skip: bool, query: &str) -> fmt::Result {
+        let fmp4 = self.listed().any(|segment| segment.init.is_some());
+        let skipped = if skip && self.part_target.is_some() { self.skippable() } else { 0 };
+        let version = if skipped > 0 {
+            9
+        } else if fmp4 || self.part_target.is_some() {
+            7
+        } else {
+            3
+        };
+        writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{version}")?;
+        writeln!(out, "#EXT-X-TARGETDURATION:{}", self.target)?;
+        if let Some(part_target) = self.part_target {
+            // Three parts and a bit: players must not ask for what is just being made.
+            let hold_back = part_target * 3 + TIMESCALE / 20;
+            writeln!(
+                out,
+                "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={},CAN-SKIP-UNTIL={}.0",
+                Seconds(hold_back),
+                self.target * SKIP_BOUNDARY,
+            )?;
+            writeln!(out, "#EXT-X-PART-INF:PART-TARGET={}", Seconds(part_target))?;
+        }
+        let first = self.listed().next().map_or(self.next, |segment| segment.number);
+        writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{first}")?;
+        writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.discontinuities)?;
+        if skipped > 0 {
+            writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")?;
+        }
+        let mut init: Option<&Arc<Init>> = None;
+        if skipped > 0 {
+            init = self.listed().take(skipped).last().and_then(|segment| segment.init.as_ref());
+        }
+        let total: i64 = self.listed().map(|segment| segment.duration()).sum();
+        let mut passed: i64 = self.listed().take(skipped).map(|segment| segment.duration()).sum();
+        for segment in self.listed().skip(skipped) {
+            passed += segment.duration();
+            let near = total - passed < self.target * TIMESCALE * PARTS_WITHIN;
+            self.write_head(out, segment, &mut init, query)?;
+            if near && segment.lists_parts {
+                write_parts(out, segment, query)?;
+            }
+            writeln!(out, "#EXTINF:{},", Seconds(segment.duration()))?;
+            writeln!(out, "{}{query}", name::escape(&segment.file()))?;
+        }
+        if self.ended {
+            return writeln!(out, "#EXT-X-ENDLIST");
+        }
+        if let Some(open) = self.open.as_ref().filter(|open| open.lists_parts) {
+            if !open.parts.is_empty() {
+                self.write_head(out, open, &mut init, query)?;
+                write_parts(out, open, query)?;
+            }
+            let hint = name::escape(&open.part_file(open.parts.len()));
+            writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}{query}\"")?;
+        }
+        Ok(())
+    }
+
+    /// What stands before a segment.
+    fn write_head<'a>(
+        &self,
+        out: &mut String,
+        segment: &'a Segment,
+        init: &mut Option<&'a Arc<Init>>,
+        query: &str,
+    ) -> fmt::Result {
+        if segment.discontinuity {
+            writeln!(out, "#EXT-X-DISCONTINUITY")?;
+        }
+        if let Some(own) = &segment.init
+            && *init != Some(own)
+        {
+            writeln!(out, "#EXT-X-MAP:URI=\"{}{query}\"", name::escape(&own.file))?;
+            *init = Some(own);
+        }
+        writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Date(segment.unix_ms))
+    }
+
+    /// How many segments lie before the skip boundary (§6.2.5.1).
+    fn skippable(&self) -> usize {
+        let boundary = self.target * TIMESCALE * SKIP_BOUNDARY;
+        let open = self.open.as_ref().map_or(0, Segment::duration);
+        let mut left = self.listed().map(|segment| segment.duration()).sum::<i64>() + open;
+        let skippable = |segment: &&Arc<Segment>| {
+            left -= segment.duration();
+            left >= boundary
+        };
+        self.listed().take_while(skippable).count()
+    }
+}
+
+fn write_parts(out: &mut String, segment: &Segment, query: &str) -> fmt::Result {
+    for (number, part) in segment.parts.iter().enumerate() {
+        let file = name::escape(&segment.part_file(number));
+        let duration = Seconds(part.duration);
+        write!(out, "#EXT-X-PART:DURATION={duration},URI=\"{file}{query}\"")?;
+        out.push_str(if part.independent { ",INDEPENDENT=YES\n" } else { "\n" });
+    }
+    Ok(())
+}
+
+/// Milliseconds of Unix time as ISO 8601 in UTC.
+struct Date(i64);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) => write!(f, "{time:.3}"),
+            Err(_) => f.write_str("1970-01-01T00:00:00.000Z"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_the_playlist_wants_them() {
+        assert_eq!(Seconds(180_000).to_string(), "2.00000");
+        assert_eq!(Seconds(3_003).to_string(), "0.03336");
+        assert_eq!(Date(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
+        assert_eq!(Date(1_700_000_000_000).to_string(), "2023-11-14T22:13:20.000Z");
+    }
+}

@@ -1,0 +1,140 @@
+//! A tap: all frames of a stream, in order, for those who make something of their own of them
+//! (segments, files), at their own pace.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use media::{Frame, FrameKind, TrackSet};
+use parking_lot::Mutex;
+
+use crate::{EndReason, Stream};
+
+/// What a tap brings.
+#[derive(Debug, Clone)]
+pub enum Tapped {
+    /// The frames that follow belong to these tracks.
+    Tracks {
+        /// As they are from here on.
+        tracks: Arc<TrackSet>,
+        /// Tells one publisher of the stream from the next.
+        publisher: u64,
+    },
+    /// A frame; never one of kind [`FrameKind::Config`].
+    Frame(Frame),
+    /// Frames are missing here: the reader was too slow.
+    Lost,
+    /// The stream is over; nothing follows.
+    End(EndReason),
+}
+
+/// What was tapped and not yet taken.
+#[derive(Debug)]
+pub(crate) struct Queue(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    items: VecDeque<Tapped>,
+    bytes: usize,
+    max_bytes: usize,
+    lost: bool,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+impl Queue {
+    pub(crate) fn new(max_bytes: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Inner {
+            items: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+            lost: false,
+            ended: false,
+            waker: None,
+        })))
+    }
+
+    pub(crate) fn tracks(&self, tracks: &Arc<TrackSet>, publisher: u64) {
+        let mut inner = self.0.lock();
+        if let Some(Tapped::Tracks { .. }) = inner.items.back() {
+            // Nobody has to know what had no frames.
+            inner.items.pop_back();
+        }
+        inner.push(Tapped::Tracks { tracks: tracks.clone(), publisher });
+    }
+
+    pub(crate) fn frame(&self, frame: &Frame) {
+        if frame.kind == FrameKind::Config {
+            return;
+        }
+        let mut inner = self.0.lock();
+        // A single frame always fits.
+        if inner.bytes > 0 && inner.bytes + frame.data.len() > inner.max_bytes {
+            inner.lost = true;
+            return;
+        }
+        if std::mem::take(&mut inner.lost) {
+            inner.push(Tapped::Lost);
+        }
+        inner.bytes += frame.data.len();
+        inner.push(Tapped::Frame(frame.clone()));
+    }
+
+    pub(crate) fn end(&self, reason: &EndReason) {
+        let mut inner = self.0.lock();
+        if !std::mem::replace(&mut inner.ended, true) {
+            inner.push(Tapped::End(reason.clone()));
+        }
+    }
+}
+
+impl Inner {
+    fn push(&mut self, item: Tapped) {
+        self.items.push_back(item);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// All frames of a stream from its newest key frame on. Dropped, it closes.
+#[derive(Debug)]
+pub struct Tap {
+    stream: Arc<Mutex<Stream>>,
+    id: u64,
+    queue: Arc<Queue>,
+}
+
+impl Tap {
+    /// Taps a stream; frames that nobody takes are kept up to `max_bytes`.
+    #[must_use]
+    pub fn open(stream: &Arc<Mutex<Stream>>, max_bytes: usize) -> Self {
+        let queue = Queue::new(max_bytes);
+        let id = stream.lock().tap(queue.clone());
+        Self { stream: stream.clone(), id, queue }
+    }
+
+    /// The next of what was tapped; waits for it.
+    pub async fn next(&mut self) -> Tapped {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Tap::next`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Tapped> {
+        let mut inner = self.queue.0.lock();
+        let Some(item) = inner.items.pop_front() else {
+            inner.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        if let Tapped::Frame(frame) = &item {
+            inner.bytes -= frame.data.len();
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.stream.lock().untap(self.id);
+    }
+}

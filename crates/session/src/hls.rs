@@ -1,0 +1,310 @@
+//! HLS: playlists and segments over HTTP, made while somebody asks for them or all the time.
+//!
+//! [`Hls::answer`] answers requests of any HTTP library; [`live`] turns one stream into segments,
+//! [`request`] understands addresses, [`viewers`] counts those who watch.
+
+mod live;
+mod request;
+mod respond;
+mod viewers;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::hls::{Answer, Directives, Resource, multivariant};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use hub::StreamName;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use self::live::{Live, Published};
+use self::request::{List, Wanted};
+use self::respond::{cacheable, media, not_found, playlist, refusal};
+use self::viewers::{Admission, Viewers};
+use crate::context::Context;
+
+/// An answer: its head, and its body in pieces.
+pub type Response = http::Response<Vec<Bytes>>;
+
+/// Runs a task somewhere until it ends.
+pub type Spawner = dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync;
+
+/// Rules of HLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HlsSettings {
+    /// Whether it is served.
+    pub enable: bool,
+    /// What paths of HLS begin with, from slash to slash.
+    pub prefix: String,
+    /// How streams are cut.
+    pub rendition: ::hls::Settings,
+    /// Streams are cut only while somebody asks.
+    pub on_demand: bool,
+    /// How long nobody asks before a stream is cut no more.
+    pub idle: Duration,
+    /// How long the last segments of a stream that ended are kept.
+    pub linger: Duration,
+    /// With a key, viewers are sessions.
+    pub session_key: Option<String>,
+    /// How long such a viewer may be silent.
+    pub session_timeout: Duration,
+    /// Most bytes that wait to be cut, per stream.
+    pub max_queue: usize,
+}
+
+impl Default for HlsSettings {
+    fn default() -> Self {
+        Self {
+            enable: true,
+            prefix: "/hls/".to_owned(),
+            rendition: ::hls::Settings::default(),
+            on_demand: true,
+            idle: Duration::from_secs(30),
+            linger: Duration::from_secs(60),
+            session_key: None,
+            session_timeout: Duration::from_secs(30),
+            max_queue: 64 << 20,
+        }
+    }
+}
+
+/// How long a segment that is not there yet is waited for, before the first playlist.
+const FIRST_SEGMENT: Duration = Duration::from_secs(20);
+
+/// Playlists are waited for up to so many target durations (HLS §6.2.5.2).
+const PATIENCE_TARGETS: u32 = 3;
+
+/// But never longer than connections bear.
+const MAX_PATIENCE: Duration = Duration::from_secs(60);
+
+/// All streams that are segmented.
+pub struct Hls {
+    context: Arc<Context>,
+    spawner: Box<Spawner>,
+    live: Mutex<HashMap<StreamName, Arc<Live>>>,
+    viewers: Viewers,
+}
+
+impl fmt::Debug for Hls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hls").field("streams", &self.live.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Hls {
+    /// Nothing is segmented yet; `spawner` runs what makes segments.
+    #[must_use]
+    pub fn new(context: Arc<Context>, spawner: Box<Spawner>) -> Arc<Self> {
+        let viewers = Viewers::new(context.clone());
+        Arc::new(Self { context, spawner, live: Mutex::default(), viewers })
+    }
+
+    /// What all sessions share.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Whether a path is one of HLS.
+    #[must_use]
+    pub fn serves(&self, path: &str) -> bool {
+        let settings = self.context.settings.load();
+        settings.hls.enable && path.starts_with(&settings.hls.prefix)
+    }
+
+    /// To be called about once a second: ends viewers that are silent, and forgets streams that
+    /// ended long ago.
+    pub fn tick(&self, now: Instant) {
+        let settings = self.context.settings.load();
+        self.viewers.tick(now, settings.hls.session_timeout);
+        self.live.lock().retain(|_, live| !live.is_over(now, settings.hls.linger));
+    }
+
+    /// A publisher has come: unless segments are made on demand, they are made from now on.
+    pub fn published(self: &Arc<Self>, name: &StreamName) {
+        let settings = self.context.settings.load();
+        if settings.hls.enable && !settings.hls.on_demand {
+            self.live(name);
+        }
+    }
+
+    /// Answers a request; may take as long as a blocking reload does.
+    pub async fn answer(self: &Arc<Self>, request: &Parts, peer: SocketAddr) -> Response {
+        match request.method {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return respond::preflight(request),
+            _ => {
+                let text = "playlists and segments are read with GET";
+                let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, text);
+                let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS");
+                response.headers_mut().insert(header::ALLOW, allowed);
+                return response;
+            }
+        }
+        let settings = self.context.settings.load_full();
+        let path = request.uri.path();
+        let path = path.strip_prefix(settings.hls.prefix.as_str()).unwrap_or(path);
+        let wanted = match Wanted::parse(path, &settings) {
+            Ok(wanted) => wanted,
+            Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let mut response = match wanted {
+            Wanted::Playlist { name, list } => self.list(request, peer, &name, list).await,
+            Wanted::File { names, file } => self.file(request, &names, &file).await,
+            Wanted::Nothing => {
+                not_found("HLS has .m3u8, .ts, .m4s and .mp4 files only: ask for NAME.m3u8")
+            }
+        };
+        if request.method == Method::HEAD {
+            response.body_mut().clear();
+        }
+        response
+    }
+
+    async fn list(
+        self: &Arc<Self>,
+        request: &Parts,
+        peer: SocketAddr,
+        name: &StreamName,
+        list: List,
+    ) -> Response {
+        let query = request.uri.query().unwrap_or_default();
+        let suffix = match self.viewers.admit(request, peer, name) {
+            Admission::Open => String::new(),
+            Admission::Known { query } => query,
+            Admission::Redirect(response) | Admission::Refused(response) => return response,
+        };
+        let directives = match Directives::parse(query) {
+            Ok(directives) => directives,
+            Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let Some(live) = self.find(name).await else {
+            let text = format!(
+                "stream {name} is not published here; publish it, or check application and name"
+            );
+            return not_found(&text);
+        };
+        live.asked();
+        let Some(first) = live.wait(FIRST_SEGMENT, |now| now.window.has_playlist()).await else {
+            return respond::later("the stream has no complete segment yet: ask again");
+        };
+        let patience = patience(&first);
+        let current = match directives.answer(&first.window) {
+            Answer::Now => first,
+            Answer::TooFar => {
+                let text = "_HLS_msn is more than two segments ahead of the playlist";
+                return refusal(StatusCode::BAD_REQUEST, text);
+            }
+            Answer::Later => {
+                let is_there = |now: &Published| directives.answer(&now.window) != Answer::Later;
+                match live.wait(patience, is_there).await {
+                    Some(current) => current,
+                    None => return respond::later("no media came in time: ask again"),
+                }
+            }
+        };
+        self.viewers.count(query, 0);
+        match list {
+            List::Media => {
+                let text = current.playlist(directives.skip, &suffix);
+                playlist(request, &text, directives.segment.map(|_| current.window.target()))
+            }
+            List::Multivariant => {
+                let (window, tracks) = (&current.window, &current.tracks);
+                let text = multivariant::playlist(window, tracks, "playlist.m3u8", &suffix);
+                playlist(request, &live::Rendered::new(text), None)
+            }
+        }
+    }
+
+    async fn file(&self, request: &Parts, names: &[StreamName], file: &str) -> Response {
+        let find = || {
+            let table = self.live.lock();
+            let mut candidates = names.iter().filter_map(|name| table.get(name));
+            candidates.find(|live| live.now().window.find(file).is_some()).cloned()
+        };
+        let gone = "no such segment: it has left the window, or never was";
+        let Some(live) = find() else { return not_found(gone) };
+        live.asked();
+        let mut found = live.now().window.find(file);
+        if let Some(Resource::Hinted) = found {
+            let is_there = |now: &Published| {
+                !matches!(now.window.find(file), Some(Resource::Hinted)) || now.window.has_ended()
+            };
+            found = match live.wait(patience(&live.now()), is_there).await {
+                Some(now) => now.window.find(file),
+                None => return respond::later("no media came in time: ask again"),
+            };
+        }
+        let (pieces, content_type) = match found {
+            Some(Resource::Segment(segment)) => {
+                let pieces = segment.parts.iter().map(|part| part.bytes.clone()).collect();
+                (pieces, respond::media_type(segment.extension))
+            }
+            Some(Resource::Part(bytes)) => (vec![bytes], respond::media_type(extension(file))),
+            Some(Resource::Init(init)) => (vec![init.bytes.clone()], "video/mp4"),
+            Some(Resource::Hinted) | None => return not_found(gone),
+        };
+        let response = media(request, pieces, content_type, &cacheable(file));
+        let sent = response.body().iter().map(Bytes::len).sum::<usize>();
+        self.viewers.count(request.uri.query().unwrap_or_default(), sent as u64);
+        response
+    }
+
+    /// The segments of a stream, once it is live; `None` if it is not in time.
+    async fn find(self: &Arc<Self>, name: &StreamName) -> Option<Arc<Live>> {
+        let known = self.live.lock().get(name).cloned();
+        if let Some(live) = known {
+            if !live.now().window.has_ended() {
+                return Some(live);
+            }
+            // It ended; is there a new publisher?
+            if !self.is_live(name) {
+                return Some(live);
+            }
+        }
+        let waiting = self.context.registry.watch(name);
+        let limit = waiting.patience(self.context.settings.load().wait_for_stream);
+        timeout(limit, waiting.ready()).await.ok()?;
+        Some(self.live(name))
+    }
+
+    fn is_live(&self, name: &StreamName) -> bool {
+        let stream = self.context.registry.find(name);
+        stream.is_some_and(|stream| stream.lock().state() == hub::StreamState::Live)
+    }
+
+    /// The segments of a stream, made from now on if they were not.
+    fn live(self: &Arc<Self>, name: &StreamName) -> Arc<Live> {
+        let mut table = self.live.lock();
+        let old = table.get(name).cloned();
+        if let Some(old) = &old
+            && !old.now().window.has_ended()
+        {
+            return old.clone();
+        }
+        let resume = old.map(|old| old.resume());
+        let (live, task) = Live::start(&self.context, name, resume);
+        table.insert(name.clone(), live.clone());
+        drop(table);
+        (self.spawner)(Box::pin(task));
+        live
+    }
+}
+
+/// How long media that is about to come is waited for.
+fn patience(now: &Published) -> Duration {
+    let target = Duration::from_secs(now.window.target().unsigned_abs());
+    target.saturating_mul(PATIENCE_TARGETS).min(MAX_PATIENCE)
+}
+
+fn extension(file: &str) -> &str {
+    file.rsplit('.').next().unwrap_or_default()
+}

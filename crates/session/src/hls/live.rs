@@ -1,0 +1,238 @@
+//! One stream as segments: a task takes its frames and publishes what can be fetched.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ::hls::{Outcome, Rendition, Resume, Window};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hub::{EndReason, StreamName, Tap, Tapped};
+use media::TrackSet;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::HlsSettings;
+use crate::context::Context;
+
+/// How often a task looks whether anybody asks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A stream's segments, for those who ask for them.
+#[derive(Debug)]
+pub(super) struct Live {
+    published: watch::Receiver<Arc<Published>>,
+    asked: Mutex<Instant>,
+    ended: Mutex<Option<Instant>>,
+    resume: Mutex<Resume>,
+}
+
+/// What can be fetched at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    pub(super) window: Window,
+    pub(super) tracks: Arc<TrackSet>,
+    /// The playlist, whole and as a delta update, once somebody has asked.
+    rendered: [OnceLock<Rendered>; 2],
+}
+
+/// A playlist as text, and compressed.
+#[derive(Debug, Clone)]
+pub(super) struct Rendered {
+    pub(super) plain: Bytes,
+    gzip: Arc<OnceLock<Bytes>>,
+}
+
+impl Rendered {
+    pub(super) fn new(text: String) -> Self {
+        Self { plain: Bytes::from(text), gzip: Arc::default() }
+    }
+
+    /// Compressed, once for all who ask.
+    pub(super) fn gzip(&self) -> Bytes {
+        let compress = || {
+            use std::io::Write as _;
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            // Writing to memory cannot fail.
+            let _ = encoder.write_all(&self.plain);
+            Bytes::from(encoder.finish().unwrap_or_default())
+        };
+        self.gzip.get_or_init(compress).clone()
+    }
+}
+
+impl Published {
+    /// The Media Playlist; rendered once for all whose addresses are the same.
+    pub(super) fn playlist(&self, skip: bool, query: &str) -> Rendered {
+        let render = || Rendered::new(self.window.playlist(skip, query));
+        if !query.is_empty() {
+            return render();
+        }
+        let [whole, delta] = &self.rendered;
+        if skip { delta } else { whole }.get_or_init(render).clone()
+    }
+}
+
+impl Live {
+    /// A stream that will be segmented by the task that is returned.
+    pub(super) fn start(
+        context: &Arc<Context>,
+        name: &StreamName,
+        resume: Option<Resume>,
+    ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
+        let (sender, published) = watch::channel(Arc::default());
+        let live = Arc::new(Self {
+            published,
+            asked: Mutex::new(Instant::now()),
+            ended: Mutex::new(None),
+            resume: Mutex::new(resume.unwrap_or_default()),
+        });
+        let task = run(context.clone(), name.clone(), live.clone(), sender);
+        (live, task)
+    }
+
+    /// Somebody asked for something.
+    pub(super) fn asked(&self) {
+        *self.asked.lock() = Instant::now();
+    }
+
+    /// What can be fetched now.
+    pub(super) fn now(&self) -> Arc<Published> {
+        self.published.borrow().clone()
+    }
+
+    /// Waits until `is_there`, for `limit` at most.
+    pub(super) async fn wait(
+        &self,
+        limit: Duration,
+        is_there: impl Fn(&Published) -> bool,
+    ) -> Option<Arc<Published>> {
+        let mut published = self.published.clone();
+        let found = timeout(limit, published.wait_for(|now| is_there(now))).await;
+        // When the task has gone, what it left is all that there will be.
+        found.ok()?.ok().map(|now| now.clone())
+    }
+
+    /// Where the next run goes on.
+    pub(super) fn resume(&self) -> Resume {
+        *self.resume.lock()
+    }
+
+    /// Whether it ended so long ago that nobody needs its segments.
+    pub(super) fn is_over(&self, now: Instant, linger: Duration) -> bool {
+        self.ended.lock().is_some_and(|ended| now.saturating_duration_since(ended) > linger)
+    }
+}
+
+/// Segments one stream until it ends, or nobody asks.
+async fn run(
+    context: Arc<Context>,
+    name: StreamName,
+    live: Arc<Live>,
+    sender: watch::Sender<Arc<Published>>,
+) {
+    let settings = context.settings.load_full().hls.clone();
+    let waiting = context.registry.watch(&name);
+    if timeout(context.settings.load().wait_for_stream, waiting.ready()).await.is_ok() {
+        let tap = Tap::open(waiting.stream(), settings.max_queue);
+        drop(waiting);
+        let stem = name.as_str().rsplit('/').next().unwrap_or_default();
+        let rendition = Rendition::resuming(stem, settings.rendition.clone(), live.resume());
+        info!(stream = %name, "makes HLS segments");
+        let mut segmenting = Segmenting {
+            name,
+            settings,
+            rendition,
+            tracks: Arc::default(),
+            warned: false,
+            sender,
+            live: live.clone(),
+        };
+        segmenting.run(tap).await;
+    } else {
+        let window = Window::nothing();
+        sender.send_replace(Arc::new(Published { window, ..Published::default() }));
+    }
+    *live.ended.lock() = Some(Instant::now());
+}
+
+struct Segmenting {
+    name: StreamName,
+    settings: HlsSettings,
+    rendition: Rendition,
+    tracks: Arc<TrackSet>,
+    warned: bool,
+    sender: watch::Sender<Arc<Published>>,
+    live: Arc<Live>,
+}
+
+impl Segmenting {
+    async fn run(&mut self, mut tap: Tap) {
+        loop {
+            let Ok(tapped) = timeout(LOOK, tap.next()).await else {
+                if self.is_idle() {
+                    return self.end("nobody asks for it");
+                }
+                continue;
+            };
+            let outcome = match tapped {
+                Tapped::Tracks { tracks, publisher } => {
+                    self.tracks = tracks;
+                    self.rendition.set_tracks(&self.tracks, publisher)
+                }
+                Tapped::Frame(frame) => {
+                    let outcome = self.rendition.push(&frame, unix_ms(frame.arrival));
+                    if outcome == Outcome::Segment && self.is_idle() {
+                        return self.end("nobody asks for it");
+                    }
+                    outcome
+                }
+                Tapped::Lost => {
+                    warn!(stream = %self.name, "HLS is too slow: frames were left out");
+                    self.rendition.gap()
+                }
+                Tapped::End(EndReason::StreamEnded) => return self.end("the stream ended"),
+                Tapped::End(reason) => return self.end(&reason.to_string()),
+            };
+            if outcome != Outcome::Nothing {
+                self.publish();
+            }
+            if self.rendition.was_forced() && !std::mem::replace(&mut self.warned, true) {
+                warn!(
+                    stream = %self.name,
+                    target = self.rendition.window().target(),
+                    "key frames are too far apart: a segment had to end without one; let the \
+                     encoder send them more often, or set hls.target_duration"
+                );
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.settings.on_demand && self.live.asked.lock().elapsed() > self.settings.idle
+    }
+
+    fn end(&mut self, why: &str) {
+        info!(stream = %self.name, why, "makes no more HLS segments");
+        self.rendition.end();
+        *self.live.resume.lock() = self.rendition.resume();
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let window = self.rendition.window().clone();
+        let tracks = self.tracks.clone();
+        let published = Published { window, tracks, rendered: Default::default() };
+        self.sender.send_replace(Arc::new(published));
+    }
+}
+
+/// When something arrived, in milliseconds of Unix time.
+fn unix_ms(arrival: Instant) -> i64 {
+    let when = SystemTime::now().checked_sub(arrival.elapsed());
+    let since = when.and_then(|when| when.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

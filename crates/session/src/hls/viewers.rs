@@ -1,0 +1,149 @@
+//! Viewers of HLS as sessions: each has an id in its addresses, and is gone when it asks no more.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use http::header::HOST;
+use http::request::Parts;
+use hub::{Address, EndReason, Kind, Protocol, Role, StreamName};
+use md5::{Digest, Md5};
+use parking_lot::Mutex;
+
+use super::Response;
+use super::respond::{not_found, redirect, refusal};
+use crate::context::{Context, Tenure};
+
+/// The parameter that carries a viewer's id.
+const PARAMETER: &str = "session_id";
+
+/// Those who watch, by the id in their addresses.
+#[derive(Debug)]
+pub(super) struct Viewers {
+    context: Arc<Context>,
+    table: Mutex<HashMap<String, Viewer>>,
+}
+
+#[derive(Debug)]
+struct Viewer {
+    tenure: Tenure,
+    stream: StreamName,
+    seen: Instant,
+    read: u64,
+    written: u64,
+}
+
+/// What becomes of a request for a playlist.
+pub(super) enum Admission {
+    /// Viewers are not counted.
+    Open,
+    /// A viewer that is known: this is added to all addresses.
+    Known { query: String },
+    /// A new viewer: it is sent to an address of its own.
+    Redirect(Response),
+    /// Nobody who may watch.
+    Refused(Response),
+}
+
+impl Viewers {
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self { context, table: Mutex::default() }
+    }
+
+    /// Looks who asks for a playlist.
+    pub(super) fn admit(&self, request: &Parts, peer: SocketAddr, name: &StreamName) -> Admission {
+        let settings = self.context.settings.load();
+        let Some(key) = &settings.hls.session_key else { return Admission::Open };
+        let query = request.uri.query().unwrap_or_default();
+        if let Some(id) = id_in(query) {
+            let mut table = self.table.lock();
+            return match table.get_mut(id) {
+                Some(viewer) if viewer.stream == *name => {
+                    viewer.seen = Instant::now();
+                    Admission::Known { query: format!("?{PARAMETER}={id}") }
+                }
+                _ => {
+                    let text = "the session is over: ask for the playlist without session_id";
+                    Admission::Refused(not_found(text))
+                }
+            };
+        }
+        let mut table = self.table.lock();
+        if table.len() >= settings.limits.connections {
+            let text = "the server has as many viewers as it may have";
+            return Admission::Refused(refusal(StatusCode::SERVICE_UNAVAILABLE, text));
+        }
+        let tenure = self.open(request, peer, name);
+        let id = hex(&Md5::digest(format!("{}{key}", tenure.session().id())));
+        let mark = if query.is_empty() { "" } else { "&" };
+        let location = format!("{}?{query}{mark}{PARAMETER}={id}", request.uri.path());
+        let (stream, seen) = (name.clone(), Instant::now());
+        table.insert(id, Viewer { tenure, stream, seen, read: 0, written: 0 });
+        Admission::Redirect(redirect(&location))
+    }
+
+    /// A viewer was sent so many bytes.
+    pub(super) fn count(&self, query: &str, bytes: u64) {
+        let Some(id) = id_in(query) else { return };
+        let mut table = self.table.lock();
+        if let Some(viewer) = table.get_mut(id) {
+            viewer.seen = Instant::now();
+            viewer.read += query.len() as u64;
+            viewer.written += bytes;
+            viewer.tenure.session().set_totals(viewer.read, viewer.written);
+        }
+    }
+
+    /// Ends viewers that are silent for longer than `limit`, and those that somebody ended.
+    pub(super) fn tick(&self, now: Instant, limit: Duration) {
+        self.table.lock().retain(|_, viewer| {
+            if let Some(reason) = viewer.tenure.session().ending() {
+                viewer.tenure.end(&reason);
+                return false;
+            }
+            let silent = now.saturating_duration_since(viewer.seen) > limit;
+            if silent {
+                viewer.tenure.end(&EndReason::PeerClosed);
+            }
+            !silent
+        });
+    }
+
+    fn open(&self, request: &Parts, peer: SocketAddr, name: &StreamName) -> Tenure {
+        let kind = Kind { protocol: Protocol::Hls, role: Role::Sub };
+        let tenure = self.context.open(kind, Some(peer));
+        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let (app, stream) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
+        let query = request.uri.query().unwrap_or_default();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let path = request.uri.path();
+        tenure.session().assume(
+            Role::Sub,
+            Address {
+                url: format!("http://{}{path}{mark}{query}", host.unwrap_or_default()),
+                app_name: app.to_owned(),
+                stream_name: stream.to_owned(),
+                raw_query: query.to_owned(),
+            },
+        );
+        tenure
+    }
+}
+
+impl Drop for Viewers {
+    fn drop(&mut self) {
+        for (_, mut viewer) in self.table.get_mut().drain() {
+            viewer.tenure.end(&EndReason::Shutdown);
+        }
+    }
+}
+
+fn id_in(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(PARAMETER)?.strip_prefix('='))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
