@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{Program, ffmpeg, modern_ffmpeg};
 
-/// A frame of one track.
+/// A frame of one track; times are in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Frame {
     dts: i64,
@@ -52,6 +52,7 @@ impl Frames {
     pub fn parse(text: &str) -> Self {
         let mut names: BTreeMap<String, String> = BTreeMap::new();
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut bases: BTreeMap<String, (i64, i64)> = BTreeMap::new();
         let mut frames = Self::default();
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("#media_type ") {
@@ -59,11 +60,20 @@ impl Frames {
                 let count = counts.entry(kind.to_owned()).or_default();
                 names.insert(index.to_owned(), format!("{kind}{count}"));
                 *count += 1;
+            } else if let Some(rest) = line.strip_prefix("#tb ") {
+                let (index, base) = rest.split_once(": ").expect("a time base");
+                let (numerator, denominator) = base.split_once('/').expect("a fraction");
+                let number = |text: &str| text.parse().expect("a number");
+                bases.insert(index.to_owned(), (number(numerator), number(denominator)));
             } else if !line.starts_with('#') {
                 let fields: Vec<&str> = line.split(',').map(str::trim).collect();
                 let [index, dts, pts, _, _, hash, ..] = fields[..] else { continue };
                 let name = names.get(index).expect("a known track").clone();
-                let number = |text: &str| text.parse().expect("a time");
+                let (numerator, denominator) = bases[index];
+                let number = |text: &str| {
+                    let ticks: i64 = text.parse().expect("a time");
+                    (ticks * numerator * 1_000_000 + denominator / 2) / denominator
+                };
                 frames.tracks.entry(name).or_default().push(Frame {
                     dts: number(dts),
                     pts: number(pts),
@@ -86,12 +96,21 @@ impl Frames {
         self.tracks.keys().map(String::as_str).collect()
     }
 
-    /// A track's frames: decoding time, presentation time, hash.
+    /// A track's frames: decoding time and presentation time in microseconds, hash.
     #[must_use]
     pub fn track(&self, name: &str) -> Track {
         let frames = self.tracks.get(name).into_iter().flatten();
         frames.map(|frame| (frame.dts, frame.pts, frame.hash.clone())).collect()
     }
+}
+
+/// How the times of two runs may differ, in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// What is added by the way out.
+    pub shift: i64,
+    /// What may be lost or gained by rounding.
+    pub tolerance: i64,
 }
 
 /// Fails unless `got` has the tracks of `sent`, with the same frames in the same order at the same
@@ -100,6 +119,14 @@ impl Frames {
 /// # Panics
 /// When it has not.
 pub fn assert_same(sent: &Frames, got: &Frames, late: usize) {
+    assert_alike(sent, got, late, Times::default());
+}
+
+/// As [`assert_same`], with times that may differ.
+///
+/// # Panics
+/// When the runs differ by more.
+pub fn assert_alike(sent: &Frames, got: &Frames, late: usize, times: Times) {
     assert_eq!(sent.names(), got.names(), "the tracks");
     for name in sent.names() {
         let (sent, got) = (sent.track(name), got.track(name));
@@ -114,7 +141,13 @@ pub fn assert_same(sent: &Frames, got: &Frames, late: usize) {
         );
         for (number, (sent, got)) in sent[missing..].iter().zip(&got).enumerate() {
             assert_eq!(sent.2, got.2, "{name}: frame {number} has other contents");
-            assert_eq!((sent.0, sent.1), (got.0, got.1), "{name}: times of frame {number}");
+            let near = |sent: i64, got: i64| (sent + times.shift - got).abs() <= times.tolerance;
+            assert!(
+                near(sent.0, got.0) && near(sent.1, got.1),
+                "{name}: frame {number} of {:?} came at {:?}",
+                (sent.0, sent.1),
+                (got.0, got.1),
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ mod peers;
 pub mod raw;
 mod server;
 
-pub use frames::{Frames, Track, assert_same};
+pub use frames::{Frames, Times, Track, assert_alike, assert_same};
 pub use peers::{Program, ffmpeg, modern_ffmpeg, program, python};
 pub use server::{Server, binary, headwater};
 

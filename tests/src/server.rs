@@ -88,16 +88,22 @@ impl Server {
         u16::try_from(port).expect("a port")
     }
 
-    /// A URL of a stream; FLV over HTTP for the schemes of HTTP and WebSocket.
+    /// A URL of a stream. Schemes of HTTP and WebSocket stand for FLV; `http+ts`, `wss+mp4` and the
+    /// like for other containers, `http+hls` for a playlist.
     #[must_use]
     pub fn url(&self, scheme: &str, stream: &str) -> String {
-        let (listener, suffix) = match scheme {
-            "ws" => ("http", ".flv"),
-            "wss" => ("https", ".flv"),
-            "http" | "https" => (scheme, ".flv"),
-            _ => (scheme, ""),
+        let (scheme, container) = scheme.split_once('+').unwrap_or((scheme, "flv"));
+        let listener = match scheme {
+            "ws" => "http",
+            "wss" => "https",
+            other => other,
         };
-        format!("{scheme}://127.0.0.1:{}/{stream}{suffix}", self.port(listener))
+        let path = match (listener, container) {
+            ("http" | "https", "hls") => format!("hls/{stream}.m3u8"),
+            ("http" | "https", container) => format!("{stream}.{container}"),
+            _ => stream.to_owned(),
+        };
+        format!("{scheme}://127.0.0.1:{}/{path}", self.port(listener))
     }
 
     /// The server's process.

@@ -295,7 +295,7 @@ fn audio_that_begins_late_is_heard() {
     assert_eq!(frames.count("video0"), PICTURES);
     let audio = frames.track("audio0");
     assert!(audio.len() > 250, "{} audio frames", audio.len());
-    assert!((1_900..2_100).contains(&audio[0].0), "audio begins at {} ms", audio[0].0);
+    assert!((1_900_000..2_100_000).contains(&audio[0].0), "audio begins at {} µs", audio[0].0);
 
     // This encoder itself does not know in time that there will be audio.
     let viewer = FlvViewer::of(&server, "live/later");

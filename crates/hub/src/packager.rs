@@ -106,6 +106,9 @@ pub trait Packager: Send + fmt::Debug {
 
     /// Appends the packets of a frame; none if the format cannot carry its track.
     fn push(&mut self, frame: &Frame, tracks: &TrackSet, out: &mut Vec<Packet>);
+
+    /// Appends what was kept back: no frame follows soon.
+    fn flush(&mut self, _epoch: u32, _out: &mut Vec<Packet>) {}
 }
 
 /// Begins a packet of `len` bytes: a WebSocket message if so wanted.

@@ -312,6 +312,8 @@ impl Stream {
         if self.accepts(token) {
             self.publisher = None;
             self.state = StreamState::Grace { since: now };
+            let epoch = self.tracks.epoch;
+            self.outputs.iter_mut().for_each(|output| output.flush(epoch));
         }
     }
 
@@ -606,6 +608,17 @@ impl Output {
     fn push(&mut self, frame: &Frame, tracks: &TrackSet) {
         let mut packets = Vec::new();
         self.packager.push(frame, tracks, &mut packets);
+        self.deliver(packets);
+    }
+
+    /// Sends on what the packager keeps back.
+    fn flush(&mut self, epoch: u32) {
+        let mut packets = Vec::new();
+        self.packager.flush(epoch, &mut packets);
+        self.deliver(packets);
+    }
+
+    fn deliver(&mut self, packets: Vec<Packet>) {
         if packets.is_empty() {
             return;
         }

@@ -47,7 +47,16 @@ mod tests {
     #[test]
     fn time_goes_on_through_the_wrap_and_back() {
         let mut unwrapper = Unwrapper::default();
-        for value in [WRAP - 2, WRAP, WRAP + 90_000, WRAP - 1, 5 * WRAP / 4, 3 * WRAP / 2, 7 * WRAP / 4, 2 * WRAP + 7] {
+        for value in [
+            WRAP - 2,
+            WRAP,
+            WRAP + 90_000,
+            WRAP - 1,
+            5 * WRAP / 4,
+            3 * WRAP / 2,
+            7 * WRAP / 4,
+            2 * WRAP + 7,
+        ] {
             assert_eq!(unwrapper.unwrap(wrap(value)), value);
         }
     }

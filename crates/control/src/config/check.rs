@@ -86,11 +86,7 @@ impl Checks<'_> {
         ];
         for (key, prefix, remedy) in prefixes {
             if !prefix.starts_with('/') || !prefix.ends_with('/') || prefix.len() > MAX_TEXT {
-                self.report(
-                    key,
-                    format!("{prefix:?} does not begin and end with a slash"),
-                    remedy,
-                );
+                self.report(key, format!("{prefix:?} does not begin and end with a slash"), remedy);
             }
         }
         if config.hls.enable && config.hls.url_prefix == "/" {

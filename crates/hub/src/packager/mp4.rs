@@ -90,4 +90,10 @@ impl Packager for Mp4 {
             out.push(self.packet(fragment, tracks.epoch));
         }
     }
+
+    fn flush(&mut self, epoch: u32, out: &mut Vec<Packet>) {
+        if let Some(fragment) = self.fragmenter.finish() {
+            out.push(self.packet(fragment, epoch));
+        }
+    }
 }

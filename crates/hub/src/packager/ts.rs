@@ -30,6 +30,17 @@ impl Packager for Ts {
 
     fn push(&mut self, frame: &Frame, tracks: &TrackSet, out: &mut Vec<Packet>) {
         self.muxer.push(frame, &mut self.units);
+        self.wrap(tracks.epoch, out);
+    }
+
+    fn flush(&mut self, epoch: u32, out: &mut Vec<Packet>) {
+        self.muxer.flush(&mut self.units);
+        self.wrap(epoch, out);
+    }
+}
+
+impl Ts {
+    fn wrap(&mut self, epoch: u32, out: &mut Vec<Packet>) {
         for unit in self.units.drain(..) {
             let bytes = if self.websocket {
                 let mut message = begin(true, unit.bytes.len());
@@ -43,7 +54,7 @@ impl Packager for Ts {
                 kind: unit.kind,
                 track: unit.track,
                 dts_ms: unit.dts.millis(),
-                epoch: tracks.epoch,
+                epoch,
             });
         }
     }
