@@ -4,6 +4,7 @@
 //! [`Options`] runs everything, [`Server::context`] leads to streams and sessions.
 
 mod options;
+mod recordings;
 mod server;
 mod viewers;
 

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use control::config::sections::Stream;
 use control::config::values::{
-    Addresses, Egress, HevcOut, HlsContainer, Identity, SecondPublisher,
+    Addresses, Download, Egress, HevcOut, HlsCleanup, HlsContainer, Identity, RecordFormat,
+    SecondPublisher,
 };
 use control::config::{Config, sections};
-use hub::{Form, StreamName, StreamSettings};
+use hub::{Form, Recorded, StreamName, StreamSettings, Template};
 use rtmp::chunk;
-use session::{HlsSettings, HttpSettings, Limits, LiveSettings, RtmpSettings, Settings};
+use session::hls::{Cleanup, FileSettings};
+use session::{
+    HlsSettings, HttpSettings, Limits, LiveSettings, RecordSettings, RtmpSettings, Settings,
+};
 
 use crate::server::{Options, TlsFiles};
 
@@ -43,6 +47,7 @@ impl Options {
             }),
             max_publishers: size(config.limits.publishers),
             max_cached: config.limits.cache.get(),
+            download: config.record.download,
         }
     }
 }
@@ -84,11 +89,12 @@ fn settings(config: &Config) -> Settings {
             form: form(config.flv.hevc_out),
             multitrack: config.flv.multitrack,
         },
-        hls: hls(&config.hls, config.stream.max_cache.get()),
+        hls: hls(&config.hls, &config.record, config.stream.max_cache.get()),
+        record: record(&config.record, config.stream.max_cache.get()),
     }
 }
 
-fn hls(section: &sections::Hls, max_queue: usize) -> HlsSettings {
+fn hls(section: &sections::Hls, record: &sections::Record, max_queue: usize) -> HlsSettings {
     let target = section.target_duration.get();
     HlsSettings {
         enable: section.enable,
@@ -111,7 +117,32 @@ fn hls(section: &sections::Hls, max_queue: usize) -> HlsSettings {
         session_key: Some(section.session_key.clone()).filter(|key| !key.is_empty()),
         session_timeout: section.session_timeout.get(),
         max_queue,
+        files: FileSettings {
+            folder: template(&record.hls),
+            cleanup: match record.hls_cleanup {
+                HlsCleanup::Never => Cleanup::Never,
+                HlsCleanup::AfterEnd => Cleanup::AfterEnd,
+                HlsCleanup::Rolling => Cleanup::Rolling,
+            },
+        },
     }
+}
+
+fn record(section: &sections::Record, max_queue: usize) -> RecordSettings {
+    RecordSettings {
+        flv: template(&section.flv),
+        ts: template(&section.ts),
+        mp4: template(&section.mp4),
+        max_duration: section.max_duration.get(),
+        max_size: section.max_size.get() as u64,
+        max_queue,
+        public: section.download == Download::Public,
+    }
+}
+
+/// A template that was checked with the configuration.
+fn template(text: &str) -> Template {
+    Template::parse(text).unwrap_or_else(|_| Template::fixed("record/{path}-{unix}"))
 }
 
 fn rtmp(section: &sections::Rtmp) -> ::rtmp::server::Config {
@@ -150,6 +181,12 @@ fn stream(section: &Stream) -> StreamSettings {
         stall_timeout: section.stall_timeout.get(),
         max_skips: section.max_skips,
         key_frame_wait: section.key_frame_wait.get(),
+        record: Recorded {
+            flv: section.record.has(RecordFormat::Flv),
+            ts: section.record.has(RecordFormat::Ts),
+            mp4: section.record.has(RecordFormat::Mp4),
+            hls: section.record.has(RecordFormat::Hls),
+        },
     }
 }
 

@@ -7,18 +7,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use control::api::Api;
+use control::config::values::Download;
 use control::page::{self, Ports};
 use control::web::{self, Router};
 use hub::{EndReason, Registry, SettingsFor};
 use net::{Connecting, Egress, Listening, Shards, Tls, TlsError};
 use session::http::Fallback;
-use session::{Context, Hls, Settings};
+use session::{Context, Hls, Recorder, Settings};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use crate::viewers;
+use crate::{recordings, viewers};
 
 /// How often the registry looks after streams without publishers.
 const TICK: Duration = Duration::from_secs(1);
@@ -58,6 +59,8 @@ pub struct Options {
     pub max_publishers: usize,
     /// Most bytes that the caches of all streams may hold.
     pub max_cached: usize,
+    /// Who may download recordings.
+    pub download: Download,
 }
 
 /// A certificate chain and its key, as PEM files.
@@ -127,6 +130,8 @@ fn remedy(error: &std::io::Error, setting: &str) -> String {
 #[derive(Debug)]
 pub struct Server {
     context: Arc<Context>,
+    hls: Arc<Hls>,
+    recorder: Arc<Recorder>,
     addresses: Addresses,
     tls: Option<Tls>,
     /// Whether `tls` came from files.
@@ -187,12 +192,19 @@ impl Server {
         };
         let hls = Hls::new(context.clone(), spawner(shards.clone()));
         let watcher = Arc::downgrade(&hls);
-        context.registry.watch_publishers(Arc::new(move |name| {
-            if let Some(hls) = watcher.upgrade() {
-                hls.published(name);
+        let recorder = Recorder::new(context.clone(), spawner(shards.clone()));
+        let recording = Arc::downgrade(&recorder);
+        context.registry.watch_publishers(Arc::new(move |name, rules| {
+            if let Some((hls, recorder)) = watcher.upgrade().zip(recording.upgrade()) {
+                hls.published(name, rules.record.hls);
+                recorder.published(name, rules.record);
             }
         }));
         let page = page::router(api.clone(), ports(&addresses));
+        let page = match options.download {
+            Download::Public => page.merge(recordings::files(context.clone())),
+            Download::Api | Download::Off => page,
+        };
         let page = viewers::router(hls.clone(), page);
 
         let mut tasks = JoinSet::new();
@@ -221,7 +233,12 @@ impl Server {
                 }
             });
         }
-        let router = api.router();
+        let router = match options.download {
+            Download::Api | Download::Public => {
+                api.router().merge(recordings::router(context.clone()))
+            }
+            Download::Off => api.router(),
+        };
         for listening in operator {
             let listener = listening.start().map_err(StartError::Threads)?;
             let (shards, router) = (shards.clone(), router.clone());
@@ -233,9 +250,9 @@ impl Server {
                 }
             });
         }
-        tasks.spawn(look_after(context.clone(), hls));
+        tasks.spawn(look_after(context.clone(), hls.clone()));
         let tls_files = options.tls.is_some();
-        Ok(Self { context, addresses, tls, tls_files, tasks, shards })
+        Ok(Self { context, hls, recorder, addresses, tls, tls_files, tasks, shards })
     }
 
     /// Streams and sessions.
@@ -287,9 +304,15 @@ impl Server {
             while !self.context.sessions.is_empty() {
                 poll.tick().await;
             }
+            // No frame comes any more: files are completed.
+            self.context.registry.end_all(&EndReason::Shutdown);
+            while !(self.recorder.is_idle() && self.hls.is_idle()) {
+                poll.tick().await;
+            }
         };
         if tokio::time::timeout(limit, gone).await.is_err() {
-            warn!(left = self.context.sessions.len(), "sessions did not end in time");
+            let (left, files_complete) = (self.context.sessions.len(), self.recorder.is_idle());
+            warn!(left, files_complete, "sessions and recordings did not end in time");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`Rendition`] | where segments and parts begin and end, and what is listed | HLS §3, §6.2 |
 //! | [`Window`] | what a player may ask for at one moment, and the playlist of it | HLS §4.4, §6.2.5 |
+//! | [`playlist`] | how it is written | HLS §4.4.1 to §4.4.5 |
 //! | [`multivariant`] | the playlist that says what there is to decode | HLS §4.4.6 |
 //! | [`Directives`] | blocking reload and delta updates | HLS §6.2.5.2 |
 //! | [`name`] | what files are called | |
@@ -19,7 +20,7 @@ mod container;
 mod directives;
 pub mod multivariant;
 pub mod name;
-mod playlist;
+pub mod playlist;
 mod rendition;
 mod settings;
 mod window;

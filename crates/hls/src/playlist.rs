@@ -23,30 +23,48 @@ const PARTS_WITHIN: i64 = 3;
 /// Target durations from the end that a delta update always lists (§4.4.3.8: at least six).
 const SKIP_BOUNDARY: i64 = 6;
 
+/// How much of a playlist is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// All of it.
+    Full,
+    /// Without what a player knows already (`_HLS_skip`).
+    Delta,
+    /// Whole segments, and nothing that needs a server.
+    Plain,
+}
+
+/// Appends a segment to a playlist that knows `init` so far.
+pub fn append(out: &mut String, segment: &Arc<Segment>, init: Option<&Arc<Init>>) {
+    // Writing to a string cannot fail.
+    let _ = write_segment(out, segment, &mut init.cloned(), "", false);
+}
+
 impl Window {
-    /// The playlist. `skip` leaves out what a player knows (`_HLS_skip`); `query` is added to every
-    /// address in it, from its `?` on.
+    /// The playlist. `query` is added to every address in it, from its `?` on.
     #[must_use]
-    pub fn playlist(&self, skip: bool, query: &str) -> String {
+    pub fn playlist(&self, form: Form, query: &str) -> String {
         let mut out = String::with_capacity(4096);
         // Writing to a string cannot fail.
-        let _ = self.write(&mut out, skip, query);
+        let _ = self.write(&mut out, form, query);
         out
     }
 
-    fn write(&self, out: &mut String, skip: bool, query: &str) -> fmt::Result {
+    fn write(&self, out: &mut String, form: Form, query: &str) -> fmt::Result {
+        let part_target = self.part_target.filter(|_| form != Form::Plain);
         let fmp4 = self.listed().any(|segment| segment.init.is_some());
-        let skipped = if skip && self.part_target.is_some() { self.skippable() } else { 0 };
+        let delta = form == Form::Delta && part_target.is_some();
+        let skipped = if delta { self.skippable() } else { 0 };
         let version = if skipped > 0 {
             9
-        } else if fmp4 || self.part_target.is_some() {
+        } else if fmp4 || part_target.is_some() {
             7
         } else {
             3
         };
         writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{version}")?;
         writeln!(out, "#EXT-X-TARGETDURATION:{}", self.target)?;
-        if let Some(part_target) = self.part_target {
+        if let Some(part_target) = part_target {
             // Three parts and a bit: players must not ask for what is just being made.
             let hold_back = part_target * 3 + TIMESCALE / 20;
             writeln!(
@@ -63,54 +81,29 @@ impl Window {
         if skipped > 0 {
             writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")?;
         }
-        let mut init: Option<&Arc<Init>> = None;
-        if skipped > 0 {
-            init = self.listed().take(skipped).last().and_then(|segment| segment.init.as_ref());
-        }
+        let last_skipped = self.listed().take(skipped).last();
+        let mut init = last_skipped.and_then(|segment| segment.init.clone());
         let total: i64 = self.listed().map(|segment| segment.duration()).sum();
         let mut passed: i64 = self.listed().take(skipped).map(|segment| segment.duration()).sum();
         for segment in self.listed().skip(skipped) {
             passed += segment.duration();
             let near = total - passed < self.target * TIMESCALE * PARTS_WITHIN;
-            self.write_head(out, segment, &mut init, query)?;
-            if near && segment.lists_parts {
-                write_parts(out, segment, query)?;
-            }
-            writeln!(out, "#EXTINF:{},", Seconds(segment.duration()))?;
-            writeln!(out, "{}{query}", name::escape(&segment.file()))?;
+            let parts = near && segment.lists_parts && part_target.is_some();
+            write_segment(out, segment, &mut init, query, parts)?;
         }
         if self.ended {
             return writeln!(out, "#EXT-X-ENDLIST");
         }
-        if let Some(open) = self.open.as_ref().filter(|open| open.lists_parts) {
+        let listed = |open: &&Segment| open.lists_parts && part_target.is_some();
+        if let Some(open) = self.open.as_ref().filter(listed) {
             if !open.parts.is_empty() {
-                self.write_head(out, open, &mut init, query)?;
+                write_head(out, open, &mut init, query)?;
                 write_parts(out, open, query)?;
             }
             let hint = name::escape(&open.part_file(open.parts.len()));
             writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}{query}\"")?;
         }
         Ok(())
-    }
-
-    /// What stands before a segment.
-    fn write_head<'a>(
-        &self,
-        out: &mut String,
-        segment: &'a Segment,
-        init: &mut Option<&'a Arc<Init>>,
-        query: &str,
-    ) -> fmt::Result {
-        if segment.discontinuity {
-            writeln!(out, "#EXT-X-DISCONTINUITY")?;
-        }
-        if let Some(own) = &segment.init
-            && *init != Some(own)
-        {
-            writeln!(out, "#EXT-X-MAP:URI=\"{}{query}\"", name::escape(&own.file))?;
-            *init = Some(own);
-        }
-        writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Date(segment.unix_ms))
     }
 
     /// How many segments lie before the skip boundary (§6.2.5.1).
@@ -124,6 +117,38 @@ impl Window {
         };
         self.listed().take_while(skippable).count()
     }
+}
+
+fn write_segment(
+    out: &mut String,
+    segment: &Segment,
+    init: &mut Option<Arc<Init>>,
+    query: &str,
+    parts: bool,
+) -> fmt::Result {
+    write_head(out, segment, init, query)?;
+    if parts {
+        write_parts(out, segment, query)?;
+    }
+    writeln!(out, "#EXTINF:{},", Seconds(segment.duration()))?;
+    writeln!(out, "{}{query}", name::escape(&segment.file()))
+}
+
+/// What stands before a segment.
+fn write_head(
+    out: &mut String,
+    segment: &Segment,
+    init: &mut Option<Arc<Init>>,
+    query: &str,
+) -> fmt::Result {
+    if segment.discontinuity {
+        writeln!(out, "#EXT-X-DISCONTINUITY")?;
+    }
+    if let Some(own) = segment.init.as_ref().filter(|own| init.as_ref() != Some(own)) {
+        writeln!(out, "#EXT-X-MAP:URI=\"{}{query}\"", name::escape(&own.file))?;
+        *init = Some(own.clone());
+    }
+    writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Date(segment.unix_ms))
 }
 
 fn write_parts(out: &mut String, segment: &Segment, query: &str) -> fmt::Result {

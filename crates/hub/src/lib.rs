@@ -17,6 +17,7 @@ mod session;
 mod settings;
 mod stream;
 mod tap;
+mod template;
 mod timeline;
 
 pub use cursor::{Cursor, Drained, Lag, MAX_OWN_BYTES, Progress};
@@ -30,7 +31,8 @@ pub use ring::{CacheLimit, Item, Packet, Preamble, Prologue, Ring, Start};
 pub use session::{
     Address, EndReason, Kind, Protocol, Role, Session, SessionId, Sessions, Statistics,
 };
-pub use settings::{SecondPublisher, StreamSettings};
+pub use settings::{Recorded, SecondPublisher, StreamSettings};
 pub use stream::{Delivery, PacketSink, Stream, StreamState, Subscription, Summary};
 pub use tap::{Tap, Tapped};
+pub use template::{Template, TemplateError};
 pub use timeline::{Repairs, Timeline};

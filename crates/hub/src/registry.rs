@@ -25,8 +25,8 @@ const MIN_SHARE: usize = 1 << 20;
 /// Chooses the rules of a stream by its name.
 pub type SettingsFor = dyn Fn(&StreamName) -> Arc<StreamSettings> + Send + Sync;
 
-/// Is told the name of a stream that somebody publishes.
-pub type Watcher = dyn Fn(&StreamName) + Send + Sync;
+/// Is told the name and the rules of a stream that somebody publishes.
+pub type Watcher = dyn Fn(&StreamName, &StreamSettings) + Send + Sync;
 
 /// All streams of a server.
 pub struct Registry {
@@ -122,8 +122,9 @@ impl Registry {
             return Err(PublishError::TooMany(table.max_publishers));
         }
         let (token, timeline) = stream.publish(session.clone(), now);
+        let settings = stream.settings().clone();
         drop(stream);
-        table.watchers.iter().for_each(|watcher| watcher(name));
+        table.watchers.iter().for_each(|watcher| watcher(name, &settings));
         Ok(Publication { stream: shared, token, timeline, seen: now })
     }
 
@@ -158,6 +159,12 @@ impl Registry {
             entry.waiting > 0 || !stream.is_unused()
         });
         ended
+    }
+
+    /// Ends all streams; readers are told why.
+    pub fn end_all(&self, reason: &EndReason) {
+        let table = self.table.lock();
+        table.streams.values().for_each(|entry| entry.stream.lock().end(reason));
     }
 
     /// What there is to say about every stream, by name.

@@ -12,6 +12,19 @@ pub enum SecondPublisher {
     Takeover,
 }
 
+/// What a stream is recorded as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recorded {
+    /// FLV files.
+    pub flv: bool,
+    /// Transport streams.
+    pub ts: bool,
+    /// Fragmented MP4.
+    pub mp4: bool,
+    /// Segments and playlists.
+    pub hls: bool,
+}
+
 /// The rules of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSettings {
@@ -41,6 +54,8 @@ pub struct StreamSettings {
     /// How long a viewer waits for a key frame before it gets the stream as it is (streams with
     /// intra refresh have none).
     pub key_frame_wait: Duration,
+    /// What it is recorded as.
+    pub record: Recorded,
 }
 
 impl Default for StreamSettings {
@@ -60,6 +75,7 @@ impl Default for StreamSettings {
             stall_timeout: Duration::from_secs(10),
             max_skips: 20,
             key_frame_wait: Duration::from_secs(3),
+            record: Recorded::default(),
         }
     }
 }

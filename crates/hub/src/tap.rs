@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use media::{Frame, FrameKind, TrackSet};
+use media::{Frame, TrackSet};
 use parking_lot::Mutex;
 
 use crate::{EndReason, Stream};
@@ -20,7 +20,7 @@ pub enum Tapped {
         /// Tells one publisher of the stream from the next.
         publisher: u64,
     },
-    /// A frame; never one of kind [`FrameKind::Config`].
+    /// A frame.
     Frame(Frame),
     /// Frames are missing here: the reader was too slow.
     Lost,
@@ -64,9 +64,6 @@ impl Queue {
     }
 
     pub(crate) fn frame(&self, frame: &Frame) {
-        if frame.kind == FrameKind::Config {
-            return;
-        }
         let mut inner = self.0.lock();
         // A single frame always fits.
         if inner.bytes > 0 && inner.bytes + frame.data.len() > inner.max_bytes {

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 
 use crate::admission::{Admission, Limits};
 use crate::hls::HlsSettings;
+use crate::record::RecordSettings;
 
 /// The rules of the sessions; may change while the server runs, and hold for sessions that begin
 /// afterwards.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Rules of HLS.
     pub hls: HlsSettings,
+    /// Rules of recordings.
+    pub record: RecordSettings,
 }
 
 /// Rules of RTMP sessions.
@@ -98,6 +101,7 @@ impl Default for Settings {
             rtmp: RtmpSettings::default(),
             http: HttpSettings::default(),
             hls: HlsSettings::default(),
+            record: RecordSettings::default(),
         }
     }
 }

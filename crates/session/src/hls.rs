@@ -3,6 +3,7 @@
 //! [`Hls::answer`] answers requests of any HTTP library; [`live`] turns one stream into segments,
 //! [`request`] understands addresses, [`viewers`] counts those who watch.
 
+mod files;
 mod live;
 mod request;
 mod respond;
@@ -14,6 +15,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ::hls::{Answer, Directives, Resource, multivariant};
@@ -24,6 +26,7 @@ use hub::StreamName;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+pub use self::files::{Cleanup, FileSettings};
 use self::live::{Live, Published};
 use self::request::{List, Wanted};
 use self::respond::{cacheable, media, not_found, playlist, refusal};
@@ -57,6 +60,8 @@ pub struct HlsSettings {
     pub session_timeout: Duration,
     /// Most bytes that wait to be cut, per stream.
     pub max_queue: usize,
+    /// How streams that are recorded as HLS are written to files.
+    pub files: FileSettings,
 }
 
 impl Default for HlsSettings {
@@ -71,6 +76,7 @@ impl Default for HlsSettings {
             session_key: None,
             session_timeout: Duration::from_secs(30),
             max_queue: 64 << 20,
+            files: FileSettings::default(),
         }
     }
 }
@@ -84,12 +90,17 @@ const PATIENCE_TARGETS: u32 = 3;
 /// But never longer than connections bear.
 const MAX_PATIENCE: Duration = Duration::from_secs(60);
 
+/// The largest file that is read into memory to be sent.
+const MAX_FILE: u64 = 256 << 20;
+
 /// All streams that are segmented.
 pub struct Hls {
     context: Arc<Context>,
     spawner: Box<Spawner>,
     live: Mutex<HashMap<StreamName, Arc<Live>>>,
     viewers: Viewers,
+    /// Streams that are written to files.
+    writing: Arc<AtomicUsize>,
 }
 
 impl fmt::Debug for Hls {
@@ -103,7 +114,13 @@ impl Hls {
     #[must_use]
     pub fn new(context: Arc<Context>, spawner: Box<Spawner>) -> Arc<Self> {
         let viewers = Viewers::new(context.clone());
-        Arc::new(Self { context, spawner, live: Mutex::default(), viewers })
+        Arc::new(Self {
+            context,
+            spawner,
+            live: Mutex::default(),
+            viewers,
+            writing: Arc::default(),
+        })
     }
 
     /// What all sessions share.
@@ -127,11 +144,18 @@ impl Hls {
         self.live.lock().retain(|_, live| !live.is_over(now, settings.hls.linger));
     }
 
-    /// A publisher has come: unless segments are made on demand, they are made from now on.
-    pub fn published(self: &Arc<Self>, name: &StreamName) {
+    /// Whether nothing is being written to files.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.writing.load(Ordering::Relaxed) == 0
+    }
+
+    /// A publisher has come: if its stream is `recorded`, or segments are not made on demand, they
+    /// are made from now on.
+    pub fn published(self: &Arc<Self>, name: &StreamName, recorded: bool) {
         let settings = self.context.settings.load();
-        if settings.hls.enable && !settings.hls.on_demand {
-            self.live(name);
+        if recorded || (settings.hls.enable && !settings.hls.on_demand) {
+            self.live(name, recorded);
         }
     }
 
@@ -185,6 +209,11 @@ impl Hls {
             Ok(directives) => directives,
             Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
         };
+        if list == List::Record {
+            return self.read(request, name, files::RECORD).await.unwrap_or_else(|| {
+                not_found("the stream is not recorded as HLS: see stream.record")
+            });
+        }
         let Some(live) = self.find(name).await else {
             let text = format!(
                 "stream {name} is not published here; publish it, or check application and name"
@@ -212,7 +241,7 @@ impl Hls {
         };
         self.viewers.count(query, 0);
         match list {
-            List::Media => {
+            List::Media | List::Record => {
                 let text = current.playlist(directives.skip, &suffix);
                 playlist(request, &text, directives.segment.map(|_| current.window.target()))
             }
@@ -231,7 +260,14 @@ impl Hls {
             candidates.find(|live| live.now().window.find(file).is_some()).cloned()
         };
         let gone = "no such segment: it has left the window, or never was";
-        let Some(live) = find() else { return not_found(gone) };
+        let Some(live) = find() else {
+            for name in names {
+                if let Some(response) = self.read(request, name, file).await {
+                    return response;
+                }
+            }
+            return not_found(gone);
+        };
         live.asked();
         let mut found = live.now().window.find(file);
         if let Some(Resource::Hinted) = found {
@@ -258,6 +294,23 @@ impl Hls {
         response
     }
 
+    /// A file that was written of a stream, if it is recorded as HLS.
+    async fn read(&self, request: &Parts, name: &StreamName, file: &str) -> Option<Response> {
+        let settings = self.context.settings.load_full();
+        let path = settings.hls.files.folder(name).join(file);
+        let metadata = tokio::fs::metadata(&path).await.ok()?;
+        if !metadata.is_file() || metadata.len() > MAX_FILE {
+            return None;
+        }
+        let bytes = Bytes::from(tokio::fs::read(&path).await.ok()?);
+        if file == files::RECORD {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            return Some(playlist(request, &live::Rendered::new(text), None));
+        }
+        let content_type = respond::media_type(extension(file));
+        Some(media(request, vec![bytes], content_type, &cacheable(file)))
+    }
+
     /// The segments of a stream, once it is live; `None` if it is not in time.
     async fn find(self: &Arc<Self>, name: &StreamName) -> Option<Arc<Live>> {
         let known = self.live.lock().get(name).cloned();
@@ -273,7 +326,7 @@ impl Hls {
         let waiting = self.context.registry.watch(name);
         let limit = waiting.patience(self.context.settings.load().wait_for_stream);
         timeout(limit, waiting.ready()).await.ok()?;
-        Some(self.live(name))
+        Some(self.live(name, false))
     }
 
     fn is_live(&self, name: &StreamName) -> bool {
@@ -282,7 +335,7 @@ impl Hls {
     }
 
     /// The segments of a stream, made from now on if they were not.
-    fn live(self: &Arc<Self>, name: &StreamName) -> Arc<Live> {
+    fn live(self: &Arc<Self>, name: &StreamName, recorded: bool) -> Arc<Live> {
         let mut table = self.live.lock();
         let old = table.get(name).cloned();
         if let Some(old) = &old
@@ -291,10 +344,23 @@ impl Hls {
             return old.clone();
         }
         let resume = old.map(|old| old.resume());
-        let (live, task) = Live::start(&self.context, name, resume);
+        let (live, task) = Live::start(&self.context, name, resume, recorded);
         table.insert(name.clone(), live.clone());
         drop(table);
         (self.spawner)(Box::pin(task));
+        if recorded {
+            let hls = self.context.settings.load_full().hls.clone();
+            let files = files::write(name.clone(), hls.files, live.watch());
+            let (writing, linger) = (self.writing.clone(), hls.linger);
+            writing.fetch_add(1, Ordering::Relaxed);
+            (self.spawner)(Box::pin(async move {
+                let written = files.await;
+                writing.fetch_sub(1, Ordering::Relaxed);
+                if let Some(written) = written {
+                    written.clean_up(linger).await;
+                }
+            }));
+        }
         live
     }
 }

@@ -101,10 +101,11 @@ pub fn is_live(path: &str, context: &Context) -> bool {
     container(path, &context.settings.load()).is_some()
 }
 
-/// The container that a path asks for: segments of HLS have the same endings.
+/// The container that a path asks for: segments of HLS and recordings have the same endings.
 fn container(path: &str, settings: &Settings) -> Option<Container> {
     let is_hls = settings.hls.enable && path.starts_with(&settings.hls.prefix);
-    Container::of(path, &settings.http).filter(|_| !is_hls)
+    let is_recording = settings.record.public && path.starts_with("/record/");
+    Container::of(path, &settings.http).filter(|_| !(is_hls || is_recording))
 }
 
 /// Reads until there is a request: it, all that was read, and where the request ends. `None` when

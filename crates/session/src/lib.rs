@@ -10,8 +10,10 @@ pub mod customize;
 pub mod hls;
 pub mod http;
 mod ingest;
+pub mod record;
 pub mod rtmp;
 
 pub use self::hls::{Hls, HlsSettings};
+pub use self::record::{RecordSettings, Recorder};
 pub use admission::{Admission, Admitted, Limits, Refusal};
 pub use context::{Context, HttpSettings, LiveSettings, RtmpSettings, Settings, Tenure};

@@ -1,5 +1,7 @@
 //! What a configuration of the right form must also fulfil, and what it should.
 
+use hub::Template;
+
 use super::error::{Place, Problem};
 use super::sections::Stream;
 use super::tree::Tree;
@@ -24,6 +26,7 @@ pub(super) fn check(
     checks.ranges();
     checks.texts();
     checks.durations();
+    checks.templates();
     checks.certificate();
     checks.addresses();
     checks.overrides();
@@ -96,6 +99,29 @@ impl Checks<'_> {
         if config.hls.session_key.len() > MAX_TEXT {
             let what = format!("the key is longer than {MAX_TEXT} bytes");
             self.report("hls.session_key", what, "use a shorter one");
+        }
+    }
+
+    fn templates(&mut self) {
+        let record = &self.config.record;
+        let all = [
+            ("record.flv", &record.flv),
+            ("record.ts", &record.ts),
+            ("record.mp4", &record.mp4),
+            ("record.hls", &record.hls),
+        ];
+        for (key, text) in all {
+            if let Err(error) = Template::parse(text) {
+                let remedy = "write something like \"record/{path}-{unix}.flv\"";
+                self.report(key, format!("{text:?}: {error}"), remedy);
+            } else if text.len() > MAX_TEXT || text.contains(char::is_control) {
+                let what = format!("{text:?} is no name of a file");
+                self.report(key, what, format!("use up to {MAX_TEXT} printable characters"));
+            }
+        }
+        if record.hls.contains("{unix") {
+            let what = "a stream has one folder, whenever it is published";
+            self.report("record.hls", what, "leave {unix} and {unix_ms} out");
         }
     }
 

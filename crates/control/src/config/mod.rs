@@ -31,7 +31,7 @@ pub use reload::Reload;
 pub use schema::{Effect, Key, Section};
 use schema::{Report, configuration};
 use sections::{
-    Api, Flv, Hls, Http, Limits, Log, Mp4, Rtmp, Server, Stream, StreamOverride, Tls, Ts,
+    Api, Flv, Hls, Http, Limits, Log, Mp4, Record, Rtmp, Server, Stream, StreamOverride, Tls, Ts,
 };
 
 configuration! {
@@ -53,6 +53,8 @@ configuration! {
         mp4: Mp4,
         /// HLS.
         hls: Hls,
+        /// How streams are recorded.
+        record: Record,
         /// The certificate of all listeners with TLS.
         tls: Tls,
         /// The operator's API and page.

@@ -10,8 +10,8 @@ use super::schema::{Effect, Key, Report, section, section_with_overrides};
 use super::tests::{Sample, TestRng};
 use super::units::{Size, Span};
 use super::values::{
-    Addresses, Egress, FilePath, FlushAfter, HevcOut, HlsContainer, Identity, Level, LogFormat,
-    Pattern, Rotation, SecondPublisher,
+    Addresses, Download, Egress, FilePath, FlushAfter, HevcOut, HlsCleanup, HlsContainer, Identity,
+    Level, LogFormat, Pattern, RecordFormats, Rotation, SecondPublisher,
 };
 
 section! {
@@ -196,6 +196,34 @@ section! {
 }
 
 section! {
+    /// How streams are recorded; stream.record says which, and as what. Names of files have places:
+    /// {path} is the stream's whole path, {app} and {name} are its two halves, {unix} the seconds
+    /// since 1970, {unix_ms} the milliseconds.
+    pub struct Record {
+        /// What FLV files are called.
+        Live flv: String = "record/flv/{path}-{unix}.flv".to_owned(),
+        /// What MPEG-TS files are called.
+        Live ts: String = "record/ts/{path}-{unix}.ts".to_owned(),
+        /// What MP4 files are called.
+        Live mp4: String = "record/mp4/{path}-{unix}.mp4".to_owned(),
+        /// The folder of a stream's HLS files: playlist.m3u8 with the newest segments, and
+        /// record.m3u8 with all of them.
+        Live hls: String = "record/hls/{path}".to_owned(),
+        /// What becomes of HLS files: "never" removed, "after_end" of the stream, or "rolling"
+        /// (segments go when they have left the playlist; there is no record.m3u8).
+        Live hls_cleanup: HlsCleanup = HlsCleanup::Never,
+        /// A new file is begun with the first key frame after this time; "0s" for never.
+        Live max_duration: Span = Span::default(); Span::default()..=Span::from_secs(7 * 86_400),
+        /// A new file is begun with the first key frame after this size; "0B" for never.
+        Live max_size: Size = Size::from_bytes(0);
+            Size::from_bytes(0)..=Size::from_bytes(1 << 40),
+        /// Who may download recordings at /record/: those who reach the operator's API ("api"),
+        /// viewers as well ("public"), or nobody ("off").
+        Restart download: Download = Download::Api,
+    }
+}
+
+section! {
     /// The certificate of all listeners with TLS. Without one, the server makes one at start that
     /// players do not trust.
     pub struct Tls {
@@ -249,6 +277,8 @@ section_with_overrides! {
     Live stall_timeout: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(300),
     /// How often a viewer may skip in one minute before it is closed.
     Live max_skips: u32 = 20; 1..=1000,
+    /// What the stream is recorded as: any of "flv", "ts", "mp4" and "hls"; see section record.
+    Live record: RecordFormats = RecordFormats::default(),
     /// How long a new viewer waits for a key frame before it gets the stream as it is: streams
     /// with intra refresh have none.
     Live key_frame_wait: Span = Span::from_secs(3); Span::default()..=Span::from_secs(60),

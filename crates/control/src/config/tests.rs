@@ -11,8 +11,8 @@ pub(super) use proptest::test_runner::TestRng;
 
 use super::units::{Size, Span};
 use super::values::{
-    Address, Addresses, Egress, FilePath, FlushAfter, HevcOut, HlsContainer, Identity, Level,
-    LogFormat, Pattern, Rotation, SecondPublisher,
+    Address, Addresses, Download, Egress, FilePath, FlushAfter, HevcOut, HlsCleanup, HlsContainer,
+    Identity, Level, LogFormat, Pattern, RecordFormat, RecordFormats, Rotation, SecondPublisher,
 };
 use super::*;
 
@@ -115,15 +115,24 @@ macro_rules! sample_choices {
 }
 
 sample_choices!(
+    Download,
     Egress,
     HevcOut,
+    HlsCleanup,
     HlsContainer,
     Identity,
     Level,
     LogFormat,
+    RecordFormat,
     Rotation,
     SecondPublisher
 );
+
+impl Sample for RecordFormats {
+    fn sample(rng: &mut TestRng) -> Self {
+        Vec::<RecordFormat>::sample(rng).into_iter().collect()
+    }
+}
 
 fn pick<T: Copy>(rng: &mut TestRng, from: &[T]) -> T {
     from[rng.random_range(0..from.len())]

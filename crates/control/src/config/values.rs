@@ -135,6 +135,38 @@ choice! {
         Fmp4 = "fmp4",
     }
 
+    /// What a stream is recorded as.
+    pub enum RecordFormat {
+        /// FLV files.
+        Flv = "flv",
+        /// MPEG transport streams.
+        Ts = "ts",
+        /// Fragmented MP4.
+        Mp4 = "mp4",
+        /// Segments and playlists.
+        Hls = "hls",
+    }
+
+    /// What becomes of HLS files that are old.
+    pub enum HlsCleanup {
+        /// They stay.
+        Never = "never",
+        /// They are removed when the stream has ended for hls.linger.
+        AfterEnd = "after_end",
+        /// Segments are removed when they have left the playlist, the rest after the end.
+        Rolling = "rolling",
+    }
+
+    /// Who may download recordings.
+    pub enum Download {
+        /// Those who reach the operator's API.
+        Api = "api",
+        /// All viewers as well.
+        Public = "public",
+        /// Nobody.
+        Off = "off",
+    }
+
     /// How HEVC and Opus are marked in RTMP and FLV.
     pub enum HevcOut {
         /// As the viewer asks, otherwise as the publisher did.
@@ -294,6 +326,66 @@ impl<'de> Deserialize<'de> for Addresses {
                     addresses.push(address);
                 }
                 Ok(Addresses(addresses))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+/// What a stream is recorded as: any of the formats, each once. Written as a list, or as a single
+/// word.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(transparent)]
+pub struct RecordFormats(Vec<RecordFormat>);
+
+impl RecordFormats {
+    /// Whether a format is among them.
+    #[must_use]
+    pub fn has(&self, format: RecordFormat) -> bool {
+        self.0.contains(&format)
+    }
+}
+
+impl FromIterator<RecordFormat> for RecordFormats {
+    fn from_iter<I: IntoIterator<Item = RecordFormat>>(formats: I) -> Self {
+        let mut list = Vec::new();
+        for format in formats {
+            if !list.contains(&format) {
+                list.push(format);
+            }
+        }
+        Self(list)
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordFormats {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> de::Visitor<'de> for OneOrMany {
+            type Value = RecordFormats;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of formats such as [\"mp4\", \"hls\"]")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RecordFormats, E> {
+                match text {
+                    "" => Ok(RecordFormats::default()),
+                    text => Ok(RecordFormats(vec![text.parse().map_err(E::custom)?])),
+                }
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> Result<RecordFormats, A::Error> {
+                let mut formats = Vec::new();
+                while let Some(format) = seq.next_element()? {
+                    formats.push(format);
+                }
+                Ok(formats.into_iter().collect())
             }
         }
 

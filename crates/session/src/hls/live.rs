@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ::hls::playlist::Form;
 use ::hls::{Outcome, Rendition, Resume, Window};
 use bytes::Bytes;
 use flate2::Compression;
@@ -15,7 +16,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::HlsSettings;
 use crate::context::Context;
 
 /// How often a task looks whether anybody asks.
@@ -67,7 +67,8 @@ impl Rendered {
 impl Published {
     /// The Media Playlist; rendered once for all whose addresses are the same.
     pub(super) fn playlist(&self, skip: bool, query: &str) -> Rendered {
-        let render = || Rendered::new(self.window.playlist(skip, query));
+        let form = if skip { Form::Delta } else { Form::Full };
+        let render = || Rendered::new(self.window.playlist(form, query));
         if !query.is_empty() {
             return render();
         }
@@ -77,11 +78,13 @@ impl Published {
 }
 
 impl Live {
-    /// A stream that will be segmented by the task that is returned.
+    /// A stream that will be segmented by the task that is returned: as long as it lives, if it is
+    /// `kept`.
     pub(super) fn start(
         context: &Arc<Context>,
         name: &StreamName,
         resume: Option<Resume>,
+        kept: bool,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (sender, published) = watch::channel(Arc::default());
         let live = Arc::new(Self {
@@ -90,13 +93,18 @@ impl Live {
             ended: Mutex::new(None),
             resume: Mutex::new(resume.unwrap_or_default()),
         });
-        let task = run(context.clone(), name.clone(), live.clone(), sender);
+        let task = run(context.clone(), name.clone(), live.clone(), sender, kept);
         (live, task)
     }
 
     /// Somebody asked for something.
     pub(super) fn asked(&self) {
         *self.asked.lock() = Instant::now();
+    }
+
+    /// What can be fetched, as it changes.
+    pub(super) fn watch(&self) -> watch::Receiver<Arc<Published>> {
+        self.published.clone()
     }
 
     /// What can be fetched now.
@@ -133,6 +141,7 @@ async fn run(
     name: StreamName,
     live: Arc<Live>,
     sender: watch::Sender<Arc<Published>>,
+    kept: bool,
 ) {
     let settings = context.settings.load_full().hls.clone();
     let waiting = context.registry.watch(&name);
@@ -144,7 +153,7 @@ async fn run(
         info!(stream = %name, "makes HLS segments");
         let mut segmenting = Segmenting {
             name,
-            settings,
+            idle: Some(settings.idle).filter(|_| settings.on_demand && !kept),
             rendition,
             tracks: Arc::default(),
             warned: false,
@@ -161,7 +170,8 @@ async fn run(
 
 struct Segmenting {
     name: StreamName,
-    settings: HlsSettings,
+    /// How long nobody asks before it ends.
+    idle: Option<Duration>,
     rendition: Rendition,
     tracks: Arc<TrackSet>,
     warned: bool,
@@ -212,7 +222,7 @@ impl Segmenting {
     }
 
     fn is_idle(&self) -> bool {
-        self.settings.on_demand && self.live.asked.lock().elapsed() > self.settings.idle
+        self.idle.is_some_and(|limit| self.live.asked.lock().elapsed() > limit)
     }
 
     fn end(&mut self, why: &str) {

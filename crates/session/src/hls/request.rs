@@ -22,6 +22,8 @@ pub(super) enum Wanted {
 pub(super) enum List {
     Media,
     Multivariant,
+    /// That of all segments, from a file.
+    Record,
 }
 
 /// Why an address means nothing.
@@ -46,6 +48,7 @@ impl Wanted {
         match file.rsplit_once('.') {
             Some(("playlist", "m3u8")) if !folder.is_empty() => in_folder(List::Media),
             Some(("index", "m3u8")) if !folder.is_empty() => in_folder(List::Multivariant),
+            Some(("record", "m3u8")) if !folder.is_empty() => in_folder(List::Record),
             Some((name, "m3u8")) => {
                 let name = settings.stream_name(folder, name)?;
                 Ok(Self::Playlist { name, list: List::Media })

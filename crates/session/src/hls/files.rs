@@ -1,0 +1,274 @@
+//! Segments and playlists as files: `playlist.m3u8` with the newest segments, `record.m3u8` with
+//! all, for players and servers of files.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ::hls::playlist::{self, Form};
+use ::hls::{Init, Segment};
+use hub::{StreamName, Template};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use super::live::Published;
+
+/// What becomes of files that are old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cleanup {
+    /// They stay.
+    #[default]
+    Never,
+    /// They go some time after the stream has ended.
+    AfterEnd,
+    /// Segments go when they have left the playlist, and there is no `record.m3u8`; the rest goes
+    /// after the stream has ended.
+    Rolling,
+}
+
+/// Rules of files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSettings {
+    /// The folder of a stream.
+    pub folder: Template,
+    /// What becomes of them.
+    pub cleanup: Cleanup,
+}
+
+impl Default for FileSettings {
+    fn default() -> Self {
+        Self { folder: Template::fixed("record/hls/{path}"), cleanup: Cleanup::Never }
+    }
+}
+
+impl FileSettings {
+    /// The folder of a stream: that of its whole life, so it has no time in it.
+    pub(super) fn folder(&self, name: &StreamName) -> PathBuf {
+        self.folder.path(name, SystemTime::UNIX_EPOCH)
+    }
+}
+
+/// The playlist of all segments.
+pub(super) const RECORD: &str = "record.m3u8";
+const PLAYLIST: &str = "playlist.m3u8";
+const END: &str = "#EXT-X-ENDLIST\n";
+
+/// Writes what is published until the stream ends. Returns what was written, to be removed as the
+/// rules say. A failure ends the files, not the stream.
+pub(super) async fn write(
+    name: StreamName,
+    settings: FileSettings,
+    mut published: watch::Receiver<Arc<Published>>,
+) -> Option<Files> {
+    let folder = settings.folder(&name);
+    let mut files = Files {
+        folder: folder.clone(),
+        cleanup: settings.cleanup,
+        next: None,
+        init: None,
+        written: Vec::new(),
+        record: None,
+    };
+    loop {
+        let now = published.borrow_and_update().clone();
+        let ended = now.window.has_ended();
+        let work = move || {
+            let result = files.update(&now);
+            (files, result)
+        };
+        let (back, result) = spawn_blocking(work).await.ok()?;
+        files = back;
+        if let Err(error) = result {
+            error!(
+                stream = %name, folder = %folder.display(), %error,
+                "HLS files ended: make room or let the server write there; the stream goes on, and \
+                 has files again from its next publisher on"
+            );
+            return None;
+        }
+        if ended || published.changed().await.is_err() {
+            break;
+        }
+    }
+    info!(stream = %name, folder = %folder.display(), segments = files.written.len(), "recorded");
+    Some(files)
+}
+
+/// What was written of a stream.
+pub(super) struct Files {
+    folder: PathBuf,
+    cleanup: Cleanup,
+    /// The number of the next segment.
+    next: Option<u64>,
+    init: Option<Arc<Init>>,
+    /// The files of segments that are there, the oldest first.
+    written: Vec<String>,
+    record: Option<Record>,
+}
+
+impl Files {
+    /// Removes what the rules do not keep, after a while.
+    pub(super) async fn clean_up(self, linger: Duration) {
+        if self.cleanup != Cleanup::Never {
+            sleep(linger).await;
+            // Whoever writes there by then has segments of other names.
+            let _ = spawn_blocking(move || self.remove_all()).await;
+        }
+    }
+
+    fn update(&mut self, now: &Published) -> io::Result<()> {
+        let next = self.next.unwrap_or(0);
+        let fresh: Vec<_> =
+            now.window.segments().filter(|segment| segment.number >= next).cloned().collect();
+        if fresh.is_empty() && !now.window.has_ended() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        for segment in &fresh {
+            if self.next.is_some_and(|next| next < segment.number) {
+                warn!(folder = %self.folder.display(), "the disk is too slow: segments are missing");
+            }
+            self.segment(segment)?;
+            self.next = Some(segment.number + 1);
+        }
+        if now.window.has_playlist() {
+            replace(&self.folder.join(PLAYLIST), &now.window.playlist(Form::Plain, ""))?;
+        }
+        if self.cleanup == Cleanup::Rolling {
+            let kept = now.window.segments().count();
+            let old = self.written.len().saturating_sub(kept);
+            for file in self.written.drain(..old) {
+                remove(&self.folder.join(file))?;
+            }
+        } else {
+            self.record(now, &fresh)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a segment, and what a player needs before it.
+    fn segment(&mut self, segment: &Segment) -> io::Result<()> {
+        if let Some(init) = &segment.init
+            && self.init.as_ref() != Some(init)
+        {
+            fs::write(self.folder.join(&init.file), &init.bytes)?;
+            self.init = Some(init.clone());
+        }
+        let file = segment.file();
+        let mut out = fs::File::create(self.folder.join(&file))?;
+        for part in &segment.parts {
+            out.write_all(&part.bytes)?;
+        }
+        self.written.push(file);
+        Ok(())
+    }
+
+    fn record(&mut self, now: &Published, fresh: &[Arc<Segment>]) -> io::Result<()> {
+        let target = now.window.target();
+        if self.record.is_none() && !fresh.is_empty() {
+            self.record = Some(Record::open(&self.folder.join(RECORD), target)?);
+        }
+        let Some(record) = &mut self.record else { return Ok(()) };
+        for segment in fresh {
+            record.append(segment)?;
+        }
+        if now.window.has_ended() { record.end() } else { Ok(()) }
+    }
+
+    /// Removes everything that was written, and the folder if nothing else is in it.
+    fn remove_all(&self) {
+        let lists = [PLAYLIST, RECORD].into_iter().map(str::to_owned);
+        let init = self.init.iter().map(|init| init.file.clone());
+        let mut playlist_is_ours = true;
+        if let Ok(text) = fs::read_to_string(self.folder.join(PLAYLIST)) {
+            // A later run has its own segments in it, and is not over.
+            playlist_is_ours = text.ends_with(END);
+        }
+        let lists = lists.filter(|_| playlist_is_ours);
+        for file in self.written.iter().cloned().chain(init).chain(lists) {
+            if let Err(error) = remove(&self.folder.join(&file)) {
+                warn!(folder = %self.folder.display(), file, %error, "cannot remove");
+            }
+        }
+        // Fails while anything is in it, as it should.
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+/// The playlist that only grows (HLS §4.4.3.5).
+struct Record {
+    file: fs::File,
+    init: Option<Arc<Init>>,
+    begun: bool,
+}
+
+impl Record {
+    /// Opens the playlist, or goes on with one that an earlier run has left.
+    fn open(path: &Path, target: i64) -> io::Result<Self> {
+        let old = match fs::read_to_string(path) {
+            Ok(text) if text.starts_with("#EXTM3U") => Some(text),
+            Ok(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let (target, entries) = match &old {
+            None => (target, String::new()),
+            Some(text) => {
+                let known = text.lines().find_map(|line| {
+                    line.strip_prefix("#EXT-X-TARGETDURATION:").and_then(|value| value.parse().ok())
+                });
+                // The head ends with the numbers; a line that a kill has cut ends the rest.
+                let body = text.split_once(HEAD_END).map_or("", |(_, body)| body);
+                let whole = body.rfind(".ts\n").max(body.rfind(".m4s\n"));
+                let end = whole.and_then(|at| Some(at + body.get(at..)?.find('\n')? + 1));
+                let body = body.get(..end.unwrap_or(0)).unwrap_or_default();
+                (known.unwrap_or(target).max(target), body.to_owned())
+            }
+        };
+        let head = format!(
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n\
+             #EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-MEDIA-SEQUENCE:0\n{HEAD_END}"
+        );
+        replace(path, &format!("{head}{entries}"))?;
+        let file = OpenOptions::new().append(true).open(path)?;
+        Ok(Self { file, init: None, begun: entries.is_empty() })
+    }
+
+    fn append(&mut self, segment: &Arc<Segment>) -> io::Result<()> {
+        let mut out = String::new();
+        if !std::mem::replace(&mut self.begun, true) && !segment.discontinuity {
+            // Another run wrote what is before it.
+            out.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        playlist::append(&mut out, segment, self.init.as_ref());
+        self.init.clone_from(&segment.init);
+        // In one piece, so that nobody reads half a line.
+        self.file.write_all(out.as_bytes())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.file.write_all(END.as_bytes())
+    }
+}
+
+/// The last line of the head of a record playlist.
+const HEAD_END: &str = "#EXT-X-DISCONTINUITY-SEQUENCE:0\n";
+
+/// Puts a text in the place of another at once.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".part");
+    fs::write(&partial, text)?;
+    fs::rename(&partial, path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,308 @@
+//! Recording: streams as files, cut by time and size, complete but for the last moment whenever
+//! the server is killed.
+//!
+//! A recording taps its stream like any other reader: it may be slow or fail, the stream does not
+//! notice. [`file`] names and writes files, [`muxer`] makes their contents.
+
+mod file;
+mod muxer;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use hub::{Recorded, StreamName, Tap, Tapped, Template};
+use media::{Frame, FrameKind, Ticks, TrackKind, TrackSet};
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{error, info, warn};
+
+use self::file::File;
+use self::muxer::Muxer;
+use crate::context::Context;
+use crate::hls::Spawner;
+
+/// What a recording is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Format {
+    Flv,
+    Ts,
+    Mp4,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flv => "FLV",
+            Self::Ts => "MPEG-TS",
+            Self::Mp4 => "MP4",
+        })
+    }
+}
+
+/// Rules of recordings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordSettings {
+    /// What FLV files are called.
+    pub flv: Template,
+    /// What transport streams are called.
+    pub ts: Template,
+    /// What MP4 files are called.
+    pub mp4: Template,
+    /// A new file is begun with the first key frame after so long; zero for never.
+    pub max_duration: Duration,
+    /// A new file is begun with the first key frame after so many bytes; zero for never.
+    pub max_size: u64,
+    /// Most bytes that wait to be written, per recording.
+    pub max_queue: usize,
+    /// Viewers may download recordings at `/record/`.
+    pub public: bool,
+}
+
+impl Default for RecordSettings {
+    fn default() -> Self {
+        Self {
+            flv: Template::fixed("record/flv/{path}-{unix}.flv"),
+            ts: Template::fixed("record/ts/{path}-{unix}.ts"),
+            mp4: Template::fixed("record/mp4/{path}-{unix}.mp4"),
+            max_duration: Duration::ZERO,
+            max_size: 0,
+            max_queue: 64 << 20,
+            public: false,
+        }
+    }
+}
+
+/// A recording that was not written yet is lost if the server is killed: this much, at most.
+const WRITE_AFTER: Duration = Duration::from_millis(500);
+
+/// Or as much as this.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// Key frames come a little early or late by the milliseconds of their time stamps.
+const TOLERANCE_MS: i64 = 50;
+
+/// All recordings of a server.
+pub struct Recorder {
+    context: Arc<Context>,
+    spawner: Box<Spawner>,
+    running: Mutex<HashSet<(StreamName, Format)>>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let running = self.running.lock().len();
+        f.debug_struct("Recorder").field("running", &running).finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// Nothing is recorded yet; `spawner` runs what records.
+    #[must_use]
+    pub fn new(context: Arc<Context>, spawner: Box<Spawner>) -> Arc<Self> {
+        Arc::new(Self { context, spawner, running: Mutex::default() })
+    }
+
+    /// A publisher has come: its stream is recorded as its rules say, unless it is already.
+    pub fn published(self: &Arc<Self>, name: &StreamName, rules: Recorded) {
+        let wanted = [(rules.flv, Format::Flv), (rules.ts, Format::Ts), (rules.mp4, Format::Mp4)];
+        for (_, format) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
+            let key = (name.clone(), format);
+            if self.running.lock().insert(key.clone()) {
+                let recorder = self.clone();
+                (self.spawner)(Box::pin(async move {
+                    recorder.record(&key.0, key.1).await;
+                    recorder.running.lock().remove(&key);
+                }));
+            }
+        }
+    }
+
+    /// Whether nothing is being recorded, and all files are complete.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.running.lock().is_empty()
+    }
+
+    async fn record(&self, name: &StreamName, format: Format) {
+        let settings = self.context.settings.load_full();
+        let waiting = self.context.registry.watch(name);
+        if timeout(settings.wait_for_stream, waiting.ready()).await.is_err() {
+            return;
+        }
+        let mut tap = Tap::open(waiting.stream(), settings.record.max_queue);
+        drop(waiting);
+        let mut recording = Recording {
+            name: name.clone(),
+            format,
+            settings: settings.record.clone(),
+            tracks: Arc::default(),
+            publisher: None,
+            open: None,
+            out: BytesMut::new(),
+            write_at: None,
+        };
+        let result = match recording.run(&mut tap).await {
+            Ok(()) => recording.close().await,
+            failed => failed,
+        };
+        if let Err(error) = result {
+            error!(
+                stream = %name, %format, %error,
+                "recording ended: make room or let the server write there; the stream goes on, and \
+                 is recorded again from its next publisher on"
+            );
+        }
+    }
+}
+
+/// One stream in one format.
+struct Recording {
+    name: StreamName,
+    format: Format,
+    settings: RecordSettings,
+    tracks: Arc<TrackSet>,
+    publisher: Option<u64>,
+    open: Option<Open>,
+    /// What was not written yet, and when it has to be.
+    out: BytesMut,
+    write_at: Option<Instant>,
+}
+
+/// The file in hand.
+struct Open {
+    file: File,
+    muxer: Muxer,
+    /// The decoding time of its first frame: the file begins at zero.
+    origin: Ticks,
+    /// How far it has come, in milliseconds.
+    length_ms: i64,
+}
+
+impl Recording {
+    async fn run(&mut self, tap: &mut Tap) -> Result<(), file::Error> {
+        loop {
+            let next = match self.write_at {
+                Some(at) => match timeout_at(at, tap.next()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        self.write().await?;
+                        continue;
+                    }
+                },
+                None => tap.next().await,
+            };
+            match next {
+                Tapped::Tracks { tracks, publisher } => self.adopt(tracks, publisher).await?,
+                Tapped::Frame(frame) => self.push(&frame).await?,
+                Tapped::Lost => {
+                    warn!(
+                        stream = %self.name, format = %self.format,
+                        "the disk is too slow: frames are missing in the recording"
+                    );
+                }
+                Tapped::End(_) => return Ok(()),
+            }
+            if self.out.len() >= WRITE_BYTES {
+                self.write().await?;
+            }
+        }
+    }
+
+    async fn adopt(&mut self, tracks: Arc<TrackSet>, publisher: u64) -> Result<(), file::Error> {
+        let another = self.publisher.replace(publisher).is_some_and(|known| known != publisher);
+        let goes_on = !another
+            && match &mut self.open {
+                Some(open) => open.muxer.set_tracks(&tracks, &mut self.out),
+                None => true,
+            };
+        if !goes_on {
+            self.close().await?;
+        }
+        self.tracks = tracks;
+        Ok(())
+    }
+
+    async fn push(&mut self, frame: &Frame) -> Result<(), file::Error> {
+        let may_begin = frame.is_key()
+            || (frame.kind == FrameKind::Audio && !self.tracks.has(TrackKind::Video));
+        if may_begin && self.is_full(frame) {
+            self.close().await?;
+        }
+        if self.open.is_none() {
+            if !may_begin {
+                return Ok(());
+            }
+            self.begin(frame).await?;
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let base = frame.dts.base;
+        let since = frame.dts.value.saturating_sub(open.origin.rescale(base).value);
+        // Sound of before the first picture comes late.
+        if since >= 0 {
+            let dts = Ticks::new(since, base);
+            open.length_ms = open.length_ms.max(dts.millis());
+            open.muxer.push(&Frame { dts, ..frame.clone() }, &self.tracks, &mut self.out);
+        }
+        if !self.out.is_empty() {
+            self.write_at.get_or_insert_with(|| Instant::now() + WRITE_AFTER);
+        }
+        Ok(())
+    }
+
+    /// Whether the file in hand ends before `frame`.
+    fn is_full(&self, frame: &Frame) -> bool {
+        let Some(open) = &self.open else { return false };
+        let length = frame.dts.millis() - open.origin.millis();
+        let limit = i64::try_from(self.settings.max_duration.as_millis()).unwrap_or(i64::MAX);
+        let size = open.file.size() + self.out.len() as u64;
+        (limit > 0 && length + TOLERANCE_MS >= limit)
+            || (self.settings.max_size > 0 && size >= self.settings.max_size)
+    }
+
+    async fn begin(&mut self, frame: &Frame) -> Result<(), file::Error> {
+        let mut muxer = Muxer::new(self.format);
+        if !muxer.begin(&self.tracks, &mut self.out) {
+            return Err(file::Error::Nothing(self.format));
+        }
+        let template = match self.format {
+            Format::Flv => &self.settings.flv,
+            Format::Ts => &self.settings.ts,
+            Format::Mp4 => &self.settings.mp4,
+        };
+        let file = File::create(template, &self.name).await?;
+        info!(stream = %self.name, format = %self.format, file = %file.path(), "records");
+        self.open = Some(Open { file, muxer, origin: frame.dts, length_ms: 0 });
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), file::Error> {
+        self.write_at = None;
+        let bytes = self.out.split().freeze();
+        match &mut self.open {
+            Some(open) if !bytes.is_empty() => open.file.write(bytes).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Completes the file in hand.
+    async fn close(&mut self) -> Result<(), file::Error> {
+        if let Some(open) = &mut self.open {
+            open.muxer.finish(&mut self.out);
+        }
+        self.write().await?;
+        if let Some(open) = self.open.take() {
+            let (path, bytes) = (open.file.path().to_owned(), open.file.size());
+            let seconds = Duration::from_millis(open.length_ms.unsigned_abs()).as_secs_f64();
+            open.file.close().await?;
+            info!(
+                stream = %self.name, format = %self.format, file = %path, bytes, seconds,
+                "recorded"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! Recordings: the same frames as were published, in files that survive a kill.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use headwater_e2e::raw::Raw;
+use headwater_e2e::{Frames, Program, Server, Times, assert_alike, ffmpeg, material, wait_until};
+
+const AUDIO_BEFORE_PICTURE: usize = 6;
+
+/// Sound lies on the grid of its samples; files begin at zero.
+const MILLISECOND: i64 = 1_100;
+
+fn publish(server: &Server, stream: &str, loops: i32) -> Program {
+    let (input, url) = (material("h264-aac.mp4"), server.url("rtmp", stream));
+    ffmpeg(&format!("-re -stream_loop {loops} -i {} -c copy -f flv {url}", input.display()))
+}
+
+fn reference(folder: &Path) -> Frames {
+    let flv = folder.join("reference.flv");
+    let input = material("h264-aac.mp4");
+    ffmpeg(&format!("-y -i {} -c copy -f flv {}", input.display(), flv.display())).finish();
+    Frames::parse(&Frames::reader(&format!("-i {}", flv.display()), "h264", false).finish())
+}
+
+/// A folder of the test's own, and the settings that let a server record there.
+fn folder() -> (tempfile::TempDir, Vec<String>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().display();
+    let settings = vec![
+        "stream.record=[\"flv\", \"ts\", \"mp4\", \"hls\"]".to_owned(),
+        format!("record.flv={path}/flv/{{path}}-{{unix}}.flv"),
+        format!("record.ts={path}/ts/{{path}}-{{unix}}.ts"),
+        format!("record.mp4={path}/mp4/{{path}}-{{unix}}.mp4"),
+        format!("record.hls={path}/hls/{{path}}"),
+        "stream.grace=0s".to_owned(),
+        "hls.segment_duration=1s".to_owned(),
+    ];
+    (folder, settings)
+}
+
+fn start(settings: &[String], more: &[&str]) -> Server {
+    let all: Vec<&str> = settings.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    Server::start(&all)
+}
+
+/// The files of a stream in a format, in the order of their names.
+fn files(folder: &Path, format: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.join(format).join("live")).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
+/// All frames of a file.
+fn frames(path: &Path) -> Frames {
+    let adts =
+        if path.extension().is_some_and(|e| e == "ts") { "-bsf:a aac_adtstoasc" } else { "" };
+    let input = format!("-i {} {adts}", path.display());
+    Frames::parse(&Frames::reader(&input, "h264", false).finish())
+}
+
+fn times(format: &str) -> Times {
+    let shift = if format == "ts" { 700_000 } else { 0 };
+    Times { shift, tolerance: MILLISECOND }
+}
+
+#[test]
+fn every_format_has_what_was_published() {
+    let (folder, settings) = folder();
+    let mut server = start(&settings, &[]);
+    let sent = reference(folder.path());
+    publish(&server, "live/rec", 0).finish();
+    for format in ["FLV", "MPEG-TS", "MP4"] {
+        server.wait_for_log(&[" recorded ", &format!("format={format}")]);
+    }
+    server.wait_for_log(&[" recorded ", "segments="]);
+    for format in ["flv", "ts", "mp4"] {
+        let files = files(folder.path(), format);
+        assert_eq!(files.len(), 1, "{files:?}");
+        assert_alike(&sent, &frames(&files[0]), AUDIO_BEFORE_PICTURE, times(format));
+    }
+    let playlist = folder.path().join("hls/live/rec/record.m3u8");
+    let text = fs::read_to_string(&playlist).expect("a playlist");
+    assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
+    let got = frames(&playlist);
+    assert_alike(&sent, &got, AUDIO_BEFORE_PICTURE, Times { shift: 0, tolerance: MILLISECOND });
+    // An MP4 file that is complete can be seeked.
+    let mp4 = files(folder.path(), "mp4").remove(0);
+    let input = format!("-ss 4 -i {} -map 0:v -c copy -f framemd5 -", mp4.display());
+    let late = Frames::parse(&ffmpeg(&input).finish());
+    assert!((45..=51).contains(&late.count("video0")), "{} pictures", late.count("video0"));
+    server.assert_healthy();
+}
+
+#[test]
+fn files_are_cut_by_time_and_lose_nothing() {
+    let (folder, settings) = folder();
+    let server = start(&settings, &["record.max_duration=2s"]);
+    let sent = reference(folder.path());
+    publish(&server, "live/cut", 0).finish();
+    for format in ["flv", "ts", "mp4"] {
+        wait_until("all files are complete", || {
+            let name = match format {
+                "ts" => "MPEG-TS".to_owned(),
+                other => other.to_uppercase(),
+            };
+            let format = format!("format={name} ");
+            server.log().lines().filter(|l| l.contains(" recorded ") && l.contains(&format)).count()
+                == 3
+        });
+        let files = files(folder.path(), format);
+        assert_eq!(files.len(), 3, "{files:?}");
+        let mut hashes = Vec::new();
+        for file in &files {
+            let video = frames(file).track("video0");
+            assert!((video[0].0 - times(format).shift).abs() <= MILLISECOND, "{:?}", video[0]);
+            hashes.extend(video.into_iter().map(|(_, _, hash)| hash));
+        }
+        let all: Vec<String> = sent.track("video0").into_iter().map(|(_, _, hash)| hash).collect();
+        assert_eq!(hashes, all, "{format}");
+    }
+}
+
+#[test]
+fn a_kill_leaves_files_that_play() {
+    let (folder, settings) = folder();
+    let server = start(&settings, &[]);
+    let sent = reference(folder.path()).track("video0");
+    let _publisher = publish(&server, "live/kill", -1);
+    wait_until("there are two segments", || {
+        let playlist = folder.path().join("hls/live/kill/record.m3u8");
+        fs::read_to_string(playlist).is_ok_and(|text| text.matches("#EXTINF").count() >= 3)
+    });
+    server.signal("KILL");
+    for format in ["flv", "ts", "mp4", "hls"] {
+        let file = match format {
+            "hls" => folder.path().join("hls/live/kill/record.m3u8"),
+            format => files(folder.path(), format).remove(0),
+        };
+        let input = match format {
+            // Nobody has said that it is over: a player would wait for more.
+            "hls" => format!("-live_start_index 0 -t 2 -i {}", file.display()),
+            _ => format!("-i {}", file.display()),
+        };
+        let got = Frames::parse(&Frames::reader(&input, "h264", false).finish()).track("video0");
+        assert!(got.len() >= 45, "{format}: {} pictures", got.len());
+        for (number, (sent, got)) in sent.iter().zip(&got).take(got.len() - 1).enumerate() {
+            assert_eq!(sent.2, got.2, "{format}: picture {number}");
+        }
+    }
+}
+
+#[test]
+fn a_recording_that_cannot_be_written_harms_nobody() {
+    let (folder, mut settings) = folder();
+    fs::write(folder.path().join("flv"), "not a folder").expect("a file");
+    settings.retain(|setting| !setting.starts_with("stream.record"));
+    let mut server = start(&settings, &["stream.record=flv"]);
+    let _publisher = publish(&server, "live/fails", -1);
+    let line = server.wait_for_log(&["ERROR", "recording ended", "cannot make"]);
+    assert!(line.contains("make room or let the server write there"), "{line}");
+    let url = server.url("http", "live/fails");
+    let frames = Frames::reader(&format!("-t 1 -i {url}"), "h264", false).finish();
+    assert!(Frames::parse(&frames).count("video0") >= 20);
+    server.assert_healthy();
+}
+
+#[test]
+fn recordings_are_listed_and_fetched_in_part() {
+    let (folder, settings) = folder();
+    let mut server = start(&settings, &[]);
+    publish(&server, "live/list", 0).finish();
+    server.wait_for_log(&[" recorded ", "format=MP4"]);
+    server.wait_for_log(&[" recorded ", "segments="]);
+    let list = server.api("/api/record/list");
+    let listed = list["data"]["files"].as_array().expect("files");
+    let formats: Vec<_> = listed.iter().filter_map(|file| file["format"].as_str()).collect();
+    for format in ["flv", "ts", "mp4", "hls"] {
+        assert!(formats.contains(&format), "{list}");
+    }
+    let mp4 = listed.iter().find(|file| file["format"] == "mp4").expect("an MP4 file");
+    let path = mp4["path"].as_str().expect("a path");
+    let ask = |path: &str, range: &str| {
+        let mut raw = Raw::connect(&server, "api");
+        let lines = format!("Host: localhost\r\nConnection: close\r\n{range}");
+        raw.send(format!("GET {path} HTTP/1.1\r\n{lines}\r\n").as_bytes());
+        let bytes = raw.read_to_end();
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+        (String::from_utf8_lossy(&bytes[..end]).into_owned(), bytes[end..].to_vec())
+    };
+    let whole = fs::read(files(folder.path(), "mp4").remove(0)).expect("a file");
+    let (head, body) = ask(path, "");
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("video/mp4"), "{head}");
+    assert_eq!(body, whole);
+    let (head, body) = ask(path, "Range: bytes=1000-1999\r\n");
+    assert!(head.starts_with("HTTP/1.1 206"), "{head}");
+    assert_eq!(body, whole[1000..2000]);
+    for bad in
+        ["/record/mp4/../../../etc/passwd", "/record/mp4/%2e%2e/%2e%2e/etc/passwd", "/record/x/y"]
+    {
+        let (head, _) = ask(bad, "");
+        assert!(head.starts_with("HTTP/1.1 4"), "{bad}: {head}");
+    }
+    server.assert_healthy();
+}
