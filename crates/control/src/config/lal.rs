@@ -7,7 +7,7 @@
 //!
 //! * Streams are found by their name alone, and viewers wait for publishers as long as lal lets
 //!   them ([`BEHAVIOUR`]).
-//! * `gop_num` holds for RTMP and FLV together: a stream has one cache, the larger number counts.
+//! * `gop_num` holds for RTMP, FLV and TS together: a stream has one cache, the larger number counts.
 //!   `single_gop_max_frame_num: 0` is our default, for nothing here grows without bound.
 //! * `merge_write_size: 0` is our default flush, not a write per message; above, see
 //!   [`flush_after`].
@@ -45,7 +45,10 @@ const BEHAVIOUR: [(&str, &str); 4] = [
 struct Conf {
     rtmp: Rtmp,
     default_http: Listeners,
-    httpflv: Flv,
+    httpflv: Served,
+    httpts: Served,
+    hls: Hls,
+    record: Record,
     http_api: Api,
     server_id: Option<String>,
     log: Log,
@@ -74,9 +77,10 @@ struct Listeners {
     https_key_file: Option<String>,
 }
 
+/// What is served over HTTP: FLV, MPEG-TS, HLS.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Flv {
+struct Served {
     enable: Option<bool>,
     enable_https: Option<bool>,
     url_pattern: Option<String>,
@@ -86,6 +90,43 @@ struct Flv {
     https_listen_addr: Option<String>,
     https_cert_file: Option<String>,
     https_key_file: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Hls {
+    #[serde(flatten)]
+    served: Served,
+    out_path: Option<String>,
+    fragment_duration_ms: Option<i64>,
+    fragment_num: Option<i64>,
+    delete_threshold: Option<i64>,
+    cleanup_mode: Option<i64>,
+    use_memory_as_disk_flag: Option<bool>,
+    sub_session_timeout_ms: Option<i64>,
+    sub_session_hash_key: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Record {
+    enable_flv: Option<bool>,
+    flv_out_path: Option<String>,
+    enable_mpegts: Option<bool>,
+    mpegts_out_path: Option<String>,
+}
+
+impl Served {
+    fn is_wanted(&self) -> bool {
+        on(self.enable) || on(self.enable_https)
+    }
+}
+
+impl Conf {
+    /// All that is served over HTTP.
+    fn served(&self) -> [&Served; 3] {
+        [&self.httpflv, &self.httpts, &self.hls.served]
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +168,8 @@ pub(super) fn translate(
         translation.tree.merge(Tree::single(ours, Value::from(value), place));
     }
     translation.listeners(&conf, exists);
+    translation.hls(&conf);
+    translation.records(&conf);
     translation.caches(&conf);
     translation.rest(&conf);
     translation.name_the_rest(&json);
@@ -161,12 +204,7 @@ impl Translation<'_> {
         let addresses = match (enabled, address) {
             (false, _) => Vec::new(),
             (true, Some(address)) if !address.is_empty() => {
-                // The only host name that needs no look-up.
-                let address = match address.strip_prefix("localhost:") {
-                    Some(port) => format!("127.0.0.1:{port}"),
-                    None => address.to_owned(),
-                };
-                vec![Value::from(address)]
+                vec![Value::from(without_host_name(address))]
             }
             // An empty address is a port by chance in lal, which nobody can have meant.
             (true, _) => return,
@@ -174,13 +212,94 @@ impl Translation<'_> {
         self.put(ours, Value::Array(addresses), theirs);
     }
 
+    /// As [`Translation::listen`], for what several protocols share.
+    fn listen_all(&mut self, ours: &str, addresses: Addresses, theirs: &'static str) {
+        if addresses.list.is_empty() && addresses.any {
+            return;
+        }
+        let list = addresses.list.into_iter().map(Value::from).collect();
+        self.put(ours, Value::Array(list), theirs);
+    }
+
+    fn hls(&mut self, conf: &Conf) {
+        let hls = &conf.hls;
+        let enabled = hls.served.is_wanted();
+        self.put("hls.enable", Value::from(enabled), "hls.enable");
+        if !enabled {
+            return;
+        }
+        let prefix = match hls.served.url_pattern.as_deref() {
+            None | Some("") => "/hls/".to_owned(),
+            Some(pattern) => slashes(pattern),
+        };
+        self.put("hls.url_prefix", Value::from(prefix), "hls.url_pattern");
+        // What a lal player sees: transport streams that are always made.
+        for (ours, value) in [
+            ("hls.container", Value::from("ts")),
+            ("hls.low_latency", Value::from(false)),
+            ("hls.on_demand", Value::from(false)),
+        ] {
+            self.put(ours, value, "hls.enable");
+        }
+        let duration = hls.fragment_duration_ms.unwrap_or(3000);
+        let number = hls.fragment_num.unwrap_or(6);
+        let threshold = hls.delete_threshold.unwrap_or(number);
+        let key = "hls.fragment_duration_ms";
+        self.put("hls.segment_duration", Value::from(duration), key);
+        self.put("hls.segments", Value::from(number), "hls.fragment_num");
+        self.put("hls.kept_segments", Value::from(threshold), "hls.delete_threshold");
+        let linger = duration.saturating_mul(number.saturating_add(threshold));
+        self.put("hls.linger", Value::from(linger), "hls.delete_threshold");
+        if let Some(secret) = hls.sub_session_hash_key.as_deref().filter(|key| !key.is_empty()) {
+            self.put("hls.session_key", Value::from(secret), "hls.sub_session_hash_key");
+            let silent = match hls.sub_session_timeout_ms {
+                None | Some(0) => number.saturating_mul(duration).saturating_mul(2),
+                Some(silent) => silent,
+            };
+            self.put("hls.session_timeout", Value::from(silent), "hls.sub_session_timeout_ms");
+        }
+    }
+
+    fn records(&mut self, conf: &Conf) {
+        let (record, hls) = (&conf.record, &conf.hls);
+        let mut formats = Vec::new();
+        if on(record.enable_flv) {
+            formats.push("flv");
+            let folder = record.flv_out_path.as_deref().unwrap_or("./lal_record/flv/");
+            let template = format!("{}{{name}}-{{unix}}.flv", in_folder(folder));
+            self.put("record.flv", Value::from(template), "record.flv_out_path");
+        }
+        if on(record.enable_mpegts) {
+            formats.push("ts");
+            let folder = record.mpegts_out_path.as_deref().unwrap_or("./lal_record/mpegts");
+            let template = format!("{}{{name}}-{{unix}}.ts", in_folder(folder));
+            self.put("record.ts", Value::from(template), "record.mpegts_out_path");
+        }
+        if hls.served.is_wanted() && !on(hls.use_memory_as_disk_flag) {
+            formats.push("hls");
+            let folder = hls.out_path.as_deref().unwrap_or("./lal_record/hls/");
+            let template = format!("{}{{name}}", in_folder(folder));
+            self.put("record.hls", Value::from(template), "hls.out_path");
+            let cleanup = match hls.cleanup_mode {
+                Some(0) => "never",
+                Some(2) => "rolling",
+                _ => "after_end",
+            };
+            self.put("record.hls_cleanup", Value::from(cleanup), "hls.cleanup_mode");
+        }
+        let formats = formats.into_iter().map(Value::from).collect();
+        self.put("stream.record", Value::Array(formats), "record.enable_flv");
+    }
+
     /// The certificate, and whether RTMPS and HTTPS are served with it.
     fn certificate(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) -> (bool, bool) {
-        let Conf { rtmp, default_http: http, httpflv: flv, .. } = conf;
-        let (rtmps, https) = (on(rtmp.rtmps_enable), on(flv.enable_https));
+        let Conf { rtmp, default_http: http, .. } = conf;
+        let over_tls = conf.served().into_iter().find(|served| on(served.enable_https));
+        let (rtmps, https) = (on(rtmp.rtmps_enable), over_tls.is_some());
+        let own = over_tls.unwrap_or(&conf.httpflv);
         let https_files = (
-            either(&flv.https_cert_file, &http.https_cert_file),
-            either(&flv.https_key_file, &http.https_key_file),
+            either(&own.https_cert_file, &http.https_cert_file),
+            either(&own.https_key_file, &http.https_key_file),
         );
         let rtmps_files = (rtmp.rtmps_cert_file.as_deref(), rtmp.rtmps_key_file.as_deref());
         let ((cert, private), key) = match (https, rtmps) {
@@ -209,7 +328,7 @@ impl Translation<'_> {
     }
 
     fn listeners(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) {
-        let Conf { rtmp, default_http: http, httpflv: flv, http_api: api, .. } = conf;
+        let Conf { rtmp, default_http: http, http_api: api, .. } = conf;
         let (rtmps, https) = self.certificate(conf, exists);
 
         let plain = on(rtmp.enable);
@@ -217,44 +336,61 @@ impl Translation<'_> {
         self.listen("rtmp.listen", plain, rtmp.addr.as_deref(), "rtmp.addr");
         self.listen("rtmp.tls_listen", rtmps, rtmp.rtmps_addr.as_deref(), "rtmp.rtmps_addr");
 
-        let address = either(&flv.http_listen_addr, &http.http_listen_addr);
-        let tls_address = either(&flv.https_listen_addr, &http.https_listen_addr);
-        let plain = on(flv.enable);
-        self.put("flv.enable", Value::from(plain || https), "httpflv.enable");
-        self.listen("http.listen", plain, address, "default_http.http_listen_addr");
-        let key = "default_http.https_listen_addr";
-        self.listen("http.tls_listen", https, tls_address, key);
-        let pattern = match flv.url_pattern.as_deref().unwrap_or("/live/").trim_matches('/') {
-            "" => "/".to_owned(),
-            inner => format!("/{inner}/"),
-        };
-        self.put("flv.url_prefix", Value::from(pattern), "httpflv.url_pattern");
+        let mut plain = Addresses::default();
+        let mut tls = Addresses::default();
+        for served in conf.served() {
+            plain.add(on(served.enable), either(&served.http_listen_addr, &http.http_listen_addr));
+            let address = either(&served.https_listen_addr, &http.https_listen_addr);
+            tls.add(https && on(served.enable_https), address);
+        }
+        self.listen_all("http.listen", plain, "default_http.http_listen_addr");
+        self.listen_all("http.tls_listen", tls, "default_http.https_listen_addr");
+        for (key, served, [enable, pattern]) in [
+            ("flv", &conf.httpflv, ["httpflv.enable", "httpflv.url_pattern"]),
+            ("ts", &conf.httpts, ["httpts.enable", "httpts.url_pattern"]),
+        ] {
+            let enabled = on(served.enable) || (https && on(served.enable_https));
+            self.put(&format!("{key}.enable"), Value::from(enabled), enable);
+            let prefix = slashes(served.url_pattern.as_deref().unwrap_or("/live/"));
+            self.put(&format!("{key}.url_prefix"), Value::from(prefix), pattern);
+        }
+        // lal has no such thing, so that nobody can have meant to open it.
+        self.put("mp4.enable", Value::from(false), "httpflv.enable");
 
         self.put("api.enable", Value::from(on(api.enable)), "http_api.enable");
         self.listen("api.listen", on(api.enable), api.addr.as_deref(), "http_api.addr");
     }
 
     fn caches(&mut self, conf: &Conf) {
-        let Conf { rtmp, httpflv: flv, .. } = conf;
+        let Conf { rtmp, httpflv: flv, httpts: ts, .. } = conf;
         let by_rtmp = on(rtmp.enable) || on(rtmp.rtmps_enable);
-        let by_flv = on(flv.enable) || on(flv.enable_https);
-        let mut larger = |of_rtmp: Option<i64>, of_flv: Option<i64>, key: &str| {
-            let (a, b) = (of_rtmp.unwrap_or(0), of_flv.unwrap_or(0));
-            if by_rtmp && by_flv && a != b {
+        let mut larger = |numbers: [Option<i64>; 3], key: &str| {
+            let wanted = [by_rtmp, flv.is_wanted(), ts.is_wanted()];
+            let names = ["rtmp", "httpflv", "httpts"];
+            let of_those: Vec<_> = names
+                .into_iter()
+                .zip(numbers)
+                .zip(wanted)
+                .filter(|(_, wanted)| *wanted)
+                .map(|((name, number), _)| (name, number.unwrap_or(0)))
+                .collect();
+            if of_those.iter().any(|(_, number)| *number != of_those[0].1) {
+                let keys: Vec<_> =
+                    of_those.iter().map(|(name, _)| format!("{name}.{key}")).collect();
+                let keys = list(&keys.iter().map(String::as_str).collect::<Vec<_>>());
                 self.warnings.push(format!(
-                    "rtmp.{key} and httpflv.{key} differ; a stream has one cache for both, and \
-                     the larger number counts"
+                    "{keys} differ; a stream has one cache for all, and the larger number counts"
                 ));
             }
-            match (by_rtmp, by_flv) {
-                (true, false) => a,
-                (false, true) => b,
-                _ => a.max(b),
-            }
+            of_those.iter().map(|(_, number)| *number).max().unwrap_or(0)
         };
-        let gops = larger(rtmp.gop_num, flv.gop_num, "gop_num");
-        let key = "single_gop_max_frame_num";
-        let frames = larger(rtmp.single_gop_max_frame_num, flv.single_gop_max_frame_num, key);
+        let gops = larger([rtmp.gop_num, flv.gop_num, ts.gop_num], "gop_num");
+        let numbers = [
+            rtmp.single_gop_max_frame_num,
+            flv.single_gop_max_frame_num,
+            ts.single_gop_max_frame_num,
+        ];
+        let frames = larger(numbers, "single_gop_max_frame_num");
         self.put("stream.gops", Value::from(gops), "rtmp.gop_num");
         if frames != 0 {
             let key = "rtmp.single_gop_max_frame_num";
@@ -333,6 +469,50 @@ impl Translation<'_> {
     }
 }
 
+/// Where several protocols listen, each address once.
+#[derive(Default)]
+struct Addresses {
+    list: Vec<String>,
+    /// Somebody wants to be listened for.
+    any: bool,
+}
+
+impl Addresses {
+    fn add(&mut self, wanted: bool, address: Option<&str>) {
+        self.any |= wanted;
+        // An empty address is a port by chance in lal, which nobody can have meant.
+        if let Some(address) = address.filter(|address| wanted && !address.is_empty()) {
+            let address = without_host_name(address);
+            if !self.list.contains(&address) {
+                self.list.push(address);
+            }
+        }
+    }
+}
+
+/// The only host name that needs no look-up is an address.
+fn without_host_name(address: &str) -> String {
+    match address.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => address.to_owned(),
+    }
+}
+
+/// A pattern from slash to slash.
+fn slashes(pattern: &str) -> String {
+    match pattern.trim_matches('/') {
+        "" => "/".to_owned(),
+        inner => format!("/{inner}/"),
+    }
+}
+
+/// What names of files in a folder begin with.
+fn in_folder(folder: &str) -> String {
+    // Braces would be taken for places.
+    let folder = folder.replace(['{', '}'], "_");
+    if folder.is_empty() || folder.ends_with('/') { folder } else { format!("{folder}/") }
+}
+
 fn on(flag: Option<bool>) -> bool {
     flag == Some(true)
 }
@@ -349,13 +529,22 @@ fn flush_after(bytes: i64) -> Span {
     Span::from_millis((bytes.unsigned_abs() / BYTES_PER_MILLISECOND).clamp(20, 350))
 }
 
+/// The switches of access control for what is served here.
+const GUARDS: [&str; 5] = [
+    "pub_rtmp_enable",
+    "sub_rtmp_enable",
+    "sub_httpflv_enable",
+    "sub_httpts_enable",
+    "hls_m3u8_enable",
+];
+
 /// Access control that was in force and would not be here.
 fn lost_protection(file: &Arc<str>, json: &Json) -> Vec<Problem> {
     let flags = json.get("simple_auth").and_then(Json::as_object).into_iter().flatten();
     let mut problems = Vec::new();
     for (flag, _) in flags.filter(|(key, value)| key.ends_with("_enable") && is_set(value)) {
         // What is not served needs no guard.
-        if ["pub_rtmp_enable", "sub_rtmp_enable", "sub_httpflv_enable"].contains(&flag.as_str()) {
+        if GUARDS.contains(&flag.as_str()) {
             let place = Place::File { file: file.clone(), at: None };
             let key = format!("simple_auth.{flag}");
             let problem = Problem::new(place, &key, "access control is not supported yet");

@@ -347,6 +347,13 @@ impl RecordFormats {
     }
 }
 
+impl fmt::Display for RecordFormats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self.0.iter().map(|format| format.as_str()).collect();
+        f.write_str(&words.join(", "))
+    }
+}
+
 impl FromIterator<RecordFormat> for RecordFormats {
     fn from_iter<I: IntoIterator<Item = RecordFormat>>(formats: I) -> Self {
         let mut list = Vec::new();

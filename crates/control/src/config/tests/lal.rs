@@ -104,9 +104,23 @@ fn the_whole_of_lals_keys_is_understood() {
         key = "./conf/key.pem"
         [api]
         listen = ":8083"
+        [mp4]
+        enable = false
+        [hls]
+        container = "ts"
+        segment_duration = "3s"
+        low_latency = false
+        segments = 6
+        kept_segments = 6
+        on_demand = false
+        linger = "36s"
+        [record]
+        hls = "./lal_record/hls/{name}"
+        hls_cleanup = "after_end"
         [stream]
         gops = 0
         grace = "2m"
+        record = ["hls"]
         "#,
     )
     .unwrap();
@@ -116,8 +130,6 @@ fn the_whole_of_lals_keys_is_understood() {
     assert_eq!(
         reasons,
         [
-            "HLS is not supported yet",
-            "HTTP-TS is not supported yet",
             "RTSP is not supported yet",
             "the profiler is that of another runtime",
             "log lines always have a time and a level, and never a source file",
@@ -125,7 +137,7 @@ fn the_whole_of_lals_keys_is_understood() {
             "streams are not listed in the log; ask the API",
         ]
     );
-    assert!(warnings[0].starts_with("hls.cleanup_mode, hls.delete_threshold, hls.enable, "));
+    assert!(warnings[0].starts_with("rtsp.addr, rtsp.auth_enable, rtsp.auth_method, "));
 }
 
 #[test]
@@ -212,7 +224,7 @@ fn wrong_values_are_refused_where_they_stand() {
              default is listen = [\":1935\"]",
         ),
         (
-            r#"{"simple_auth": {"pub_rtmp_enable": true, "hls_m3u8_enable": true}}"#,
+            r#"{"simple_auth": {"pub_rtmp_enable": true, "pub_rtsp_enable": true}}"#,
             "lal.conf.json: simple_auth.pub_rtmp_enable: access control is not supported yet; set \
              it to false to let everybody in",
         ),
@@ -227,4 +239,24 @@ fn a_certificate_that_is_not_there_leaves_tls_out() {
     assert!(loaded.config.rtmp.tls_listen.is_empty() && loaded.config.http.tls_listen.is_empty());
     assert!(loaded.config.tls.cert.get().is_none());
     assert!(loaded.warnings[0].ends_with("nothing is served with TLS"), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn what_is_recorded_keeps_its_place_and_its_name() {
+    let text = r#"{
+      "hls": {"enable": true, "out_path": "/var/hls", "use_memory_as_disk_flag": true,
+              "sub_session_hash_key": "q", "fragment_num": 5, "cleanup_mode": 2},
+      "record": {"enable_flv": true, "flv_out_path": "/var/flv", "enable_mpegts": true}
+    }"#;
+    let (config, _) = translated(text);
+    assert_eq!(config.stream.record.to_string(), "flv, ts");
+    assert_eq!(config.record.flv, "/var/flv/{name}-{unix}.flv");
+    assert_eq!(config.record.ts, "./lal_record/mpegts/{name}-{unix}.ts");
+    assert_eq!(config.hls.session_key, "q");
+    assert_eq!(config.hls.session_timeout.to_string(), "30s");
+    let on_disk = text.replace("\"use_memory_as_disk_flag\": true,", "");
+    let (config, _) = translated(&on_disk);
+    assert_eq!(config.stream.record.to_string(), "flv, ts, hls");
+    assert_eq!(config.record.hls, "/var/hls/{name}");
+    assert_eq!(config.record.hls_cleanup.as_str(), "rolling");
 }
