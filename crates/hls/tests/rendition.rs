@@ -1,0 +1,415 @@
+//! What must hold of a rendition whatever is published.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use headwater_hls::playlist::Form;
+use headwater_hls::{
+    Answer, Container, Directives, Outcome, Rendition, Resource, Segment, Settings, TIMESCALE,
+    Window,
+};
+use media::{Codec, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackSet, Units, inspect};
+use proptest::prelude::*;
+use testkit::{aac, h264};
+
+const UNIX_MS: i64 = 1_700_000_000_000;
+
+fn track(id: TrackId, codec: Codec, config: Bytes) -> Arc<Track> {
+    let details = inspect::details(codec, &config).unwrap();
+    let time_base = inspect::time_base(codec, &details);
+    Arc::new(Track { id, codec, time_base, config, color_info: None, enhanced: false, details })
+}
+
+fn video() -> Arc<Track> {
+    let sequence = h264::Sequence { width: 640, height: 360, rate: (25, 1), reorders: false };
+    track(TrackId::video(0), Codec::H264, sequence.avcc())
+}
+
+fn audio() -> Arc<Track> {
+    track(TrackId::audio(0), Codec::Aac, aac::config(48_000, 2))
+}
+
+fn tracks(list: &[Arc<Track>]) -> Arc<TrackSet> {
+    Arc::new(TrackSet { epoch: 1, tracks: list.to_vec(), metadata: None })
+}
+
+fn picture(ms: i64, key: bool) -> Frame {
+    let data = Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]);
+    let units = Units::from_iter([4..6]);
+    Frame {
+        track: TrackId::video(0),
+        kind: if key { FrameKind::Key } else { FrameKind::Delta },
+        dts: Ticks::from_millis(ms, TimeBase::VIDEO),
+        cts: 0,
+        arrival: Instant::now(),
+        data,
+        units,
+    }
+}
+
+fn sound(number: i64) -> Frame {
+    let base = TimeBase::new(48_000).unwrap();
+    Frame {
+        track: TrackId::audio(0),
+        kind: FrameKind::Audio,
+        dts: Ticks::new(number * 1024, base),
+        cts: 0,
+        arrival: Instant::now(),
+        data: aac::silence(2, 100),
+        units: Units::new(),
+    }
+}
+
+/// What a player sees from one playlist to the next.
+#[derive(Default)]
+struct Player {
+    segments: Vec<Arc<Segment>>,
+    target: Option<i64>,
+    part_target: Option<String>,
+    hint: Option<String>,
+    discontinuities: Option<(u64, u64)>,
+}
+
+fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name))
+}
+
+impl Player {
+    fn look(&mut self, window: &Window) {
+        if !window.has_playlist() {
+            return;
+        }
+        let text = window.playlist(Form::Full, "");
+        assert_eq!(*self.target.get_or_insert(window.target()), window.target());
+        let part_target = tag(&text, "#EXT-X-PART-INF:PART-TARGET=").unwrap_or("").to_owned();
+        assert_eq!(*self.part_target.get_or_insert_with(|| part_target.clone()), part_target);
+        for segment in window.listed() {
+            match self.segments.iter().find(|known| known.number == segment.number) {
+                Some(known) => {
+                    assert_eq!(known.file(), segment.file());
+                    assert_eq!(known.duration(), segment.duration());
+                    assert_eq!(known.discontinuity, segment.discontinuity);
+                }
+                None => {
+                    let last = self.segments.last().map(|last| last.number);
+                    assert!(last.is_none_or(|last| segment.number == last + 1));
+                    self.check(segment, window);
+                    self.segments.push(segment.clone());
+                }
+            }
+        }
+        self.count_discontinuities(&text);
+        self.follow_hint(&text, window);
+        let total: i64 = window.listed().map(|segment| segment.duration()).sum();
+        let all_are_listed = window.segments().count() == window.listed().count();
+        assert!(all_are_listed || total >= 3 * window.target() * TIMESCALE);
+    }
+
+    fn check(&self, segment: &Arc<Segment>, window: &Window) {
+        let rounded = (segment.duration() + TIMESCALE / 2) / TIMESCALE;
+        assert!(rounded <= window.target(), "{} > {}", segment.duration(), window.target());
+        assert!(segment.duration() > 0 && segment.size() > 0);
+        for part in &segment.parts {
+            assert!(part.duration > 0 && !part.bytes.is_empty());
+        }
+        // The promised resources are there.
+        let found = window.find(&segment.file());
+        assert!(matches!(found, Some(Resource::Segment(_))), "{}", segment.file());
+        if segment.lists_parts {
+            for number in 0..segment.parts.len() {
+                assert!(matches!(window.find(&segment.part_file(number)), Some(Resource::Part(_))));
+            }
+        }
+        if let Some(init) = &segment.init {
+            assert!(matches!(window.find(&init.file), Some(Resource::Init(_))));
+        }
+    }
+
+    /// §4.4.3.3: the number rises with each discontinuity that leaves the playlist.
+    fn count_discontinuities(&mut self, text: &str) {
+        let number = |name| tag(text, name).and_then(|n| n.parse::<u64>().ok()).unwrap();
+        let (first, before) =
+            (number("#EXT-X-MEDIA-SEQUENCE:"), number("#EXT-X-DISCONTINUITY-SEQUENCE:"));
+        if let Some((old_first, old)) = self.discontinuities {
+            let gone = self.segments.iter().filter(|segment| {
+                (old_first..first).contains(&segment.number) && segment.discontinuity
+            });
+            assert_eq!(before - old, gone.count() as u64, "{text}");
+        }
+        self.discontinuities = Some((first, before));
+    }
+
+    /// What was promised came.
+    fn follow_hint(&mut self, text: &str, window: &Window) {
+        if let Some(hint) = self.hint.take()
+            && !window.has_ended()
+        {
+            assert!(
+                text.contains(&format!(",URI=\"{hint}\"")),
+                "{hint} did not come true in\n{text}"
+            );
+            assert!(window.find(&hint).is_some());
+        }
+        let hint = tag(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"");
+        self.hint = hint.map(|hint| hint.trim_end_matches('"').to_owned());
+    }
+}
+
+fn settings(container: Container, part: bool) -> Settings {
+    Settings { container, part: part.then_some(Duration::from_millis(200)), ..Settings::default() }
+}
+
+#[test]
+fn a_regular_stream_has_regular_segments_and_parts() {
+    let mut rendition = Rendition::new("cam", settings(Container::Auto, true));
+    rendition.set_tracks(&tracks(&[video(), audio()]), 1);
+    let mut player = Player::default();
+    let mut next_sound = 0;
+    for n in 0..1500 {
+        let ms = n * 40;
+        while next_sound * 1024 * 1000 / 48_000 <= ms {
+            rendition.push(&sound(next_sound), UNIX_MS + ms);
+            next_sound += 1;
+        }
+        if rendition.push(&picture(ms, n % 50 == 0), UNIX_MS + ms) != Outcome::Nothing {
+            player.look(rendition.window());
+        }
+    }
+    assert_eq!(player.segments.len(), 29);
+    assert_eq!(player.part_target.as_deref(), Some("0.20500"));
+    for segment in player.segments.iter().skip(1) {
+        assert_eq!((segment.duration(), segment.parts.len()), (2 * TIMESCALE, 10));
+        assert!(segment.parts[0].independent && !segment.parts[1].independent);
+        assert_eq!(segment.unix_ms, UNIX_MS + segment.number as i64 * 2000);
+    }
+    let text = rendition.window().playlist(Form::Full, "");
+    assert!(text.contains("#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:14:"), "{text}");
+    // A delta update lists what is near the end, and counts the rest.
+    let delta = rendition.window().playlist(Form::Delta, "");
+    assert!(!delta.contains("SKIPPED-SEGMENTS=0"), "{delta}");
+    // A plain list has nothing that needs a server.
+    let plain = rendition.window().playlist(Form::Plain, "");
+    assert!(!plain.contains("PART") && !plain.contains("SERVER-CONTROL"), "{plain}");
+    assert!(rendition.window().size() < 1 << 20);
+}
+
+#[test]
+fn playlists_are_written_like_this() {
+    let mut rendition = Rendition::new("my cam", settings(Container::Ts, false));
+    rendition.set_tracks(&tracks(&[video()]), 1);
+    for n in 0..=150 {
+        rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40);
+    }
+    rendition.set_tracks(&tracks(&[video()]), 2);
+    for n in 200..=250 {
+        rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40);
+    }
+    rendition.end();
+    let expected = "\
+#EXTM3U
+#EXT-X-VERSION:3
+#EXT-X-TARGETDURATION:2
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-DISCONTINUITY-SEQUENCE:0
+#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:20.000Z
+#EXTINF:2.00000,
+my%20cam-1700000000000-0.ts?x=1
+#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:22.000Z
+#EXTINF:2.00000,
+my%20cam-1700000002000-1.ts?x=1
+#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:24.000Z
+#EXTINF:2.00000,
+my%20cam-1700000004000-2.ts?x=1
+#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:26.000Z
+#EXTINF:0.04000,
+my%20cam-1700000006000-3.ts?x=1
+#EXT-X-DISCONTINUITY
+#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:28.000Z
+#EXTINF:2.00000,
+my%20cam-1700000008000-4.ts?x=1
+#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:30.000Z
+#EXTINF:0.04000,
+my%20cam-1700000010000-5.ts?x=1
+#EXT-X-ENDLIST
+";
+    assert_eq!(rendition.window().playlist(Form::Full, "?x=1"), expected);
+}
+
+#[test]
+fn key_frames_too_far_apart_do_not_exceed_the_target() {
+    let mut rendition = Rendition::new("cam", settings(Container::Auto, true));
+    rendition.set_tracks(&tracks(&[video()]), 1);
+    let mut player = Player::default();
+    for n in 0..3000 {
+        // Every two seconds at first, never after a while.
+        let key = n % 50 == 0 && n < 500;
+        if rendition.push(&picture(n * 40, key), UNIX_MS + n * 40) != Outcome::Nothing {
+            player.look(rendition.window());
+        }
+    }
+    assert!(rendition.was_forced());
+    assert!(player.segments.len() >= 50);
+}
+
+#[test]
+fn a_stream_without_any_key_frame_is_segmented_after_a_while() {
+    let mut rendition = Rendition::new("cam", settings(Container::Ts, false));
+    rendition.set_tracks(&tracks(&[video()]), 1);
+    for n in 0..1500 {
+        rendition.push(&picture(n * 40, false), UNIX_MS);
+    }
+    assert!(rendition.window().has_playlist());
+}
+
+#[test]
+fn sound_alone_is_segmented_in_both_containers() {
+    for container in [Container::Ts, Container::Fmp4] {
+        let mut rendition = Rendition::new("radio", settings(container, true));
+        rendition.set_tracks(&tracks(&[audio()]), 1);
+        let mut player = Player::default();
+        for n in 0..2000 {
+            if rendition.push(&sound(n), UNIX_MS + n * 1024 / 48) != Outcome::Nothing {
+                player.look(rendition.window());
+            }
+        }
+        assert!(player.segments.len() >= 19, "{container:?}: {}", player.segments.len());
+        assert!(player.segments.iter().flat_map(|s| &s.parts).all(|part| part.independent));
+    }
+}
+
+#[test]
+fn a_late_track_joins_at_a_key_frame() {
+    let mut rendition = Rendition::new("cam", settings(Container::Fmp4, true));
+    rendition.set_tracks(&tracks(&[video()]), 1);
+    let mut player = Player::default();
+    for n in 0..500 {
+        if n == 120 {
+            rendition.set_tracks(&tracks(&[video(), audio()]), 1);
+        }
+        if n > 120 {
+            rendition.push(&sound(n * 40 * 48 / 1024), UNIX_MS + n * 40);
+        }
+        if rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40) != Outcome::Nothing {
+            player.look(rendition.window());
+        }
+    }
+    let changes: Vec<u64> =
+        player.segments.iter().filter(|s| s.discontinuity).map(|s| s.number).collect();
+    assert_eq!(changes, [3]);
+    let total: i64 = player.segments.iter().map(|segment| segment.duration()).sum();
+    assert_eq!(total, 18 * TIMESCALE, "no picture is lost by it");
+}
+
+#[test]
+fn directives_wait_for_what_is_about_to_come() {
+    let mut rendition = Rendition::new("cam", settings(Container::Auto, true));
+    rendition.set_tracks(&tracks(&[video()]), 1);
+    for n in 0..=115 {
+        rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS);
+    }
+    let (next, parts) = rendition.window().position();
+    assert_eq!((next, parts), (2, 3));
+    let answer = |segment, part| {
+        Directives { segment: Some(segment), part, skip: false }.answer(rendition.window())
+    };
+    assert_eq!(answer(1, None), Answer::Now);
+    assert_eq!(answer(1, Some(99)), Answer::Now);
+    assert_eq!(answer(2, Some(2)), Answer::Now);
+    assert_eq!(answer(2, Some(3)), Answer::Later);
+    assert_eq!(answer(2, None), Answer::Later);
+    assert_eq!(answer(3, Some(0)), Answer::Later);
+    assert_eq!(answer(4, Some(0)), Answer::TooFar);
+    assert_eq!(answer(u64::MAX, None), Answer::TooFar);
+}
+
+/// What a publisher may do next.
+#[derive(Debug, Clone)]
+enum Step {
+    /// So many frames at this distance, with a key frame each so many.
+    Frames { count: u16, interval_ms: u16, jitter_ms: u16, gop: u16 },
+    /// The stream is silent for so long.
+    Pause(u16),
+    /// Another publisher.
+    Return,
+    /// Frames were lost.
+    Lost,
+    /// Sound joins, or leaves.
+    Sound(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1u16..400, 10u16..200, 0u16..8, 1u16..400).prop_map(
+            |(count, interval_ms, jitter_ms, gop)| Step::Frames { count, interval_ms, jitter_ms, gop }
+        ),
+        1 => (1u16..60_000).prop_map(Step::Pause),
+        1 => Just(Step::Return),
+        1 => Just(Step::Lost),
+        1 => any::<bool>().prop_map(Step::Sound),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However a publisher behaves, playlists keep the rules, and what they list can be fetched.
+    #[test]
+    fn playlists_keep_the_rules(
+        steps in prop::collection::vec(step(), 1..12),
+        container in prop::sample::select(vec![Container::Ts, Container::Fmp4, Container::Auto]),
+        part in any::<bool>(),
+    ) {
+        let mut rendition = Rendition::new("cam", settings(container, part));
+        let mut player = Player::default();
+        let (mut now, mut publisher, mut with_sound) = (0i64, 1u64, true);
+        let set = |with_sound: bool| {
+            tracks(&if with_sound { vec![video(), audio()] } else { vec![video()] })
+        };
+        rendition.set_tracks(&set(with_sound), publisher);
+        for step in steps {
+            match step {
+                Step::Frames { count, interval_ms, jitter_ms, gop } => {
+                    for n in 0..count {
+                        let jitter = i64::from(n * 7 % (jitter_ms + 1));
+                        now += i64::from(interval_ms);
+                        if with_sound {
+                            rendition.push(&sound(now * 48 / 1024), UNIX_MS + now);
+                        }
+                        let frame = picture(now + jitter, n % gop == 0);
+                        rendition.push(&frame, UNIX_MS + now);
+                        player.look(rendition.window());
+                    }
+                }
+                Step::Pause(ms) => now += i64::from(ms),
+                Step::Return => {
+                    publisher += 1;
+                    rendition.set_tracks(&set(with_sound), publisher);
+                }
+                Step::Lost => {
+                    rendition.gap();
+                }
+                Step::Sound(on) => {
+                    with_sound = on;
+                    rendition.set_tracks(&set(with_sound), publisher);
+                }
+            }
+            player.look(rendition.window());
+        }
+        rendition.end();
+        player.look(rendition.window());
+    }
+
+    /// Nothing that is asked for harms.
+    #[test]
+    fn any_file_may_be_asked_for(file: String, other in "cam-[0-9]{0,20}-[0-9]{0,22}(\\.[0-9]{0,21}){0,3}\\.?(ts|m4s)?") {
+        let mut rendition = Rendition::new("cam", Settings::default());
+        rendition.set_tracks(&tracks(&[video()]), 1);
+        for n in 0..=115 {
+            rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS);
+        }
+        let _ = rendition.window().find(&file);
+        let _ = rendition.window().find(&other);
+        let _ = Directives::parse(&file);
+    }
+}
