@@ -4,6 +4,7 @@
 //! play, and compares what came out with what went in. A program that is missing fails the test.
 
 mod frames;
+pub mod hls;
 mod peers;
 pub mod raw;
 mod server;
