@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use headwater_e2e::{
-    Frames, Program, Server, assert_same, ffmpeg, headwater, material, wait_until,
+    Frames, Program, Server, Times, assert_alike, assert_same, ffmpeg, headwater, material,
+    wait_until,
 };
 use serde_json::Value;
 
@@ -229,4 +230,45 @@ fn connections_and_publishers_are_counted() {
     let url = server.url("rtmp", "live/many-{i}");
     let publish = ["bench", "publish", &url, "--copies", "5", "--duration", "1"];
     assert!(said(headwater(&publish)).contains("5 of 5"));
+}
+
+/// Pushes a file of one kind through a server, and saves it as another.
+fn from_file_to_file(source: &str, saved: &str) {
+    let mut server = Server::start(&["stream.grace=0s"]);
+    let flv = Flv::material("h264-aac.mp4");
+    let input = flv.path(source);
+    let material = material("h264-aac.mp4");
+    let fragmented =
+        if source.starts_with("frag") { "-movflags frag_keyframe+empty_moov" } else { "" };
+    ffmpeg(&format!("-y -i {} -c copy {fragmented} {input}", material.display())).finish();
+    let out = flv.path(saved);
+    let url = server.url("rtmp", "live/trip");
+    let mut viewer = headwater(&["pull", &url, &out]);
+    wait_until("the viewer waits", || server.viewers("live/trip") == 1);
+    headwater(&["push", &input, &url]).finish();
+    assert!(viewer.wait().success(), "{}", viewer.stderr());
+    let reference = flv.path("reference.flv");
+    ffmpeg(&format!("-y -i {input} -c copy {reference}")).finish();
+    let adts = if saved.ends_with(".ts") { "-bsf:a aac_adtstoasc" } else { "" };
+    let got = Frames::reader(&format!("-i {out} {adts}"), "h264", false).finish();
+    let lead = if saved.ends_with(".ts") { 700_000 } else { 0 };
+    let times = Times { shift: lead, tolerance: 1_600 };
+    let sent = Frames::reader(&format!("-i {reference}"), "h264", false).finish();
+    assert_alike(&Frames::parse(&sent), &Frames::parse(&got), 6, times);
+    server.assert_healthy();
+}
+
+#[test]
+fn transport_streams_are_pushed_and_saved_as_mp4() {
+    from_file_to_file("in.ts", "out.mp4");
+}
+
+#[test]
+fn mp4_is_pushed_and_saved_as_a_transport_stream() {
+    from_file_to_file("in.mp4", "out.ts");
+}
+
+#[test]
+fn fragmented_mp4_is_pushed_and_saved_as_flv() {
+    from_file_to_file("frag.mp4", "out.flv");
 }

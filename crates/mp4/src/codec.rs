@@ -1,7 +1,7 @@
 //! Sample entries: what a player must know of a track's codec.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use media::{AudioDetails, Codec, Details, Track, VideoDetails, h264, h265, opus};
+use media::{AudioDetails, Codec, Details, Track, VideoDetails, h264, h265, opus, vp};
 
 use crate::boxes::{boxed, full};
 
@@ -47,8 +47,12 @@ impl SampleEntry {
                 (*b"hvc1", *b"hvcC", config.to_bytes())
             }
             Codec::Av1 if !track.config.is_empty() => (*b"av01", *b"av1C", track.config.clone()),
-            Codec::Vp9 if !track.config.is_empty() => (*b"vp09", *b"vpcC", track.config.clone()),
-            Codec::Vp8 if !track.config.is_empty() => (*b"vp08", *b"vpcC", track.config.clone()),
+            Codec::Vp9 | Codec::Vp8 => {
+                // Publishers differ in whether they send the version of the box.
+                let config = vp::Config::parse(&track.config).ok()?;
+                let name = if track.codec == Codec::Vp9 { *b"vp09" } else { *b"vp08" };
+                (name, *b"vpcC", config.to_bytes())
+            }
             _ => return None,
         };
         let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);

@@ -1,7 +1,9 @@
-//! Transport packets (ISO/IEC 13818-1 §2.4.3.2), and a [`Muxer`].
+//! Transport packets (ISO/IEC 13818-1 §2.4.3.2), a [`Muxer`] and a [`Demuxer`].
 
+mod demux;
 mod mux;
 
+pub use demux::{Demuxed, Demuxer};
 pub use mux::{Muxer, Unit};
 
 use media::{Reader, Track};

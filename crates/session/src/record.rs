@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hub::{Recorded, StreamName, Tap, Tapped, Template};
-use media::{Frame, FrameKind, Ticks, TrackKind, TrackSet};
+use media::{Frame, FrameKind, TrackKind, TrackSet};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use self::file::File;
-use self::muxer::Muxer;
+pub use self::muxer::Muxer;
 use crate::context::Context;
 use crate::hls::Spawner;
 
@@ -176,10 +176,6 @@ struct Recording {
 struct Open {
     file: File,
     muxer: Muxer,
-    /// The decoding time of its first frame: the file begins at zero.
-    origin: Ticks,
-    /// How far it has come, in milliseconds.
-    length_ms: i64,
 }
 
 impl Recording {
@@ -239,14 +235,7 @@ impl Recording {
             self.begin(frame).await?;
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        let base = frame.dts.base;
-        let since = frame.dts.value.saturating_sub(open.origin.rescale(base).value);
-        // Sound of before the first picture comes late.
-        if since >= 0 {
-            let dts = Ticks::new(since, base);
-            open.length_ms = open.length_ms.max(dts.millis());
-            open.muxer.push(&Frame { dts, ..frame.clone() }, &self.tracks, &mut self.out);
-        }
+        open.muxer.push(frame, &mut self.out);
         if !self.out.is_empty() {
             self.write_at.get_or_insert_with(|| Instant::now() + WRITE_AFTER);
         }
@@ -256,7 +245,7 @@ impl Recording {
     /// Whether the file in hand ends before `frame`.
     fn is_full(&self, frame: &Frame) -> bool {
         let Some(open) = &self.open else { return false };
-        let length = frame.dts.millis() - open.origin.millis();
+        let length = open.muxer.since(frame).millis();
         let limit = i64::try_from(self.settings.max_duration.as_millis()).unwrap_or(i64::MAX);
         let size = open.file.size() + self.out.len() as u64;
         (limit > 0 && length + TOLERANCE_MS >= limit)
@@ -264,10 +253,8 @@ impl Recording {
     }
 
     async fn begin(&mut self, frame: &Frame) -> Result<(), file::Error> {
-        let mut muxer = Muxer::new(self.format);
-        if !muxer.begin(&self.tracks, &mut self.out) {
-            return Err(file::Error::Nothing(self.format));
-        }
+        let muxer = Muxer::begin(self.format, &self.tracks, frame, &mut self.out)
+            .ok_or(file::Error::Nothing(self.format))?;
         let template = match self.format {
             Format::Flv => &self.settings.flv,
             Format::Ts => &self.settings.ts,
@@ -275,7 +262,7 @@ impl Recording {
         };
         let file = File::create(template, &self.name).await?;
         info!(stream = %self.name, format = %self.format, file = %file.path(), "records");
-        self.open = Some(Open { file, muxer, origin: frame.dts, length_ms: 0 });
+        self.open = Some(Open { file, muxer });
         Ok(())
     }
 
@@ -296,7 +283,8 @@ impl Recording {
         self.write().await?;
         if let Some(open) = self.open.take() {
             let (path, bytes) = (open.file.path().to_owned(), open.file.size());
-            let seconds = Duration::from_millis(open.length_ms.unsigned_abs()).as_secs_f64();
+            let seconds =
+                Duration::from_millis(open.muxer.length_ms().unsigned_abs()).as_secs_f64();
             open.file.close().await?;
             info!(
                 stream = %self.name, format = %self.format, file = %path, bytes, seconds,

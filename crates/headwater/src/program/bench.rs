@@ -18,8 +18,9 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::crowd::{Crowd, progress, seconds};
+use super::media_file;
 use super::push::{Publishing, publish_copies, report};
-use super::source::{Tls, parse_file, read_file, seed};
+use super::source::{Tls, seed};
 use super::stats::Times;
 use super::transfer::block_on;
 
@@ -253,7 +254,7 @@ impl Publish {
             tls: self.tls.clone(),
         };
         let tags = match &self.file {
-            Some(file) => read_file(file)?,
+            Some(file) => media_file::read(file)?,
             None => clip()?,
         };
         let failures = publish_copies(tags, &self.url, self.copies, publishing, self.quiet).await?;
@@ -263,5 +264,5 @@ impl Publish {
 
 /// The built-in clip.
 fn clip() -> Result<Vec<Tag>> {
-    parse_file(control::page::DEMO_CLIP).context("the built-in clip")
+    media_file::parse_flv(control::page::DEMO_CLIP).context("the built-in clip")
 }

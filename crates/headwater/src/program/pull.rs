@@ -1,34 +1,32 @@
-//! `headwater pull`: plays a stream, once or many times, and saves it as FLV if wanted.
+//! `headwater pull`: plays a stream, once or many times, and saves it if wanted.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use bytes::BytesMut;
+use anyhow::{Result, ensure};
 use clap::Args;
-use flv::tag::{self, FileHeader, Tag};
 use tokio::time::{Instant, timeout_at};
 
 use super::crowd::{self, Crowd};
+use super::saver::Saver;
 use super::source::{Source, Tls};
 use super::transfer::{Meter, block_on};
 
 pub(super) const HELP: &str = "Examples:
   headwater pull rtmp://127.0.0.1/live/me                    watch the bit rate and the key frames
   headwater pull http://127.0.0.1:8080/live/me.flv me.flv    record
+  headwater pull rtmp://127.0.0.1/live/me me.mp4             record as MP4, or me.ts
   headwater pull wss://127.0.0.1:4433/live/me.flv --insecure over TLS, whatever the certificate
   headwater pull rtmp://127.0.0.1/live/me --viewers 500 --rate 100 --duration 30
                                                              500 viewers, and how they fared";
 
-/// Play a stream, and save it as FLV if wanted.
+/// Play a stream, and save it as FLV, MPEG-TS or MP4 if wanted.
 #[derive(Args)]
 pub(super) struct Pull {
     /// rtmp[s]://HOST/APP/NAME, http[s]://HOST/APP/NAME.flv or ws[s]://HOST/APP/NAME.flv; {i} is
     /// the viewer's number.
     url: String,
-    /// Where to save it.
+    /// Where to save it: what ends with .ts becomes MPEG-TS, with .mp4 fragmented MP4, else FLV.
     #[arg(conflicts_with = "viewers")]
     file: Option<PathBuf>,
     /// Stop after so many seconds.
@@ -70,7 +68,7 @@ impl Pull {
     }
 
     async fn pull(&self, duration: Option<Duration>) -> Result<()> {
-        let mut file = self.file.as_deref().map(create).transpose()?;
+        let mut file = self.file.as_deref().map(Saver::create).transpose()?;
         let until = duration.map(|duration| Instant::now() + duration);
         let mut meter = Meter::new(self.quiet, None);
         let mut source = Source::open(&self.url.replace("{i}", "0"), &self.tls).await?;
@@ -84,7 +82,7 @@ impl Pull {
                 Ok(Some(tag)) => {
                     meter.count(&tag);
                     if let Some(file) = &mut file {
-                        save(file, &tag)?;
+                        file.save(&tag)?;
                     }
                 }
                 Ok(None) => break Ok(()),
@@ -92,22 +90,9 @@ impl Pull {
             }
         };
         println!("{}", meter.finish());
-        if let Some(file) = &mut file {
-            file.flush().context("cannot write the file")?;
+        if let Some(file) = file {
+            file.finish()?;
         }
         outcome
     }
-}
-
-fn create(path: &Path) -> Result<BufWriter<File>> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let mut file = BufWriter::new(file);
-    file.write_all(&FileHeader { audio: true, video: true }.bytes())?;
-    Ok(file)
-}
-
-fn save(file: &mut BufWriter<File>, tag: &Tag) -> Result<()> {
-    let mut bytes = BytesMut::new();
-    tag::write(&mut bytes, tag);
-    file.write_all(&bytes).context("cannot write the file")
 }

@@ -1,4 +1,4 @@
-//! `headwater push`: publishes an FLV file, once or many times.
+//! `headwater push`: publishes a media file, once or many times.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,19 +16,20 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::crowd::{progress, seconds};
-use super::source::{Tls, read_file, seed};
+use super::media_file;
+use super::source::{Tls, seed};
 use super::transfer::{Meter, block_on};
 
 pub(super) const HELP: &str = "Examples:
   headwater push me.flv rtmp://127.0.0.1/live/me             publish in real time
-  headwater push me.flv rtmp://127.0.0.1/live/me --loop      over and over, time goes on
+  headwater push me.mp4 rtmp://127.0.0.1/live/me --loop      over and over, time goes on
   headwater push me.flv rtmp://127.0.0.1/live/me-{i} --copies 100 --loop --duration 60
                                                              a hundred streams for a minute";
 
-/// Publish an FLV file to an RTMP server, in real time.
+/// Publish an FLV, MPEG-TS or MP4 file to an RTMP server, in real time.
 #[derive(Args)]
 pub(super) struct Push {
-    /// The FLV file.
+    /// The file: FLV, MPEG-TS or MP4, fragmented or not.
     file: PathBuf,
     /// Where to publish it: rtmp[s]://HOST[:PORT]/APP/NAME[?QUERY]; {i} is the copy's number.
     url: String,
@@ -65,7 +66,7 @@ pub(super) struct Publishing {
 
 impl Push {
     pub(super) fn run(&self) -> Result<()> {
-        let tags = read_file(&self.file)?;
+        let tags = media_file::read(&self.file)?;
         let duration = self.duration.map(seconds).transpose()?;
         block_on(async {
             let publishing = Publishing {

@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout};
 use ws::client::{Key, Response, chunked};
 use ws::frame::{self, Opcode, write_masked_frame};
 
+use super::media_file;
+
 /// How long a server may take to accept a connection, and again for TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -101,7 +103,7 @@ impl Source {
             Some((other, _)) => {
                 bail!("{other}:// is not spoken; write rtmp[s]://, http[s]:// or ws[s]://")
             }
-            None => (Inner::File(read_file(Path::new(url))?.into_iter()), Duration::ZERO),
+            None => (Inner::File(media_file::read(Path::new(url))?.into_iter()), Duration::ZERO),
         };
         Ok(Self { inner, connected_after: connected })
     }
@@ -132,27 +134,6 @@ impl Source {
             Inner::Http(_) | Inner::File(_) => Ok(()),
         }
     }
-}
-
-/// All tags of an FLV file, with time from zero.
-pub(super) fn read_file(file: &Path) -> Result<Vec<Tag>> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut tags = parse_file(&bytes).with_context(|| format!("in {}", file.display()))?;
-    anyhow::ensure!(!tags.is_empty(), "{} has no frames", file.display());
-    let first = tags.iter().map(|tag| tag.timestamp).min().unwrap_or(0);
-    tags.iter_mut().for_each(|tag| tag.timestamp -= first);
-    Ok(tags)
-}
-
-/// All tags of an FLV file in memory.
-pub(super) fn parse_file(bytes: &[u8]) -> Result<Vec<Tag>> {
-    let mut reader = tag::Reader::new(tag::MAX_BODY);
-    reader.push(bytes);
-    let mut tags = Vec::new();
-    while let Some(tag) = reader.poll()? {
-        tags.push(tag);
-    }
-    Ok(tags)
 }
 
 /// HTTP-FLV or WebSocket-FLV.

@@ -1,6 +1,8 @@
 //! The contents of recordings: the packets that viewers get, or fragments that are as long as a
 //! group of pictures.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, BytesMut};
 use hub::{Dialect, Form, Packager, Packaging, Packet, file_header};
 use media::{Frame, FrameKind, Ticks, TrackKind, TrackSet};
@@ -15,9 +17,19 @@ const MAX_FRAGMENT_MS: i64 = 2_000;
 /// Fragments that the index of a file has room for: two days of two seconds.
 const MAX_ENTRIES: usize = 100_000;
 
-/// Makes the contents of one file.
+/// Makes the contents of one file, whose time begins at zero.
 #[derive(Debug)]
-pub(super) enum Muxer {
+pub struct Muxer {
+    contents: Contents,
+    tracks: Arc<TrackSet>,
+    /// The decoding time of the first frame.
+    origin: Ticks,
+    /// How far the file has come.
+    length_ms: i64,
+}
+
+#[derive(Debug)]
+enum Contents {
     /// FLV and transport streams, packet by packet.
     Packets { packaging: Packaging, packager: Box<dyn Packager>, packets: Vec<Packet>, epoch: u32 },
     /// MP4.
@@ -30,7 +42,60 @@ pub(super) enum Muxer {
 }
 
 impl Muxer {
-    pub(super) fn new(format: Format) -> Self {
+    /// Begins a file with `first`, which should be a key frame, and appends what it begins with.
+    /// `None` if the format has no place for any of the tracks.
+    #[must_use]
+    pub fn begin(
+        format: Format,
+        tracks: &Arc<TrackSet>,
+        first: &Frame,
+        out: &mut BytesMut,
+    ) -> Option<Self> {
+        let mut contents = Contents::new(format);
+        let (tracks, origin) = (tracks.clone(), first.dts);
+        contents.begin(&tracks, out).then_some(Self { contents, tracks, origin, length_ms: 0 })
+    }
+
+    /// The tracks have changed. Returns whether the file can go on with them; what is left of the
+    /// old ones is appended.
+    pub fn set_tracks(&mut self, tracks: &Arc<TrackSet>, out: &mut BytesMut) -> bool {
+        self.tracks = tracks.clone();
+        self.contents.set_tracks(tracks, out)
+    }
+
+    /// Takes a frame, and appends what is complete by it.
+    pub fn push(&mut self, frame: &Frame, out: &mut BytesMut) {
+        let since = self.since(frame);
+        // Sound of before the first picture comes late.
+        if since.value >= 0 {
+            self.length_ms = self.length_ms.max(since.millis());
+            let frame = Frame { dts: since, ..frame.clone() };
+            self.contents.push(&frame, &self.tracks, out);
+        }
+    }
+
+    /// How far into the file a frame is.
+    #[must_use]
+    pub fn since(&self, frame: &Frame) -> Ticks {
+        let base = frame.dts.base;
+        let value = frame.dts.value.saturating_sub(self.origin.rescale(base).value);
+        Ticks::new(value, base)
+    }
+
+    /// How far the file has come, in milliseconds.
+    #[must_use]
+    pub fn length_ms(&self) -> i64 {
+        self.length_ms
+    }
+
+    /// Appends what a file ends with.
+    pub fn finish(&mut self, out: &mut BytesMut) {
+        self.contents.finish(out);
+    }
+}
+
+impl Contents {
+    fn new(format: Format) -> Self {
         let packaging = match format {
             Format::Flv => {
                 let form = Form::AsPublished;
@@ -48,7 +113,7 @@ impl Muxer {
     }
 
     /// Appends what a file begins with. Returns whether there is anything to put into it.
-    pub(super) fn begin(&mut self, tracks: &TrackSet, out: &mut BytesMut) -> bool {
+    fn begin(&mut self, tracks: &TrackSet, out: &mut BytesMut) -> bool {
         match self {
             Self::Packets { packaging, packager, epoch, .. } => {
                 *epoch = tracks.epoch;
@@ -70,7 +135,7 @@ impl Muxer {
     }
 
     /// The tracks have changed. Returns whether the file can go on with them.
-    pub(super) fn set_tracks(&mut self, tracks: &TrackSet, out: &mut BytesMut) -> bool {
+    fn set_tracks(&mut self, tracks: &TrackSet, out: &mut BytesMut) -> bool {
         match self {
             Self::Packets { packager, epoch, .. } => {
                 *epoch = tracks.epoch;
@@ -92,7 +157,7 @@ impl Muxer {
         }
     }
 
-    pub(super) fn push(&mut self, frame: &Frame, tracks: &TrackSet, out: &mut BytesMut) {
+    fn push(&mut self, frame: &Frame, tracks: &TrackSet, out: &mut BytesMut) {
         match self {
             Self::Packets { packager, packets, .. } => {
                 packager.push(frame, tracks, packets);
@@ -121,7 +186,7 @@ impl Muxer {
     }
 
     /// Appends what a file ends with.
-    pub(super) fn finish(&mut self, out: &mut BytesMut) {
+    fn finish(&mut self, out: &mut BytesMut) {
         match self {
             Self::Packets { packager, packets, epoch, .. } => {
                 packager.flush(*epoch, packets);

@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::histogram;
 use crate::program::crowd::seconds;
+use crate::program::media_file;
 use crate::program::push::{length, send_tag};
-use crate::program::source::{Source, Tls, read_file, seed};
+use crate::program::source::{Source, Tls, seed};
 use crate::program::stats::Times;
 
 /// Names our user data in an SEI message (H.264 D.1.7).
@@ -64,7 +65,7 @@ impl Delay {
     pub(super) async fn run(&self) -> Result<()> {
         let duration = seconds(self.duration)?;
         let tags = match &self.file {
-            Some(file) => read_file(file)?,
+            Some(file) => media_file::read(file)?,
             None => super::clip()?,
         };
         ensure!(

@@ -1,0 +1,168 @@
+//! Tags into a file: FLV as they are, MPEG-TS and MP4 by the way that a server takes.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use anyhow::{Context as _, Result, anyhow};
+use bytes::BytesMut;
+use flv::tag::{self, FileHeader, Tag};
+use hub::{Registry, StreamSettings, Tap, Tapped};
+use media::{Frame, FrameKind, TrackKind, TrackSet};
+use session::customize::Publisher;
+use session::record::{Format, Muxer};
+use session::{Context as Sessions, Settings};
+
+/// Frames that wait between the two ends of the way: far more than one tag makes.
+const MAX_QUEUE: usize = 256 << 20;
+
+/// How long a second track is waited for, in milliseconds of the stream.
+const TRACK_WAIT_MS: i64 = 1_000;
+
+/// A file that a stream is saved in.
+pub(super) struct Saver {
+    file: BufWriter<File>,
+    way: Way,
+}
+
+enum Way {
+    Flv,
+    Muxed(Box<Muxed>),
+}
+
+/// A stream of its own, that publishes what comes and taps what goes.
+struct Muxed {
+    publisher: Publisher,
+    tap: Tap,
+    format: Format,
+    tracks: Arc<TrackSet>,
+    /// Frames of the beginning, until it is known which tracks there are.
+    waiting: Vec<Frame>,
+    muxer: Option<Muxer>,
+    out: BytesMut,
+}
+
+impl Saver {
+    /// Makes a file; its name says the format.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        let format = match extension.as_deref() {
+            Some("ts" | "m2ts") => Some(Format::Ts),
+            Some("mp4" | "m4v" | "m4a") => Some(Format::Mp4),
+            _ => None,
+        };
+        let way = match format {
+            None => Way::Flv,
+            Some(format) => Way::Muxed(Box::new(Muxed::new(format)?)),
+        };
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = BufWriter::new(file);
+        if let Way::Flv = way {
+            file.write_all(&FileHeader { audio: true, video: true }.bytes())?;
+        }
+        Ok(Self { file, way })
+    }
+
+    /// Takes a tag.
+    pub(super) fn save(&mut self, tag: &Tag) -> Result<()> {
+        let mut bytes = BytesMut::new();
+        match &mut self.way {
+            Way::Flv => tag::write(&mut bytes, tag),
+            Way::Muxed(muxed) => bytes = muxed.push(tag)?,
+        }
+        self.file.write_all(&bytes).context("cannot write the file")
+    }
+
+    /// Completes the file.
+    pub(super) fn finish(mut self) -> Result<()> {
+        if let Way::Muxed(muxed) = &mut self.way {
+            let rest = muxed.finish()?;
+            self.file.write_all(&rest).context("cannot write the file")?;
+        }
+        self.file.flush().context("cannot write the file")
+    }
+}
+
+impl Muxed {
+    fn new(format: Format) -> Result<Self> {
+        let settings = Arc::new(StreamSettings::default());
+        let registry = Registry::new(Arc::new(move |_| settings.clone()), 1);
+        let context = Sessions::new(registry, Settings::default());
+        let name = context.settings.load().stream_name("pull", "file")?;
+        let publisher = Publisher::new(&context, &name).map_err(|error| anyhow!("{error}"))?;
+        let stream = context.registry.find(&name).context("the stream that is published")?;
+        let tap = Tap::open(&stream, MAX_QUEUE);
+        let (tracks, waiting, out) = (Arc::default(), Vec::new(), BytesMut::new());
+        Ok(Self { publisher, tap, format, tracks, waiting, muxer: None, out })
+    }
+
+    /// Takes a tag; what the file goes on with.
+    fn push(&mut self, tag: &Tag) -> Result<BytesMut> {
+        self.publisher.feed(tag).map_err(|error| anyhow!("the stream: {error}"))?;
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(tapped) = self.tap.poll_next(&mut context) {
+            match tapped {
+                Tapped::Tracks { tracks, .. } => {
+                    if let Some(muxer) = &mut self.muxer
+                        && !muxer.set_tracks(&tracks, &mut self.out)
+                    {
+                        return Err(anyhow!(
+                            "the stream changed in a way that an MP4 file cannot follow; save it \
+                             as .ts or .flv"
+                        ));
+                    }
+                    self.tracks = tracks;
+                }
+                Tapped::Frame(frame) if self.muxer.is_some() => self.frame(&frame)?,
+                Tapped::Frame(frame) => {
+                    self.waiting.push(frame);
+                    if self.knows_tracks() {
+                        self.begin()?;
+                    }
+                }
+                Tapped::Lost | Tapped::End(_) => {}
+            }
+        }
+        Ok(self.out.split())
+    }
+
+    fn knows_tracks(&self) -> bool {
+        let times = || self.waiting.iter().map(|frame| frame.dts.millis());
+        let span = times().max().unwrap_or(0) - times().min().unwrap_or(0);
+        (self.tracks.has(TrackKind::Video) && self.tracks.has(TrackKind::Audio))
+            || span >= TRACK_WAIT_MS
+    }
+
+    /// Takes what waited.
+    fn begin(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.iter().try_for_each(|frame| self.frame(frame))
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Result<()> {
+        if self.muxer.is_none() {
+            let sound_alone = !self.tracks.has(TrackKind::Video) && frame.kind == FrameKind::Audio;
+            if !(frame.is_key() || sound_alone) {
+                return Ok(());
+            }
+            let muxer = Muxer::begin(self.format, &self.tracks, frame, &mut self.out);
+            let none = || anyhow!("{} has no place for the stream; save it as .flv", self.format);
+            self.muxer = Some(muxer.ok_or_else(none)?);
+        }
+        if let Some(muxer) = &mut self.muxer {
+            muxer.push(frame, &mut self.out);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<BytesMut> {
+        self.begin()?;
+        if let Some(muxer) = &mut self.muxer {
+            muxer.finish(&mut self.out);
+        }
+        Ok(self.out.split())
+    }
+}
