@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::playlist::{Head, Part, Playlist, PlaylistType, Segment};
-use super::rules;
+use super::rules::{self, Leniency};
 
 /// How late the fetching itself may make a change look.
 const LATENESS: Duration = Duration::from_millis(500);
@@ -15,7 +15,7 @@ const LATENESS: Duration = Duration::from_millis(500);
 /// Everything that was ever seen is kept.
 #[derive(Debug, Default)]
 pub struct Checker {
-    any_start: bool,
+    leniency: Leniency,
     timely: bool,
     known: BTreeMap<u64, Segment>,
     numbers: BTreeMap<String, u64>,
@@ -49,7 +49,15 @@ impl Checker {
     /// Segments need not begin with a key frame.
     #[must_use]
     pub fn any_start(self) -> Self {
-        Self { any_start: true, ..self }
+        let leniency = Leniency { any_start: true, ..self.leniency };
+        Self { leniency, ..self }
+    }
+
+    /// Frames are so unevenly spaced that parts may last less than 85 % of their target.
+    #[must_use]
+    pub fn uneven(self) -> Self {
+        let leniency = Leniency { uneven: true, ..self.leniency };
+        Self { leniency, ..self }
     }
 
     /// A new segment must come within one and a half target durations (§6.2.1).
@@ -64,7 +72,7 @@ impl Checker {
             Ok(playlist) => playlist,
             Err(fault) => return vec![fault],
         };
-        let mut faults = rules::faults(&playlist, self.any_start);
+        let mut faults = rules::faults(&playlist, self.leniency);
         let (mut grown, mut hint) = (at, None);
         if let Some(last) = self.last.take() {
             settled(&last.playlist, &playlist, &mut faults);
