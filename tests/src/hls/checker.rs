@@ -11,8 +11,8 @@ const LATENESS: Duration = Duration::from_millis(500);
 
 /// Holds the history of one playlist's address against the rules for servers.
 ///
-/// A delta update is completed from the playlists before it, so that these must not be too old.
-/// Everything that was ever seen is kept.
+/// A delta update is completed from the playlists before it: fetch often enough that nothing is
+/// skipped which was never seen. All segments are kept in mind.
 #[derive(Debug, Default)]
 pub struct Checker {
     leniency: Leniency,
@@ -123,7 +123,7 @@ impl Checker {
             }
             head.map.clone_from(&map);
         }
-        // A playlist that has ended has parts no more, and skipped segments have none either.
+        // What lies before the skip boundary lists no parts any more.
         let skipped = known.into_iter().map(|segment| Segment { parts: Vec::new(), ..segment });
         playlist.segments.splice(..0, skipped);
         Ok(playlist)

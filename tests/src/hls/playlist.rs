@@ -29,10 +29,10 @@ pub struct Playlist {
     pub server_control: Option<ServerControl>,
     /// `EXT-X-PART-INF`.
     pub part_target: Option<Duration>,
-    /// `EXT-X-SKIP`: how many segments stand in an earlier playlist. After
-    /// [`Checker::check`](super::Checker::check) has looked them up it is still set.
+    /// `EXT-X-SKIP`: how many segments stand in an earlier playlist only.
     pub skipped: Option<u64>,
-    /// All whole segments that are written down.
+    /// All whole segments that are written down, and in a
+    /// [checked playlist](super::Checker::playlist) also those that are skipped.
     pub segments: Vec<Segment>,
     /// What stands before the parts in progress, or before a segment that is not there yet.
     pub head_in_progress: Head,

@@ -8,7 +8,7 @@ use super::playlist::{Head, Part, Playlist};
 /// Target durations from the end within which there may be parts (§6.2.2).
 const PARTS_WITHIN: u32 = 3;
 
-/// How far a date may be from what the durations say: players round, servers must not drift.
+/// How far a date may be from what the durations before it say.
 const DATE_TOLERANCE: Duration = Duration::from_millis(50);
 
 /// How far the durations of parts may be from that of their segment, for each part.

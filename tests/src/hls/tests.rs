@@ -212,7 +212,7 @@ fn each_playlist_is_held_to_its_rules() {
         ("#EXT-X-PRELOAD", "#EXT-X-ENDLIST\n#EXT-X-PRELOAD", "after the end"),
         ("0.20000,URI=\"s3.9.", "0.18900,URI=\"s3.9.", "the parts of segment 3 last"),
     ] {
-        // Two dates are wrong by one change, and the target bounds two things.
+        // One change may break a rule in several places.
         let changed = text.replace(from, to);
         assert_ne!(changed, text, "{from}");
         let faults = faults(&[&changed]);
@@ -232,6 +232,7 @@ fn what_is_allowed_passes() {
         ("0.20000,URI=\"s3.9.", "0.19000,URI=\"s3.9."),
         ("22:13:24.000Z", "22:13:24.050Z"),
         ("#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:24.000Z\n", ""),
+        ("0.20000,URI=\"s4.1.m4s\"", "0.10000,URI=\"s4.1.m4s\",GAP=YES"),
         ("s3.m4s", "s3.m4s?token=1"),
         ("\n", "\r\n"),
     ] {
