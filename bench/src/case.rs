@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 
 use crate::child::{self, CLIENT_CORE, Guard};
+use crate::hls;
 use crate::record::Found;
 use crate::server::{Kind, Programs, Server};
 use crate::startup;
@@ -25,6 +26,10 @@ pub enum Protocol {
     HttpsFlv,
     /// FLV over WebSocket.
     WsFlv,
+    /// MPEG-TS over HTTP.
+    HttpTs,
+    /// HLS.
+    Hls,
 }
 
 /// What is done with the server.
@@ -36,6 +41,10 @@ pub enum Work {
     Start,
     /// Viewers come and go for so many seconds.
     Churn(f64),
+    /// Playlists and segments are asked for, as fast as answers come.
+    Requests,
+    /// All wait for the same part of a playlist.
+    Blocked,
 }
 
 /// One server with one kind of viewers.
@@ -101,6 +110,8 @@ impl Protocol {
             Self::HttpFlv => "HTTP-FLV",
             Self::HttpsFlv => "HTTPS-FLV",
             Self::WsFlv => "WS-FLV",
+            Self::HttpTs => "HTTP-TS",
+            Self::Hls => "HLS",
         }
     }
 }
@@ -136,6 +147,7 @@ impl Case {
         AROUND
             + match self.work {
                 Work::Start => START_SECONDS,
+                Work::Requests | Work::Blocked => timing.window + hls::BEFORE.as_secs_f64(),
                 Work::Churn(seconds) => LEAD.as_secs_f64() + seconds + 3.0,
                 Work::Load => {
                     let joining =
@@ -154,6 +166,16 @@ impl Case {
     pub fn run(&self, programs: &Programs, timing: Timing) -> Result<Found> {
         if self.work == Work::Start {
             return startup::measure(self.kind, programs).map(Found::Start);
+        }
+        match self.work {
+            Work::Requests => {
+                return hls::requests(self.kind, self.viewers, programs, timing.window)
+                    .map(Found::Requests);
+            }
+            Work::Blocked => {
+                return hls::blocked(self.viewers, programs, timing.window).map(Found::Requests);
+            }
+            Work::Load | Work::Start | Work::Churn(_) => {}
         }
         let directory = tempfile::tempdir()?;
         let tls = self.protocol == Protocol::HttpsFlv;
@@ -174,7 +196,7 @@ impl Case {
                 let arguments = self.churn_arguments(url, pid, seconds);
                 Found::Churn(report(&programs.bench.join("churn"), &arguments)?)
             }
-            Work::Load | Work::Start => {
+            Work::Load | Work::Start | Work::Requests | Work::Blocked => {
                 let publisher = publisher.as_ref().map(Guard::pid);
                 let arguments = self.load_arguments(url, pid, publisher, timing);
                 Found::Load(report(&programs.bench.join("load"), &arguments)?)
@@ -199,6 +221,8 @@ impl Case {
             Protocol::HttpFlv => format!("http://127.0.0.1:{http}/live/s{{}}.flv"),
             Protocol::HttpsFlv => format!("https://127.0.0.1:{https}/live/s{{}}.flv"),
             Protocol::WsFlv => format!("ws://127.0.0.1:{http}/live/s{{}}.flv"),
+            Protocol::HttpTs => format!("http://127.0.0.1:{http}/live/s{{}}.ts"),
+            Protocol::Hls => format!("http://127.0.0.1:{http}/hls/s0.m3u8"),
         }
     }
 
@@ -259,7 +283,7 @@ impl Case {
 }
 
 /// Runs one of the bench's programs on the clients' core and reads what it found.
-fn report<T: DeserializeOwned>(program: &Path, arguments: &[String]) -> Result<T> {
+pub(crate) fn report<T: DeserializeOwned>(program: &Path, arguments: &[String]) -> Result<T> {
     let mut command = child::pinned(CLIENT_CORE, program, arguments);
     let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
     if !output.status.success() {

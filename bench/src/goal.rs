@@ -30,6 +30,12 @@ pub enum Quantity {
     IdleLoad,
     /// Frames and viewers lost while viewers come and go.
     ChurnLost,
+    /// CPU time per answer to a request.
+    AnswerCost,
+    /// 99.9th percentile of the time between the first answer and the last.
+    LastAnswer,
+    /// Answers other than 200.
+    BadAnswers,
     /// Descriptors more after the last viewer has left than before the first one came.
     Leaked,
 }
@@ -124,6 +130,9 @@ impl Quantity {
                 let churn = row.churn()?;
                 Some(float(churn.missing + churn.disordered + churn.disconnected))
             }
+            Self::AnswerCost => Some(row.requests()?.micros_per_answer),
+            Self::LastAnswer => Some(row.requests()?.latency.p999),
+            Self::BadAnswers => Some(float(row.requests()?.bad)),
             Self::Leaked => {
                 let churn = row.churn()?;
                 let more = churn.after.descriptors.saturating_sub(churn.before.descriptors);
@@ -144,6 +153,9 @@ impl Quantity {
             Self::Ready => "start to first publisher",
             Self::IdleMemory => "idle memory",
             Self::IdleLoad => "idle CPU",
+            Self::AnswerCost => "CPU per answer",
+            Self::LastAnswer => "first answer to last",
+            Self::BadAnswers => "bad answer",
             Self::Leaked => "descriptor left open",
         }
     }
@@ -151,14 +163,19 @@ impl Quantity {
     fn show(self, value: f64) -> String {
         match self {
             Self::Cost => format!("{value:.0} µs"),
+            Self::AnswerCost => format!("{value:.1} µs"),
             Self::Load => format!("{value:.0} % of a core"),
             Self::IdleLoad => format!("{value:.1} % of a core"),
-            Self::Latency | Self::FirstKeyMedian | Self::FirstKey | Self::Ready => {
+            Self::LastAnswer
+            | Self::Latency
+            | Self::FirstKeyMedian
+            | Self::FirstKey
+            | Self::Ready => {
                 format!("{value:.1} ms")
             }
             Self::Memory => format!("{value:.1} KB"),
             Self::IdleMemory => format!("{value:.1} MB"),
-            Self::Lost | Self::ChurnLost | Self::Leaked => format!("{value:.0}"),
+            Self::Lost | Self::ChurnLost | Self::Leaked | Self::BadAnswers => format!("{value:.0}"),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod churn;
 pub mod crowd;
 pub mod goal;
 pub mod histogram;
+pub mod hls;
 pub mod load;
 pub mod machine;
 pub mod mark;

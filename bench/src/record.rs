@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::churn::Churn;
 use crate::goal::Verdict;
+use crate::hls::Requests;
 use crate::outcome::Outcome;
 use crate::startup::Start;
 
@@ -67,6 +68,8 @@ pub enum Found {
     Start(Start),
     /// Viewers that come and go.
     Churn(Churn),
+    /// Requests that end.
+    Requests(Requests),
 }
 
 impl Row {
@@ -102,6 +105,12 @@ impl Row {
         if let Ok(Found::Churn(churn)) = self.found() { Some(churn) } else { None }
     }
 
+    /// What requests found.
+    #[must_use]
+    pub fn requests(&self) -> Option<&Requests> {
+        if let Ok(Found::Requests(requests)) = self.found() { Some(requests) } else { None }
+    }
+
     /// CPU time per delivered megabyte, in µs.
     #[must_use]
     pub fn cost(&self) -> Option<f64> {
@@ -114,7 +123,7 @@ impl Row {
         let costs = || {
             let loads = self.runs.iter().flatten().filter_map(|found| match found {
                 Found::Load(outcome) => outcome.server,
-                Found::Start(_) | Found::Churn(_) => None,
+                Found::Start(_) | Found::Churn(_) | Found::Requests(_) => None,
             });
             loads.map(|server| server.micros_per_mb)
         };
@@ -144,6 +153,7 @@ impl Found {
             Self::Load(outcome) => outcome.server.map_or(f64::NAN, |server| server.micros_per_mb),
             Self::Start(start) => start.ready,
             Self::Churn(churn) => churn.load,
+            Self::Requests(requests) => requests.latency.p50,
         }
     }
 }

@@ -97,6 +97,30 @@ impl<const N: usize> Table<N> {
     }
 }
 
+const REQUESTS: Table<7> = Table {
+    head: [
+        "answers per second",
+        "MB per second",
+        "CPU µs per answer",
+        "core",
+        "answered after ms p50 / p99 / p99.9",
+        "bad answers",
+        "memory MB",
+    ],
+    line: |_, row| {
+        let found = row.requests()?;
+        Some([
+            format!("{:.0}", found.per_second),
+            format!("{:.0}", found.megabytes_per_second),
+            format!("{:.1}", found.micros_per_answer),
+            percent(found.load),
+            three(Some(found.latency)),
+            found.bad.to_string(),
+            megabytes(found.resident),
+        ])
+    },
+};
+
 impl Section {
     /// A Markdown table with a row per case.
     #[must_use]
@@ -104,6 +128,7 @@ impl Section {
         match self.rows.iter().find_map(|row| row.found().ok()) {
             Some(Found::Start(_)) => START.markdown(self),
             Some(Found::Churn(_)) => CHURN.markdown(self),
+            Some(Found::Requests(_)) => REQUESTS.markdown(self),
             Some(Found::Load(_)) | None => LOAD.markdown(self),
         }
     }

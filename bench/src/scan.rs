@@ -220,7 +220,47 @@ impl FlvScanner {
     }
 }
 
-/// Follows an HTTP response whose body is FLV: plain, in chunks (RFC 9112 §7.1), or in WebSocket
+/// Follows a transport stream (ISO/IEC 13818-1 §2.4.3): each PES packet is a message, of which the
+/// beginning in its first transport packet is looked at.
+#[derive(Debug, Default)]
+pub struct TsScanner {
+    packet: Vec<u8>,
+}
+
+const TS_PACKET: usize = 188;
+const TS_HEADER: usize = 4;
+/// `stream_id` of pictures; those of sound are below (table 2-22).
+const PES_VIDEO: u8 = 0xE0;
+
+impl TsScanner {
+    /// Takes the next bytes. Messages begin as those of FLV do, so that key frames are told.
+    pub fn feed(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at((TS_PACKET - self.packet.len()).min(bytes.len()));
+            self.packet.extend_from_slice(now);
+            bytes = later;
+            if self.packet.len() == TS_PACKET {
+                self.look(sink);
+                self.packet.clear();
+            }
+        }
+    }
+
+    fn look(&self, sink: &mut Sink<'_>) {
+        let &[0x47, pid, _, control, length, flags, ..] = &self.packet[..] else { return };
+        let adapts = control & 0x20 != 0;
+        let start = TS_HEADER + if adapts { 1 + usize::from(length) } else { 0 };
+        let Some(payload) = self.packet.get(start..).filter(|_| pid & 0x40 != 0) else { return };
+        if payload.starts_with(&[0, 0, 1]) && payload.get(3).is_some_and(|id| *id >= PES_VIDEO) {
+            let random_access = adapts && length > 0 && flags & 0x40 != 0;
+            let first = if random_access { 0x17 } else { 0x27 };
+            let head = [&[first, 1], payload].concat();
+            sink(Message { kind: kind::VIDEO, head: &head });
+        }
+    }
+}
+
+/// Follows an HTTP response whose body is media: plain, in chunks (RFC 9112 §7.1), or in WebSocket
 /// frames (RFC 6455 §5.2).
 #[derive(Debug, Default)]
 pub struct HttpScanner {
@@ -230,7 +270,29 @@ pub struct HttpScanner {
     left: u64,
     /// Whether those belong to a WebSocket control frame.
     control: bool,
-    flv: FlvScanner,
+    media: Media,
+}
+
+/// What the body is.
+#[derive(Debug)]
+enum Media {
+    Flv(FlvScanner),
+    Ts(TsScanner),
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self::Flv(FlvScanner::default())
+    }
+}
+
+impl Media {
+    fn feed(&mut self, bytes: &[u8], sink: &mut Sink<'_>) {
+        match self {
+            Self::Flv(scanner) => scanner.feed(bytes, sink),
+            Self::Ts(scanner) => scanner.feed(bytes, sink),
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -247,6 +309,12 @@ enum Framing {
 const RESPONSE_HEAD_MAX: usize = 16 * 1024;
 
 impl HttpScanner {
+    /// A scanner for a transport stream; [`Default`] is for FLV.
+    #[must_use]
+    pub fn of_ts() -> Self {
+        Self { media: Media::Ts(TsScanner::default()), ..Self::default() }
+    }
+
     /// Takes the next bytes; `false` when the server refused.
     pub fn feed(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) -> bool {
         while self.framing == Framing::ResponseHead && !bytes.is_empty() {
@@ -264,7 +332,7 @@ impl HttpScanner {
             Framing::ResponseHead => true,
             Framing::Refused => false,
             Framing::Plain => {
-                self.flv.feed(bytes, sink);
+                self.media.feed(bytes, sink);
                 true
             }
             Framing::Chunked | Framing::WebSocket => {
@@ -297,7 +365,7 @@ impl HttpScanner {
             let (payload, rest) = bytes.split_at(length);
             self.left -= u64::try_from(length).unwrap_or(0);
             if !self.control {
-                self.flv.feed(payload, sink);
+                self.media.feed(payload, sink);
             }
             bytes = rest;
         }

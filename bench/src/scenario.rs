@@ -61,6 +61,7 @@ const FLOOR: Kind = Kind::Floor { cadence: 40 };
 const OURS: &str = "headwater, RTMP";
 const OURS_HTTP: &str = "headwater, HTTP-FLV";
 const OURS_HTTPS: &str = "headwater, HTTPS-FLV";
+const OURS_TS: &str = "headwater, HTTP-TS";
 const NGINX: &str = "nginx-rtmp, RTMP";
 
 /// How many seconds viewers of other servers come and go at most.
@@ -76,7 +77,8 @@ pub fn all(scale: Scale) -> Vec<Scenario> {
     all.extend([bitrate(scale), sound(scale), publishers(200, scale), publishers(1000, scale)]);
     all.push(join(scale));
     all.extend([1, 10, 50].map(|percent| slow(percent, scale)));
-    all.extend([stalled(scale), tls(scale), latency(), merged(scale), start(), churn(scale)]);
+    all.extend([stalled(scale), tls(scale), transport(scale), latency(), merged(scale)]);
+    all.extend([start(), segments(), blocked(), churn(scale)]);
     all
 }
 
@@ -289,6 +291,66 @@ fn tls(scale: Scale) -> Scenario {
         viewers: None,
         cases,
         goals,
+    }
+}
+
+fn transport(scale: Scale) -> Scenario {
+    let count = 2000.min(scale.most_viewers);
+    let ours = [Protocol::HttpFlv, Protocol::HttpTs].map(|p| Case::new(DEFAULT, p, count));
+    let mut goals = nothing_lost(&[OURS_HTTP, OURS_TS]);
+    goals.push(Goal::ratio(Quantity::Load, OURS_TS, OURS_HTTP, 1.2));
+    Scenario {
+        name: "transport".to_owned(),
+        title: format!("{count} viewers of MPEG-TS and of FLV"),
+        about: "Transport packets are some 7 % larger than FLV's at this bit rate.",
+        level: Level::Quick,
+        viewers: None,
+        cases: ours.into(),
+        goals,
+    }
+}
+
+/// Requests per second that a core answers are compared by what one costs.
+fn segments() -> Scenario {
+    let case = |kind: Kind| Case {
+        name: kind.name().to_owned(),
+        work: Work::Requests,
+        ..Case::new(kind, Protocol::Hls, 64)
+    };
+    Scenario {
+        name: "hls".to_owned(),
+        title: "HLS: playlists and segments over 64 kept connections".to_owned(),
+        about: "Three playlists to one segment of 2 s at 1 Mbit/s, as fast as answers come; nginx \
+                serves the same bytes as files.",
+        level: Level::Quick,
+        viewers: None,
+        cases: vec![case(DEFAULT), case(Kind::Nginx)],
+        goals: vec![
+            // 5000 answers a second are what a core has then.
+            Goal::at_most(Quantity::AnswerCost, "headwater", 200.0),
+            Goal::at_most(Quantity::BadAnswers, "headwater", 0.0),
+        ],
+    }
+}
+
+fn blocked() -> Scenario {
+    let kind = DEFAULT;
+    let case = Case {
+        name: kind.name().to_owned(),
+        work: Work::Blocked,
+        ..Case::new(kind, Protocol::Hls, 2000)
+    };
+    Scenario {
+        name: "ll-hls".to_owned(),
+        title: "Low-latency HLS: 2000 players wait for the same part".to_owned(),
+        about: "From the first answer to the last, again and again.",
+        level: Level::Quick,
+        viewers: None,
+        cases: vec![case],
+        goals: vec![
+            Goal::at_most(Quantity::LastAnswer, "headwater", 60.0),
+            Goal::at_most(Quantity::BadAnswers, "headwater", 0.0),
+        ],
     }
 }
 

@@ -81,7 +81,7 @@ impl Kind {
 }
 
 impl Ports {
-    fn free() -> Result<Self> {
+    pub(crate) fn free() -> Result<Self> {
         // All are held at once, so that they differ.
         let bind = || TcpListener::bind("127.0.0.1:0");
         let held = [bind()?, bind()?, bind()?];

@@ -20,7 +20,7 @@ pub enum Target {
         tls: bool,
     },
     /// `http://host:port/path` or `ws://host:port/path`, or `https://…` or `wss://…`: FLV over
-    /// HTTP or WebSocket.
+    /// HTTP or WebSocket, or MPEG-TS if the path ends with `.ts`.
     Http {
         /// Host and port.
         address: String,
@@ -53,6 +53,12 @@ impl Target {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Rtmp { tls: true, .. } | Self::Http { tls: true, .. })
+    }
+
+    /// Whether what comes is a transport stream.
+    #[must_use]
+    pub fn is_ts(&self) -> bool {
+        matches!(self, Self::Http { path, .. } if path.ends_with(".ts"))
     }
 
     /// The address of stream `number`.

@@ -91,7 +91,8 @@ impl Viewer {
             Target::Raw { .. } => Feed::Raw(FlvScanner::default()),
             Target::Http { .. } => {
                 socket.write_all(&target.request().unwrap_or_default())?;
-                Feed::Http(HttpScanner::default())
+                let is_ts = target.is_ts();
+                Feed::Http(if is_ts { HttpScanner::of_ts() } else { HttpScanner::default() })
             }
             Target::Rtmp { address, app, name, .. } => {
                 socket.write_all(&rtmp::hello())?;

@@ -71,10 +71,12 @@ pub struct Rendition {
     start: i64,
     part_start: i64,
     part_independent: bool,
-    /// The last frame of the lead track, its distance from the one before it, and how many there
-    /// are in the open segment.
+    /// The last frame of the lead track, whether it was a key frame, its distance from the one
+    /// before it, the longest such distance so far, and how many frames are in the open segment.
     last: i64,
+    last_key: bool,
     step: i64,
+    longest_step: i64,
     frames: i64,
     /// A segment had to be cut without a key frame.
     forced: bool,
@@ -115,7 +117,9 @@ impl Rendition {
             part_start: 0,
             part_independent: false,
             last: 0,
+            last_key: false,
             step: 0,
+            longest_step: 0,
             frames: 0,
             forced: false,
         }
@@ -231,12 +235,16 @@ impl Rendition {
         }
         container.push(frame);
         match boundary {
-            Boundary::Nothing | Boundary::Gap => {}
+            Boundary::Nothing | Boundary::Gap => self.part_independent |= key,
             Boundary::Part => outcome = outcome.max(self.end_part(at, key)),
-            Boundary::PartBefore => outcome = outcome.max(self.end_part(self.last, false)),
+            Boundary::PartBefore => {
+                outcome = outcome.max(self.end_part(self.last, self.last_key));
+                self.part_independent |= key;
+            }
             Boundary::Segment => {
                 if self.window.open.is_some() {
                     self.forced |= !key;
+                    self.split_part(at);
                     self.end_part(at, key);
                     self.end_segment();
                     outcome = Outcome::Segment;
@@ -244,8 +252,11 @@ impl Rendition {
                 self.begin_segment(at, unix_ms, key);
             }
         }
-        self.step = if self.frames == 0 { self.step } else { at - self.last };
-        self.last = at;
+        if self.frames > 0 {
+            self.step = at - self.last;
+            self.longest_step = self.longest_step.max(self.step);
+        }
+        (self.last, self.last_key) = (at, key);
         self.frames += 1;
         outcome
     }
@@ -338,6 +349,15 @@ impl Rendition {
         Outcome::Part
     }
 
+    /// Ends a part before the last frame, if with it the part that ends at `at` were too long.
+    fn split_part(&mut self, at: i64) {
+        let listed = self.window.open.as_ref().is_some_and(|open| open.lists_parts);
+        let target = self.window.part_target.filter(|_| listed).unwrap_or(i64::MAX);
+        if at - self.part_start > target && self.last > self.part_start {
+            self.end_part(self.last, self.last_key);
+        }
+    }
+
     /// Ends the open segment, which has all its parts.
     fn end_segment(&mut self) {
         let Some(segment) = self.window.open.take() else { return };
@@ -363,7 +383,12 @@ impl Rendition {
             let frames = ((part + step / 2) / step).max(1);
             let millisecond = TIMESCALE / 1000;
             let slack = (frames * step / 40).max(5 * millisecond);
-            self.window.part_target = Some(ceil(frames * step + slack, millisecond) * millisecond);
+            // Parts have to reach 85 % of the target (HLS §4.4.4.9) and not exceed it: where frames
+            // are uneven, one must fit between.
+            let uneven = self.longest_step > step + step / 4;
+            let needed = if uneven { self.longest_step * 100 / 14 } else { 0 };
+            let target = (frames * step + slack).max(needed);
+            self.window.part_target = Some(ceil(target, millisecond) * millisecond);
         }
     }
 
@@ -371,12 +396,13 @@ impl Rendition {
     fn interrupt(&mut self) -> Outcome {
         self.anchor = None;
         self.waiting_since = None;
+        let end = self.last + if self.step > 0 { self.step } else { TIMESCALE / 25 };
+        self.split_part(end);
         let (Some(container), Some(open)) = (&mut self.container, &mut self.window.open) else {
             self.discontinuity |= !self.window.segments.is_empty();
             return Outcome::Nothing;
         };
         let bytes = container.finish();
-        let end = self.last + if self.step > 0 { self.step } else { TIMESCALE / 25 };
         let duration = end - self.part_start;
         let independent = self.part_independent;
         open.parts.push(Part { bytes, duration, independent });

@@ -16,7 +16,7 @@ use testkit::{aac, h264};
 const UNIX_MS: i64 = 1_700_000_000_000;
 
 fn track(id: TrackId, codec: Codec, config: Bytes) -> Arc<Track> {
-    let details = inspect::details(codec, &config).unwrap();
+    let details = inspect::details(codec, &config).expect("a configuration");
     let time_base = inspect::time_base(codec, &details);
     Arc::new(Track { id, codec, time_base, config, color_info: None, enhanced: false, details })
 }
@@ -36,7 +36,7 @@ fn tracks(list: &[Arc<Track>]) -> Arc<TrackSet> {
 
 fn picture(ms: i64, key: bool) -> Frame {
     let data = Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]);
-    let units = Units::from_iter([4..6]);
+    let units = std::iter::once(4..6).collect();
     Frame {
         track: TrackId::video(0),
         kind: if key { FrameKind::Key } else { FrameKind::Delta },
@@ -49,7 +49,7 @@ fn picture(ms: i64, key: bool) -> Frame {
 }
 
 fn sound(number: i64) -> Frame {
-    let base = TimeBase::new(48_000).unwrap();
+    let base = TimeBase::new(48_000).expect("a rate");
     Frame {
         track: TrackId::audio(0),
         kind: FrameKind::Audio,
@@ -81,7 +81,7 @@ impl Player {
             return;
         }
         let text = window.playlist(Form::Full, "");
-        assert_eq!(*self.target.get_or_insert(window.target()), window.target());
+        assert_eq!(*self.target.get_or_insert_with(|| window.target()), window.target());
         let part_target = tag(&text, "#EXT-X-PART-INF:PART-TARGET=").unwrap_or("").to_owned();
         assert_eq!(*self.part_target.get_or_insert_with(|| part_target.clone()), part_target);
         for segment in window.listed() {
@@ -128,7 +128,7 @@ impl Player {
 
     /// §4.4.3.3: the number rises with each discontinuity that leaves the playlist.
     fn count_discontinuities(&mut self, text: &str) {
-        let number = |name| tag(text, name).and_then(|n| n.parse::<u64>().ok()).unwrap();
+        let number = |name| tag(text, name).and_then(|n| n.parse::<u64>().ok()).expect("a number");
         let (first, before) =
             (number("#EXT-X-MEDIA-SEQUENCE:"), number("#EXT-X-DISCONTINUITY-SEQUENCE:"));
         if let Some((old_first, old)) = self.discontinuities {
@@ -250,6 +250,31 @@ fn key_frames_too_far_apart_do_not_exceed_the_target() {
     }
     assert!(rendition.was_forced());
     assert!(player.segments.len() >= 50);
+}
+
+#[test]
+fn uneven_frames_keep_the_part_target() {
+    // The pause before a key frame, as at the seam of a clip that is played over and over, may be
+    // there from the beginning or come later.
+    for from in [0, 10] {
+        let mut rendition = Rendition::new("cam", settings(Container::Auto, true));
+        rendition.set_tracks(&tracks(&[video()]), 1);
+        let mut player = Player::default();
+        let mut ms = 0;
+        for n in 0..2000 {
+            ms += if n % 50 == 0 && n / 50 >= from { 54 } else { 40 };
+            if rendition.push(&picture(ms, n % 50 == 0), UNIX_MS + ms) != Outcome::Nothing {
+                player.look(rendition.window());
+            }
+        }
+        let target = player.part_target.as_deref().and_then(|text| text.parse::<f64>().ok());
+        let most = target.expect("a target") * TIMESCALE as f64;
+        for segment in player.segments.iter().filter(|segment| segment.lists_parts) {
+            for part in &segment.parts {
+                assert!(part.duration as f64 <= most, "{} > {most}", part.duration);
+            }
+        }
+    }
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn into_tags(items: Vec<Demuxed>) -> Result<Vec<Tag>> {
                         kind,
                         dts: frames
                             .last()
-                            .map_or(Ticks::new(0, base), |(_, last): &(_, Frame)| last.dts),
+                            .map_or_else(|| Ticks::new(0, base), |(_, last): &(_, Frame)| last.dts),
                         cts: 0,
                         arrival: Instant::now(),
                         data: config,

@@ -68,12 +68,18 @@ impl Demuxer {
     /// Takes more bytes, cut anywhere, that arrived at this time.
     pub fn push(&mut self, bytes: &[u8], arrival: Instant) {
         self.rest.extend_from_slice(bytes);
+        // One byte more than a packet tells whether it is one.
+        self.packets(PACKET + 1, arrival);
+    }
+
+    /// Reads packets as long as there are `wanted` bytes.
+    fn packets(&mut self, wanted: usize, arrival: Instant) {
         loop {
             let start = self.rest.iter().position(|byte| *byte == SYNC);
             let garbage = start.unwrap_or(self.rest.len());
             self.skipped += garbage as u64;
             self.rest.advance(garbage);
-            if self.rest.len() < PACKET {
+            if self.rest.len() < wanted {
                 return;
             }
             // A sync byte that none follows where the next one must be is part of the media.
@@ -89,6 +95,7 @@ impl Demuxer {
 
     /// Nothing follows: what is in hand is complete.
     pub fn finish(&mut self, arrival: Instant) {
+        self.packets(PACKET, arrival);
         for index in 0..self.streams.len() {
             self.end_pes(index, arrival);
         }
