@@ -313,7 +313,7 @@ fn transport(scale: Scale) -> Scenario {
 /// Requests per second that a core answers are compared by what one costs.
 fn segments() -> Scenario {
     let case = |kind: Kind| Case {
-        name: kind.name().to_owned(),
+        name: if kind == Kind::Nginx { "nginx, files" } else { kind.name() }.to_owned(),
         work: Work::Requests,
         ..Case::new(kind, Protocol::Hls, 64)
     };

@@ -37,3 +37,8 @@ fn the_page_finds_and_plays_the_demo() {
 fn a_link_plays_over_websocket() {
     assert_plays(&watch("?stream=live/demo&over=ws"));
 }
+
+#[test]
+fn a_link_plays_a_transport_stream() {
+    assert_plays(&watch("?stream=live/demo&over=ts"));
+}

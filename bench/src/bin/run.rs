@@ -49,6 +49,9 @@ struct Arguments {
     /// Where peers from registries were installed; `peers` in the build folder by default.
     #[arg(long)]
     peers: Option<PathBuf>,
+    /// Scenarios that are not run keep what the page has of them.
+    #[arg(long)]
+    keep: bool,
     /// The page; plots and results go into a folder of the same name beside it.
     #[arg(long, default_value = "docs/benchmarks.md")]
     out: PathBuf,
@@ -90,8 +93,13 @@ fn main() -> Result<()> {
     };
     let patience = Duration::from_secs(arguments.patience);
     record.sections = measure(&scenarios, &programs, timing, rounds, patience)?;
+    let verdicts = report::verdicts(&record.sections);
+    if arguments.keep {
+        let order = scenario::all(arguments.scale());
+        keep(&mut record, &arguments.out, &order)?;
+    }
     write(&record, &arguments.out)?;
-    println!("{}\n{} is written", report::verdicts(&record.sections), arguments.out.display());
+    println!("{verdicts}\n{} is written", arguments.out.display());
     Ok(())
 }
 
@@ -227,6 +235,25 @@ fn list(scenarios: &[Scenario], timing: Timing) -> String {
 
 fn minutes(seconds: f64) -> String {
     format!("{:.0} min", (seconds / 60.0).ceil())
+}
+
+/// Takes over what an earlier run has found and this one has not looked at, with the date.
+fn keep(record: &mut Record, out: &Path, order: &[Scenario]) -> Result<()> {
+    let path = out.with_extension("").join("results.json");
+    let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+    let old: Record = serde_json::from_str(&text).context("reading the earlier results")?;
+    for mut section in old.sections {
+        if record.sections.iter().all(|fresh| fresh.name != section.name) {
+            if !section.about.contains("Measured on ") {
+                let about = format!("{} Measured on {}.", section.about, old.date);
+                section.about = about.trim_start().to_owned();
+            }
+            record.sections.push(section);
+        }
+    }
+    let place = |section: &Section| order.iter().position(|s| s.name == section.name);
+    record.sections.sort_by_key(place);
+    Ok(())
 }
 
 fn write(record: &Record, out: &Path) -> Result<()> {

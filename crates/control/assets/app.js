@@ -26,11 +26,12 @@ function origin(scheme, port, usual) {
   return `${scheme}://${host}${port && port !== usual ? `:${port}` : ''}`;
 }
 
-function flvUrl(name, transport) {
+function mediaUrl(name, transport, container) {
   const secure = location.protocol === 'https:';
   const scheme = { http: secure ? 'https' : 'http', ws: secure ? 'wss' : 'ws' }[transport];
   const path = name.split('/').map(encodeURIComponent).join('/');
-  return `${scheme}://${location.host}/${path}.flv`;
+  const folder = container === 'm3u8' ? 'hls/' : '';
+  return `${scheme}://${location.host}/${folder}${path}.${container}`;
 }
 
 /** A list of names and texts, each with a button that copies it. */
@@ -52,8 +53,11 @@ function copyable(target, entries) {
 
 function showUrls(name) {
   copyable($('urls'), [
-    ['HTTP-FLV', flvUrl(name, 'http')],
-    ['WebSocket-FLV', flvUrl(name, 'ws')],
+    ['HLS', mediaUrl(name, 'http', 'm3u8')],
+    ['HTTP-FLV', mediaUrl(name, 'http', 'flv')],
+    ['WebSocket-FLV', mediaUrl(name, 'ws', 'flv')],
+    ['MPEG-TS', mediaUrl(name, 'http', 'ts')],
+    ['MP4', mediaUrl(name, 'http', 'mp4')],
     ['RTMP', `${origin('rtmp', ports.rtmp, 1935)}/${name}`],
   ].filter(([what]) => what !== 'RTMP' || ports.rtmp));
 }
@@ -85,14 +89,24 @@ function play(name) {
   $('name').value = name;
   history.replaceState(null, '', `?stream=${encodeURIComponent(name)}`);
   showUrls(name);
-  if (!window.mpegts?.isSupported()) {
-    say('This browser cannot play FLV: it has no Media Source Extensions. Use a URL below in a player.');
+  const native = video.canPlayType('application/vnd.apple.mpegurl');
+  if (!window.mpegts?.isSupported() && !native) {
+    say('This browser has neither Media Source Extensions nor HLS. Use a URL below in a player.');
     return;
   }
   say('Waiting for the stream …');
   started = performance.now();
-  const url = flvUrl(name, $('transport').value);
-  player = mpegts.createPlayer({ type: 'flv', isLive: true, url }, {
+  if (!window.mpegts?.isSupported()) {
+    // Phones of Apple.
+    video.src = mediaUrl(name, 'http', 'm3u8');
+    video.play().catch(() => say('Press Play to begin.'));
+    mark();
+    return;
+  }
+  const [transport, container] = $('transport').value.split('+');
+  const url = mediaUrl(name, transport, container);
+  const type = container === 'ts' ? 'mpegts' : 'flv';
+  player = mpegts.createPlayer({ type, isLive: true, url }, {
     liveBufferLatencyChasing: true,
     liveBufferLatencyMaxLatency: 1.5,
     liveBufferLatencyMinRemain: 0.3,
@@ -177,7 +191,8 @@ $('open').addEventListener('submit', event => {
   if (name) play(name);
 });
 
-if (query.get('over') === 'ws') $('transport').value = 'ws';
+const over = { ws: 'ws+flv', ts: 'http+ts', 'ws-ts': 'ws+ts' }[query.get('over')];
+if (over) $('transport').value = over;
 if (query.has('stream')) play(query.get('stream'));
 refresh();
 setInterval(refresh, 2000);

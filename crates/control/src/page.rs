@@ -70,7 +70,7 @@ async fn streams(State(page): State<Page>, ConnectInfo(peer): ConnectInfo<Socket
 }
 
 async fn not_found() -> Response {
-    let text = "there is nothing here; streams are at /APP/NAME.flv, the page is at /\n";
+    let text = "there is nothing here; streams are at /APP/NAME.flv and /hls/APP/NAME.m3u8, the page is at /\n";
     let any = [("access-control-allow-origin", "*")];
     (StatusCode::NOT_FOUND, any, text).into_response()
 }

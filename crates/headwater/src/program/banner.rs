@@ -28,6 +28,8 @@ fn text_for(addresses: &Addresses, egress: Egress, example: &str) -> String {
     if let Some(at) = addresses.http.first() {
         line("HTTP-FLV", format!("{}/{example}.flv", url("http", at, 80)));
         line("WebSocket-FLV", format!("{}/{example}.flv", url("ws", at, 80)));
+        line("HLS", format!("{}/hls/{example}.m3u8", url("http", at, 80)));
+        line("MPEG-TS", format!("{}/{example}.ts", url("http", at, 80)));
     }
     if let Some(at) = addresses.https.first() {
         line("HTTPS-FLV", format!("{}/{example}.flv", url("https", at, 443)));
