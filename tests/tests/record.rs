@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use headwater_e2e::raw::Raw;
-use headwater_e2e::{Frames, Program, Server, Times, assert_alike, ffmpeg, material, wait_until};
+use headwater_e2e::{
+    Frames, Program, Server, Times, assert_alike, ffmpeg, headwater, material, program, wait_until,
+};
 
 const AUDIO_BEFORE_PICTURE: usize = 6;
 
@@ -203,4 +205,35 @@ fn recordings_are_listed_and_fetched_in_part() {
         assert!(head.starts_with("HTTP/1.1 4"), "{bad}: {head}");
     }
     server.assert_healthy();
+}
+
+/// Milliseconds of RTMP leave no trace: frames of sound lie edge to edge, for ten minutes.
+#[test]
+fn sound_has_neither_gaps_nor_overlaps() {
+    for rate in [44_100i64, 48_000] {
+        let (folder, settings) = folder();
+        let mut server = start(&settings, &["hls.container=fmp4"]);
+        let input = material(&format!("long-{rate}.m4a")).to_string_lossy().into_owned();
+        let url = server.url("rtmp", "live/long");
+        headwater(&["push", "--flat-out", &input, &url]).finish();
+        for format in ["FLV", "MPEG-TS", "MP4"] {
+            server.wait_for_log(&[" recorded ", &format!("format={format}")]);
+        }
+        server.wait_for_log(&[" recorded ", "segments="]);
+        let mut paths: Vec<_> = ["mp4", "ts"].map(|f| files(folder.path(), f).remove(0)).into();
+        paths.push(folder.path().join("hls/live/long/record.m3u8"));
+        for path in paths {
+            let arguments = ["-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0"];
+            let shown = path.display().to_string();
+            let text = program("ffprobe", arguments.into_iter().chain([shown.as_str()])).finish();
+            let times: Vec<f64> =
+                text.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect();
+            assert!(times.len() as i64 >= 600 * rate / 1024 - 2, "{shown}: {}", times.len());
+            let exact = |number: usize| times[0] + number as f64 * 1024.0 / rate as f64;
+            // A tick of 90 kHz, in which transport streams tell the time.
+            let off = (0..times.len()).find(|n| (times[*n] - exact(*n)).abs() > 1.5 / 90_000.0);
+            assert_eq!(off, None, "{shown} at {:?}", off.map(|n| (times[n], exact(n))));
+        }
+        server.assert_healthy();
+    }
 }

@@ -194,10 +194,10 @@ impl Server {
         let watcher = Arc::downgrade(&hls);
         let recorder = Recorder::new(context.clone(), spawner(shards.clone()));
         let recording = Arc::downgrade(&recorder);
-        context.registry.watch_publishers(Arc::new(move |name, rules| {
+        context.registry.watch_publishers(Arc::new(move |name, stream| {
             if let Some((hls, recorder)) = watcher.upgrade().zip(recording.upgrade()) {
-                hls.published(name, rules.record.hls);
-                recorder.published(name, rules.record);
+                hls.published(name, stream);
+                recorder.published(name, stream);
             }
         }));
         let page = page::router(api.clone(), ports(&addresses));

@@ -114,12 +114,6 @@ impl Window {
         self.target > 0 && (self.unlisted < self.segments.len() || self.ended)
     }
 
-    /// A window of a stream that has nothing to show and never will.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self { target: 1, ended: true, ..Self::default() }
-    }
-
     /// Whether nothing follows any more.
     #[must_use]
     pub fn has_ended(&self) -> bool {

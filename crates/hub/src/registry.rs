@@ -25,8 +25,8 @@ const MIN_SHARE: usize = 1 << 20;
 /// Chooses the rules of a stream by its name.
 pub type SettingsFor = dyn Fn(&StreamName) -> Arc<StreamSettings> + Send + Sync;
 
-/// Is told the name and the rules of a stream that somebody publishes.
-pub type Watcher = dyn Fn(&StreamName, &StreamSettings) + Send + Sync;
+/// Is told of a stream that somebody publishes, before its first frame.
+pub type Watcher = dyn Fn(&StreamName, &Arc<Mutex<Stream>>) + Send + Sync;
 
 /// All streams of a server.
 pub struct Registry {
@@ -122,9 +122,8 @@ impl Registry {
             return Err(PublishError::TooMany(table.max_publishers));
         }
         let (token, timeline) = stream.publish(session.clone(), now);
-        let settings = stream.settings().clone();
         drop(stream);
-        table.watchers.iter().for_each(|watcher| watcher(name, &settings));
+        table.watchers.iter().for_each(|watcher| watcher(name, &shared));
         Ok(Publication { stream: shared, token, timeline, seen: now })
     }
 

@@ -298,6 +298,7 @@ impl Stream {
         });
         self.state = StreamState::Live;
         self.ready = false;
+        self.taps.iter().for_each(|(_, queue)| queue.hold());
         (self.last_token, resuming.map_or_else(Timeline::new, Timeline::resuming_at))
     }
 
@@ -310,6 +311,9 @@ impl Stream {
     /// The publisher with this token has gone.
     pub(crate) fn unpublish(&mut self, token: u64, now: Instant) {
         if self.accepts(token) {
+            if !self.ready && self.newest.is_some() {
+                self.become_ready();
+            }
             self.publisher = None;
             self.state = StreamState::Grace { since: now };
             let epoch = self.tracks.epoch;
@@ -397,6 +401,9 @@ impl Stream {
     pub(crate) fn tap(&mut self, queue: Arc<Queue>) -> u64 {
         self.last_subscription += 1;
         self.tapped_token = self.last_token;
+        if !self.ready {
+            queue.hold();
+        }
         queue.tracks(&self.tracks, self.tapped_token);
         let start = match self.log.newest_key() {
             Some(key) => Some(key),
@@ -503,6 +510,7 @@ impl Stream {
             self.adopt(tracks);
         }
         self.ready = true;
+        self.taps.iter().for_each(|(_, queue)| queue.release());
         self.wakers.drain(..).for_each(Waker::wake);
     }
 

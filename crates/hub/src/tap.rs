@@ -13,7 +13,8 @@ use crate::{EndReason, Stream};
 /// What a tap brings.
 #[derive(Debug, Clone)]
 pub enum Tapped {
-    /// The frames that follow belong to these tracks.
+    /// The frames that follow belong to these tracks. They are told when they are known: frames wait
+    /// for that as viewers do, for [`crate::StreamSettings::track_wait`] at most.
     Tracks {
         /// As they are from here on.
         tracks: Arc<TrackSet>,
@@ -35,6 +36,10 @@ pub(crate) struct Queue(Mutex<Inner>);
 #[derive(Debug)]
 struct Inner {
     items: VecDeque<Tapped>,
+    /// How many of them may be taken.
+    available: usize,
+    /// What comes is kept back until the tracks are known.
+    held: bool,
     bytes: usize,
     max_bytes: usize,
     lost: bool,
@@ -46,6 +51,8 @@ impl Queue {
     pub(crate) fn new(max_bytes: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Inner {
             items: VecDeque::new(),
+            available: 0,
+            held: false,
             bytes: 0,
             max_bytes,
             lost: false,
@@ -56,11 +63,25 @@ impl Queue {
 
     pub(crate) fn tracks(&self, tracks: &Arc<TrackSet>, publisher: u64) {
         let mut inner = self.0.lock();
-        if let Some(Tapped::Tracks { .. }) = inner.items.back() {
-            // Nobody has to know what had no frames.
-            inner.items.pop_back();
+        let fresh = Tapped::Tracks { tracks: tracks.clone(), publisher };
+        let available = inner.available;
+        let known =
+            inner.items.range_mut(available..).find(|item| matches!(item, Tapped::Tracks { .. }));
+        match known {
+            // All that is held back belongs to the tracks as they are in the end.
+            Some(known) => *known = fresh,
+            None => inner.push(fresh),
         }
-        inner.push(Tapped::Tracks { tracks: tracks.clone(), publisher });
+    }
+
+    /// Keeps back what comes: another publisher's tracks are not known yet.
+    pub(crate) fn hold(&self) {
+        self.0.lock().held = true;
+    }
+
+    /// The tracks are known.
+    pub(crate) fn release(&self) {
+        self.0.lock().release();
     }
 
     pub(crate) fn frame(&self, frame: &Frame) {
@@ -82,12 +103,21 @@ impl Queue {
         if !std::mem::replace(&mut inner.ended, true) {
             inner.push(Tapped::End(reason.clone()));
         }
+        inner.release();
     }
 }
 
 impl Inner {
     fn push(&mut self, item: Tapped) {
         self.items.push_back(item);
+        if !self.held {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        self.held = false;
+        self.available = self.items.len();
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -119,10 +149,12 @@ impl Tap {
     /// As [`Tap::next`].
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Tapped> {
         let mut inner = self.queue.0.lock();
-        let Some(item) = inner.items.pop_front() else {
+        let item = if inner.available == 0 { None } else { inner.items.pop_front() };
+        let Some(item) = item else {
             inner.waker = Some(cx.waker().clone());
             return Poll::Pending;
         };
+        inner.available -= 1;
         if let Tapped::Frame(frame) = &item {
             inner.bytes -= frame.data.len();
         }

@@ -22,8 +22,9 @@ use ::hls::{Answer, Directives, Resource, multivariant};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use hub::StreamName;
+use hub::{Stream, StreamName, Tap};
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 pub use self::files::{Cleanup, FileSettings};
@@ -90,6 +91,9 @@ const PATIENCE_TARGETS: u32 = 3;
 /// But never longer than connections bear.
 const MAX_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Segments that wait to be written to files.
+const FILE_QUEUE: usize = 4;
+
 /// The largest file that is read into memory to be sent.
 const MAX_FILE: u64 = 256 << 20;
 
@@ -150,12 +154,13 @@ impl Hls {
         self.writing.load(Ordering::Relaxed) == 0
     }
 
-    /// A publisher has come: if its stream is `recorded`, or segments are not made on demand, they
+    /// A publisher has come: if its stream is recorded, or segments are not made on demand, they
     /// are made from now on.
-    pub fn published(self: &Arc<Self>, name: &StreamName, recorded: bool) {
+    pub fn published(self: &Arc<Self>, name: &StreamName, stream: &Arc<Mutex<Stream>>) {
+        let recorded = stream.lock().settings().record.hls;
         let settings = self.context.settings.load();
         if recorded || (settings.hls.enable && !settings.hls.on_demand) {
-            self.live(name, recorded);
+            self.live(name, stream, recorded);
         }
     }
 
@@ -326,7 +331,7 @@ impl Hls {
         let waiting = self.context.registry.watch(name);
         let limit = waiting.patience(self.context.settings.load().wait_for_stream);
         timeout(limit, waiting.ready()).await.ok()?;
-        Some(self.live(name, false))
+        Some(self.live(name, waiting.stream(), false))
     }
 
     fn is_live(&self, name: &StreamName) -> bool {
@@ -335,7 +340,12 @@ impl Hls {
     }
 
     /// The segments of a stream, made from now on if they were not.
-    fn live(self: &Arc<Self>, name: &StreamName, recorded: bool) -> Arc<Live> {
+    fn live(
+        self: &Arc<Self>,
+        name: &StreamName,
+        stream: &Arc<Mutex<Stream>>,
+        recorded: bool,
+    ) -> Arc<Live> {
         let mut table = self.live.lock();
         let old = table.get(name).cloned();
         if let Some(old) = &old
@@ -344,13 +354,16 @@ impl Hls {
             return old.clone();
         }
         let resume = old.map(|old| old.resume());
-        let (live, task) = Live::start(&self.context, name, resume, recorded);
+        let tap = Tap::open(stream, self.context.settings.load().hls.max_queue);
+        let (sender, receiver) = mpsc::channel(FILE_QUEUE);
+        let files = recorded.then_some(sender);
+        let (live, task) = Live::start(&self.context, name, tap, resume, files);
         table.insert(name.clone(), live.clone());
         drop(table);
         (self.spawner)(Box::pin(task));
         if recorded {
             let hls = self.context.settings.load_full().hls.clone();
-            let files = files::write(name.clone(), hls.files, live.watch());
+            let files = files::write(name.clone(), hls.files, receiver);
             let (writing, linger) = (self.writing.clone(), hls.linger);
             writing.fetch_add(1, Ordering::Relaxed);
             (self.spawner)(Box::pin(async move {

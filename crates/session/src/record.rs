@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hub::{Recorded, StreamName, Tap, Tapped, Template};
+use hub::{Stream, StreamName, Tap, Tapped, Template};
 use media::{Frame, FrameKind, TrackKind, TrackSet};
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use self::file::File;
@@ -107,14 +107,17 @@ impl Recorder {
     }
 
     /// A publisher has come: its stream is recorded as its rules say, unless it is already.
-    pub fn published(self: &Arc<Self>, name: &StreamName, rules: Recorded) {
+    pub fn published(self: &Arc<Self>, name: &StreamName, stream: &Arc<Mutex<Stream>>) {
+        let rules = stream.lock().settings().record;
         let wanted = [(rules.flv, Format::Flv), (rules.ts, Format::Ts), (rules.mp4, Format::Mp4)];
         for (_, format) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
             let key = (name.clone(), format);
             if self.running.lock().insert(key.clone()) {
                 let recorder = self.clone();
+                let max_queue = self.context.settings.load().record.max_queue;
+                let tap = Tap::open(stream, max_queue);
                 (self.spawner)(Box::pin(async move {
-                    recorder.record(&key.0, key.1).await;
+                    recorder.record(&key.0, key.1, tap).await;
                     recorder.running.lock().remove(&key);
                 }));
             }
@@ -127,14 +130,8 @@ impl Recorder {
         self.running.lock().is_empty()
     }
 
-    async fn record(&self, name: &StreamName, format: Format) {
+    async fn record(&self, name: &StreamName, format: Format, mut tap: Tap) {
         let settings = self.context.settings.load_full();
-        let waiting = self.context.registry.watch(name);
-        if timeout(settings.wait_for_stream, waiting.ready()).await.is_err() {
-            return;
-        }
-        let mut tap = Tap::open(waiting.stream(), settings.record.max_queue);
-        drop(waiting);
         let mut recording = Recording {
             name: name.clone(),
             format,

@@ -18,9 +18,6 @@ use session::{Context as Sessions, Settings};
 /// Frames that wait between the two ends of the way: far more than one tag makes.
 const MAX_QUEUE: usize = 256 << 20;
 
-/// How long a second track is waited for, in milliseconds of the stream.
-const TRACK_WAIT_MS: i64 = 1_000;
-
 /// A file that a stream is saved in.
 pub(super) struct Saver {
     file: BufWriter<File>,
@@ -34,12 +31,11 @@ enum Way {
 
 /// A stream of its own, that publishes what comes and taps what goes.
 struct Muxed {
-    publisher: Publisher,
+    /// Until the end.
+    publisher: Option<Publisher>,
     tap: Tap,
     format: Format,
     tracks: Arc<TrackSet>,
-    /// Frames of the beginning, until it is known which tracks there are.
-    waiting: Vec<Frame>,
     muxer: Option<Muxer>,
     out: BytesMut,
 }
@@ -95,13 +91,21 @@ impl Muxed {
         let publisher = Publisher::new(&context, &name).map_err(|error| anyhow!("{error}"))?;
         let stream = context.registry.find(&name).context("the stream that is published")?;
         let tap = Tap::open(&stream, MAX_QUEUE);
-        let (tracks, waiting, out) = (Arc::default(), Vec::new(), BytesMut::new());
-        Ok(Self { publisher, tap, format, tracks, waiting, muxer: None, out })
+        let (publisher, tracks, out) = (Some(publisher), Arc::default(), BytesMut::new());
+        Ok(Self { publisher, tap, format, tracks, muxer: None, out })
     }
 
     /// Takes a tag; what the file goes on with.
     fn push(&mut self, tag: &Tag) -> Result<BytesMut> {
-        self.publisher.feed(tag).map_err(|error| anyhow!("the stream: {error}"))?;
+        if let Some(publisher) = &mut self.publisher {
+            publisher.feed(tag).map_err(|error| anyhow!("the stream: {error}"))?;
+        }
+        self.drain()?;
+        Ok(self.out.split())
+    }
+
+    /// Takes what the tap has.
+    fn drain(&mut self) -> Result<()> {
         let mut context = Context::from_waker(Waker::noop());
         while let Poll::Ready(tapped) = self.tap.poll_next(&mut context) {
             match tapped {
@@ -116,30 +120,11 @@ impl Muxed {
                     }
                     self.tracks = tracks;
                 }
-                Tapped::Frame(frame) if self.muxer.is_some() => self.frame(&frame)?,
-                Tapped::Frame(frame) => {
-                    self.waiting.push(frame);
-                    if self.knows_tracks() {
-                        self.begin()?;
-                    }
-                }
+                Tapped::Frame(frame) => self.frame(&frame)?,
                 Tapped::Lost | Tapped::End(_) => {}
             }
         }
-        Ok(self.out.split())
-    }
-
-    fn knows_tracks(&self) -> bool {
-        let times = || self.waiting.iter().map(|frame| frame.dts.millis());
-        let span = times().max().unwrap_or(0) - times().min().unwrap_or(0);
-        (self.tracks.has(TrackKind::Video) && self.tracks.has(TrackKind::Audio))
-            || span >= TRACK_WAIT_MS
-    }
-
-    /// Takes what waited.
-    fn begin(&mut self) -> Result<()> {
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting.iter().try_for_each(|frame| self.frame(frame))
+        Ok(())
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<()> {
@@ -159,7 +144,9 @@ impl Muxed {
     }
 
     fn finish(&mut self) -> Result<BytesMut> {
-        self.begin()?;
+        // What waited for tracks waits no more.
+        self.publisher = None;
+        self.drain()?;
         if let Some(muxer) = &mut self.muxer {
             muxer.finish(&mut self.out);
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use ::hls::playlist::{self, Form};
 use ::hls::{Init, Segment};
 use hub::{StreamName, Template};
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -62,7 +62,7 @@ const END: &str = "#EXT-X-ENDLIST\n";
 pub(super) async fn write(
     name: StreamName,
     settings: FileSettings,
-    mut published: watch::Receiver<Arc<Published>>,
+    mut published: mpsc::Receiver<Arc<Published>>,
 ) -> Option<Files> {
     let folder = settings.folder(&name);
     let mut files = Files {
@@ -73,9 +73,7 @@ pub(super) async fn write(
         written: Vec::new(),
         record: None,
     };
-    loop {
-        let now = published.borrow_and_update().clone();
-        let ended = now.window.has_ended();
+    while let Some(now) = published.recv().await {
         let work = move || {
             let result = files.update(&now);
             (files, result)
@@ -89,9 +87,6 @@ pub(super) async fn write(
                  has files again from its next publisher on"
             );
             return None;
-        }
-        if ended || published.changed().await.is_err() {
-            break;
         }
     }
     info!(stream = %name, folder = %folder.display(), segments = files.written.len(), "recorded");

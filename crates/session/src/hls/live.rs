@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use hub::{EndReason, StreamName, Tap, Tapped};
 use media::TrackSet;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -20,6 +20,9 @@ use crate::context::Context;
 
 /// How often a task looks whether anybody asks.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a segment may wait for those who write files.
+const FILE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A stream's segments, for those who ask for them.
 #[derive(Debug)]
@@ -83,8 +86,9 @@ impl Live {
     pub(super) fn start(
         context: &Arc<Context>,
         name: &StreamName,
+        tap: Tap,
         resume: Option<Resume>,
-        kept: bool,
+        files: Option<mpsc::Sender<Arc<Published>>>,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (sender, published) = watch::channel(Arc::default());
         let live = Arc::new(Self {
@@ -93,18 +97,13 @@ impl Live {
             ended: Mutex::new(None),
             resume: Mutex::new(resume.unwrap_or_default()),
         });
-        let task = run(context.clone(), name.clone(), live.clone(), sender, kept);
+        let task = run(context.clone(), name.clone(), tap, live.clone(), sender, files);
         (live, task)
     }
 
     /// Somebody asked for something.
     pub(super) fn asked(&self) {
         *self.asked.lock() = Instant::now();
-    }
-
-    /// What can be fetched, as it changes.
-    pub(super) fn watch(&self) -> watch::Receiver<Arc<Published>> {
-        self.published.clone()
     }
 
     /// What can be fetched now.
@@ -139,32 +138,26 @@ impl Live {
 async fn run(
     context: Arc<Context>,
     name: StreamName,
+    tap: Tap,
     live: Arc<Live>,
     sender: watch::Sender<Arc<Published>>,
-    kept: bool,
+    files: Option<mpsc::Sender<Arc<Published>>>,
 ) {
     let settings = context.settings.load_full().hls.clone();
-    let waiting = context.registry.watch(&name);
-    if timeout(context.settings.load().wait_for_stream, waiting.ready()).await.is_ok() {
-        let tap = Tap::open(waiting.stream(), settings.max_queue);
-        drop(waiting);
-        let stem = name.as_str().rsplit('/').next().unwrap_or_default();
-        let rendition = Rendition::resuming(stem, settings.rendition.clone(), live.resume());
-        info!(stream = %name, "makes HLS segments");
-        let mut segmenting = Segmenting {
-            name,
-            idle: Some(settings.idle).filter(|_| settings.on_demand && !kept),
-            rendition,
-            tracks: Arc::default(),
-            warned: false,
-            sender,
-            live: live.clone(),
-        };
-        segmenting.run(tap).await;
-    } else {
-        let window = Window::nothing();
-        sender.send_replace(Arc::new(Published { window, ..Published::default() }));
-    }
+    let stem = name.as_str().rsplit('/').next().unwrap_or_default();
+    let rendition = Rendition::resuming(stem, settings.rendition.clone(), live.resume());
+    info!(stream = %name, "makes HLS segments");
+    let mut segmenting = Segmenting {
+        name,
+        idle: Some(settings.idle).filter(|_| settings.on_demand && files.is_none()),
+        files,
+        rendition,
+        tracks: Arc::default(),
+        warned: false,
+        sender,
+        live: live.clone(),
+    };
+    segmenting.run(tap).await;
     *live.ended.lock() = Some(Instant::now());
 }
 
@@ -176,6 +169,8 @@ struct Segmenting {
     tracks: Arc<TrackSet>,
     warned: bool,
     sender: watch::Sender<Arc<Published>>,
+    /// Those who write files take every segment.
+    files: Option<mpsc::Sender<Arc<Published>>>,
     live: Arc<Live>,
 }
 
@@ -184,7 +179,7 @@ impl Segmenting {
         loop {
             let Ok(tapped) = timeout(LOOK, tap.next()).await else {
                 if self.is_idle() {
-                    return self.end("nobody asks for it");
+                    return self.end("nobody asks for it").await;
                 }
                 continue;
             };
@@ -196,7 +191,7 @@ impl Segmenting {
                 Tapped::Frame(frame) => {
                     let outcome = self.rendition.push(&frame, unix_ms(frame.arrival));
                     if outcome == Outcome::Segment && self.is_idle() {
-                        return self.end("nobody asks for it");
+                        return self.end("nobody asks for it").await;
                     }
                     outcome
                 }
@@ -204,11 +199,11 @@ impl Segmenting {
                     warn!(stream = %self.name, "HLS is too slow: frames were left out");
                     self.rendition.gap()
                 }
-                Tapped::End(EndReason::StreamEnded) => return self.end("the stream ended"),
-                Tapped::End(reason) => return self.end(&reason.to_string()),
+                Tapped::End(EndReason::StreamEnded) => return self.end("the stream ended").await,
+                Tapped::End(reason) => return self.end(&reason.to_string()).await,
             };
             if outcome != Outcome::Nothing {
-                self.publish();
+                self.publish(outcome == Outcome::Segment).await;
             }
             if self.rendition.was_forced() && !std::mem::replace(&mut self.warned, true) {
                 warn!(
@@ -225,18 +220,28 @@ impl Segmenting {
         self.idle.is_some_and(|limit| self.live.asked.lock().elapsed() > limit)
     }
 
-    fn end(&mut self, why: &str) {
+    async fn end(&mut self, why: &str) {
         info!(stream = %self.name, why, "makes no more HLS segments");
         self.rendition.end();
         *self.live.resume.lock() = self.rendition.resume();
-        self.publish();
+        self.publish(true).await;
     }
 
-    fn publish(&self) {
+    async fn publish(&mut self, segment: bool) {
         let window = self.rendition.window().clone();
         let tracks = self.tracks.clone();
         let published = Published { window, tracks, rendered: Default::default() };
-        self.sender.send_replace(Arc::new(published));
+        let published = Arc::new(published);
+        self.sender.send_replace(published.clone());
+        if let Some(files) = self.files.as_ref().filter(|_| segment) {
+            // A disk that is slow is waited for, but not for ever: the frames wait meanwhile.
+            match timeout(FILE_PATIENCE, files.send(published)).await {
+                Ok(Ok(())) => {}
+                // Whoever writes has said what is wrong, and has gone.
+                Ok(Err(_)) => self.files = None,
+                Err(_) => warn!(stream = %self.name, "the disk is too slow for HLS files"),
+            }
+        }
     }
 }
 
