@@ -322,7 +322,7 @@ impl Rendition {
             init: self.init.clone(),
             unix_ms,
             parts: Vec::new(),
-            lists_parts: self.window.part_target.is_some(),
+            lists_parts: self.window.part_target.is_some() && container.is_fmp4(),
         });
         self.window.next += 1;
         self.waiting_since = None;
@@ -378,6 +378,11 @@ impl Rendition {
             None => duration.max(ticks(self.settings.segment)) - TOLERANCE,
         };
         self.window.target = ceil(wanted.max(1), TIMESCALE).max(1);
+        // Parts of transport streams are lawful, but players that take segments apart themselves drop
+        // those that do not begin with a key frame.
+        if !self.container.as_ref().is_some_and(Container::is_fmp4) {
+            return;
+        }
         let step = duration / self.frames.max(1);
         if let (Some(part), 1..) = (self.settings.part.map(ticks), step) {
             let frames = ((part + step / 2) / step).max(1);

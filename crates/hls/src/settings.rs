@@ -27,7 +27,7 @@ pub struct Settings {
     pub segment: Duration,
     /// `EXT-X-TARGETDURATION`; if it is not set, the first segment decides.
     pub target: Option<Duration>,
-    /// About how long a part is; `None` for playlists without parts.
+    /// About how long a part is; `None` for playlists without parts. Transport streams have none.
     pub part: Option<Duration>,
     /// Segments in the playlist, at least; as many more as three target durations take.
     pub listed: usize,

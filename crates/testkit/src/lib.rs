@@ -25,6 +25,7 @@ mod programme;
 mod random;
 pub mod split;
 pub mod stamp;
+pub mod ts;
 
 pub use clock::VirtualClock;
 pub use programme::{Audio, Item, Items, Programme, TagKind, Video};

@@ -172,7 +172,8 @@ section! {
         /// The longest that a segment may become (EXT-X-TARGETDURATION): where no key frame comes
         /// in time, it ends without one. "0s" takes what the first segment needs.
         Live target_duration: Span = Span::default(); Span::default()..=Span::from_secs(60),
-        /// Whether playlists list parts of segments, for players with a delay below 2 s.
+        /// Whether playlists list parts of segments, for players with a delay below 2 s. Segments
+        /// of MPEG-TS have no parts.
         Live low_latency: bool = true,
         /// About how long a part is.
         Live part_duration: Span = Span::from_millis(200);

@@ -72,7 +72,8 @@ pub(super) fn preflight(request: &Parts) -> Response {
 /// for: that answer stays true for caches.
 pub(super) fn playlist(request: &Parts, text: &Rendered, blocked_for: Option<i64>) -> Response {
     let cache = match blocked_for {
-        Some(target) => format!("max-age={}", target * 6),
+        // Players that ask twice for the same want to know what is new (appendix B is about CDNs).
+        Some(target) => format!("max-age=0, s-maxage={}", target * 6),
         None => "no-cache".to_owned(),
     };
     let tag = etag(&text.plain);

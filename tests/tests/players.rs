@@ -1,0 +1,106 @@
+//! Web players in a real browser: the picture moves, the sound is decoded, and nothing is missing.
+
+use headwater_e2e::{Program, Server, ffmpeg, material, program, root, wait_until};
+use serde_json::Value;
+
+/// What the material is, for Media Source Extensions.
+const MIME: &str = "video/mp4; codecs=\"avc1.64000d,mp4a.40.2\"";
+
+fn publish(server: &Server, file: &str) -> Program {
+    let (input, url) = (material(file), server.url("rtmp", "live/web"));
+    let publisher =
+        ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f flv {url}", input.display()));
+    wait_until("it is live", || server.is_live("live/web"));
+    publisher
+}
+
+/// Plays five seconds, and looks at what was to be seen.
+fn watch(server: &Server, player: &str, url: &str) -> Value {
+    let script = root().join("tests/browser/player.mjs").to_string_lossy().into_owned();
+    let screenshot = server.file("player.png").to_string_lossy().into_owned();
+    let seen = program("node", [script.as_str(), player, url, "5", &screenshot, MIME]).finish();
+    assert!(server.file("player.png").metadata().expect("a screenshot").len() > 1_000);
+    let seen: Value = serde_json::from_str(&seen).expect("JSON of the browser");
+    assert_eq!(seen["errors"].as_array().map(Vec::len), Some(0), "{seen}");
+    assert_eq!(seen["fatal"].as_array().map(Vec::len), Some(0), "{seen}");
+    let number = |look: &str, what: &str| seen[look][what].as_f64().expect("a number");
+    let (media, wall) = (
+        number("second", "time") - number("first", "time"),
+        number("second", "wall") - number("first", "wall"),
+    );
+    assert!(wall - media < 2.0, "it stood still: {seen}");
+    // One stretch without holes.
+    assert_eq!(seen["second"]["buffered"].as_array().map(Vec::len), Some(1), "{seen}");
+    seen
+}
+
+fn assert_moves(seen: &Value) {
+    let number = |look: &str, what: &str| seen[look][what].as_f64().expect("a number");
+    assert_ne!(seen["first"]["picture"], seen["second"]["picture"], "{seen}");
+    let shown = number("second", "frames") - number("first", "frames");
+    assert!((100.0..170.0).contains(&shown), "{shown} pictures: {seen}");
+}
+
+fn assert_sounds(seen: &Value) {
+    let bytes = |look: &str| seen[look]["audioBytes"].as_u64();
+    assert!(bytes("second") > bytes("first"), "no sound: {seen}");
+}
+
+/// Plays a stream of pictures and sound with each of these players.
+fn play(settings: &[&str], players: &[(&str, &str)]) {
+    let mut all = vec!["hls.segment_duration=1s"];
+    all.extend(settings);
+    let mut server = Server::start(&all);
+    let _publisher = publish(&server, "h264-aac.mp4");
+    for (player, scheme) in players {
+        eprintln!("{player} over {scheme}");
+        let seen = watch(&server, player, &server.url(scheme, "live/web"));
+        assert_moves(&seen);
+        assert_sounds(&seen);
+        if *player == "hls.js-ll" {
+            assert!(seen["latency"].as_f64() < Some(2.0), "{seen}");
+        }
+    }
+    server.assert_healthy();
+}
+
+#[test]
+fn hls_at_low_latency() {
+    play(&[], &[("hls.js-ll", "http+hls"), ("shaka-ll", "http+hls")]);
+}
+
+#[test]
+fn hls_without_low_latency_in_the_same_playlist() {
+    play(&[], &[("hls.js", "http+hls"), ("shaka", "http+hls"), ("video.js", "http+hls")]);
+}
+
+#[test]
+fn hls_of_transport_streams() {
+    let players = [("hls.js", "http+hls"), ("shaka", "http+hls"), ("video.js", "http+hls")];
+    play(&["hls.container=ts"], &players);
+}
+
+#[test]
+fn endless_transport_streams() {
+    play(&[], &[("mpegts.js", "http+ts"), ("mpegts.js", "ws+ts")]);
+}
+
+#[test]
+fn endless_mp4_in_media_source_extensions() {
+    play(&[], &[("mse", "http+mp4"), ("ws-mse", "ws+mp4")]);
+}
+
+#[test]
+fn hls_of_one_track() {
+    for file in ["video-only.mp4", "audio-only.m4a"] {
+        let mut server = Server::start(&["hls.segment_duration=1s"]);
+        let _publisher = publish(&server, file);
+        let seen = watch(&server, "hls.js", &server.url("http+hls", "live/web"));
+        if file.contains("video") {
+            assert_moves(&seen)
+        } else {
+            assert_sounds(&seen)
+        }
+        server.assert_healthy();
+    }
+}
