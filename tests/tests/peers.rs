@@ -63,6 +63,32 @@ fn gstreamer_plays_rtmp_and_flv() {
 }
 
 #[test]
+fn gstreamer_plays_ts_and_hls() {
+    for container in ["fmp4", "ts"] {
+        let setting = format!("hls.container={container}");
+        let mut server = Server::start(&["hls.segment_duration=1s", &setting]);
+        let _publisher = publish(&server, "live/gst");
+        let pipeline = format!(
+            "-q souphttpsrc is-live=true location={} ! tsparse ! tsdemux name=d d. ! queue ! \
+             h264parse ! avdec_h264 ! identity eos-after=40 ! fakesink",
+            server.url("http+ts", "live/gst")
+        );
+        program("gst-launch-1.0", blanks(&pipeline)).finish();
+        // Its player has no such end: what it shows is counted while it plays.
+        let uri = format!("uri={}", server.url("http+hls", "live/gst"));
+        let sink = |name: &str| format!("{name}-sink=fakesink name={name} silent=false sync=true");
+        let arguments = ["-v".to_owned(), "playbin".to_owned(), uri, sink("video"), sink("audio")];
+        let mut player = program("gst-launch-1.0", arguments);
+        for name in ["video", "audio"] {
+            let line = format!("GstFakeSink:{name}: last-message = chain");
+            wait_until("it plays", || player.stdout().matches(&line).count() >= 40);
+        }
+        player.kill();
+        server.assert_healthy();
+    }
+}
+
+#[test]
 fn rtmpdump_saves_the_stream() {
     let mut server = Server::start(&["stream.grace=0s"]);
     let file = server.file("dump.flv");
@@ -84,7 +110,7 @@ fn rtmpdump_saves_the_stream() {
 fn mpv_plays() {
     let mut server = Server::start(&[]);
     let _publisher = publish(&server, "live/mpv");
-    for scheme in ["rtmp", "http"] {
+    for scheme in ["rtmp", "http", "http+ts", "http+mp4", "http+hls"] {
         let url = server.url(scheme, "live/mpv");
         let arguments = format!("--no-config --really-quiet --vo=null --ao=null --frames=30 {url}");
         program("mpv", blanks(&arguments)).finish();
