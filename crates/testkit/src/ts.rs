@@ -76,6 +76,8 @@ pub struct Report {
     pub pat_pmt_gap: Duration,
     /// The longest time between two clock references.
     pub pcr_gap: Duration,
+    /// How often a clock began anew, as announced.
+    pub discontinuities: u32,
 }
 
 impl Report {

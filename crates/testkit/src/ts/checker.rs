@@ -418,6 +418,7 @@ impl<'a> Checker<'a> {
                 }
                 self.report.pat_pmt_gap = self.report.pat_pmt_gap.max(gap);
             }
+            self.report.discontinuities += mapped.clock.epoch;
             self.report.pcr_gap = self.report.pcr_gap.max(mapped.clock.largest_gap());
         }
     }

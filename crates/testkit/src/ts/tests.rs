@@ -286,7 +286,9 @@ fn a_discontinuity_begins_another_time_line() {
         packet.discontinuity = true;
     }
     parts.extend(second);
-    check_parts(&parts).assert_clean();
+    let report = check_parts(&parts);
+    report.assert_clean();
+    assert_eq!(report.discontinuities, 1);
     if let Some(Part::Pes(packet)) =
         parts.iter_mut().rfind(|part| matches!(part, Part::Pes(packet) if packet.discontinuity))
     {
