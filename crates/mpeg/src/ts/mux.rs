@@ -50,6 +50,14 @@ const MAX_AUDIO_PES: usize = 48 << 10;
 /// A step of the clock beyond this is a discontinuity and not a slow stream.
 const MAX_STEP: i64 = 1000 * MS;
 
+/// A frame's bytes pass within this time, however long the one before lasted: if the next comes
+/// sooner than expected, the clock must not be past its decoding.
+const MAX_SPAN: i64 = LEAD / 2;
+
+/// Decoding is moved back no further than this, more than the sixteen pictures that codecs reorder:
+/// one absurd composition time must not part the clock from the sound for good.
+const MAX_LAG: i64 = LEAD;
+
 const PROGRAM: u16 = 1;
 const PMT_PID: u16 = 0x1001;
 const VIDEO_PID: u16 = 0x100;
@@ -75,6 +83,9 @@ pub struct Muxer {
     version: u8,
     pat_continuity: u8,
     pmt_continuity: u8,
+    /// These go on when a stream goes away and comes back.
+    video_continuity: u8,
+    audio_continuity: u8,
     /// The packets of PAT and PMT, but for their continuity counters.
     tables: BytesMut,
     last_tables: Option<i64>,
@@ -90,7 +101,6 @@ struct Output {
     pid: u16,
     mapping: Mapping,
     description: Option<Arc<Track>>,
-    continuity: u8,
     /// How much decoding times are moved back so that none is behind its presentation.
     lag: i64,
     last_dts: Option<i64>,
@@ -130,7 +140,6 @@ impl Muxer {
                 pid,
                 mapping,
                 description: tracks.get(track).cloned(),
-                continuity: old.map_or(0, |old| old.continuity),
                 lag: old.map_or(0, |old| old.lag),
                 last_dts: old.and_then(|old| old.last_dts),
                 step: old.map_or(0, |old| old.step),
@@ -157,7 +166,7 @@ impl Muxer {
 
     /// Takes a frame; appends what is complete by it.
     pub fn push(&mut self, frame: &Frame, out: &mut Vec<Unit>) {
-        if matches!(frame.kind, FrameKind::Config | FrameKind::Data) {
+        if matches!(frame.kind, FrameKind::Config | FrameKind::Data) || frame.data.is_empty() {
             return;
         }
         let Some(index) = self.streams.iter().position(|stream| stream.track == frame.track) else {
@@ -191,8 +200,10 @@ impl Muxer {
         let (pts, dts) = stream.times(frame);
         let step = stream.step;
         let key = frame.is_key();
-        let late = |gathered: &Gathered| dts - gathered.start > AUDIO_PATIENCE;
-        if key || self.gathered.as_ref().is_some_and(late) {
+        // Sound that waits in vain, or is of a time before a jump.
+        let apart =
+            |gathered: &Gathered| !(-MAX_STEP..=AUDIO_PATIENCE).contains(&(dts - gathered.start));
+        if key || self.gathered.as_ref().is_some_and(apart) {
             self.flush(out);
         }
         if key {
@@ -232,8 +243,11 @@ impl Muxer {
             end: dts,
             bytes: BytesMut::new(),
         });
-        gathered.end = end;
-        stream.mapping.form.write(frame, &mut gathered.bytes);
+        if stream.mapping.form.write(frame, &mut gathered.bytes) {
+            gathered.end = end;
+        } else if gathered.bytes.is_empty() {
+            self.gathered = None;
+        }
     }
 
     /// One PES packet as transport packets; its bytes pass from `dts` on for about `span`.
@@ -248,16 +262,23 @@ impl Muxer {
     ) -> BytesMut {
         let Some(stream) = self.streams.get(index) else { return BytesMut::new() };
         let (pid, stream_id) = (stream.pid, stream.mapping.stream_id);
-        let mut continuity = stream.continuity;
         let has_clock = index == 0;
-        let span = span.clamp(0, MAX_STEP);
         let mut out = BytesMut::with_capacity((payload.len() / 184 + 5) * PACKET);
         let mut header = BytesMut::with_capacity(pes::MAX_HEADER);
         pes::write_header(&mut header, stream_id, pts + LEAD, dts + LEAD, payload.len());
-        let jumped = has_clock && self.catch_up(dts, pid, continuity, &mut out);
-        if self.tables_due(dts + span) {
-            self.put_tables(dts, &mut out);
+        let jumped = has_clock && self.has_jumped(dts);
+        if !has_clock {
+            // Where there are no pictures, their clock follows the sound.
+            self.catch_up(dts - LEAD, &mut out);
+        } else if self.last_pcr.is_none() {
+            // The tables were those of another time line.
+            self.last_tables = None;
         }
+        // Only the stream that has the clock makes time pass.
+        let (begin, span) = match self.last_pcr.filter(|_| !has_clock) {
+            Some(now) => (now, 0),
+            None => (dts, span.clamp(0, MAX_SPAN)),
+        };
         let total = header.len() + payload.len();
         let mut rest: [&[u8]; 2] = [&header, payload];
         let mut left = total;
@@ -265,8 +286,11 @@ impl Muxer {
         while left > 0 {
             // The sizes of frames fit into the 63 bits many times over.
             let passed = i64::try_from(total - left).unwrap_or_default();
-            let time = dts + span * passed / i64::try_from(total).unwrap_or(i64::MAX);
-            if !first && self.tables_due(time) {
+            let time = begin + span * passed / i64::try_from(total).unwrap_or(i64::MAX);
+            if has_clock {
+                self.catch_up(time, &mut out);
+            }
+            if self.tables_due(if first { begin + span } else { time }) {
                 self.put_tables(time, &mut out);
             }
             let clock = has_clock && self.clock_due(time, first);
@@ -280,8 +304,9 @@ impl Muxer {
             };
             let room = adaptation.room();
             let take = left.min(room);
-            continuity = (continuity + 1) & 0x0F;
-            put_header(&mut out, pid, first, continuity, adaptation, room - take);
+            let counter = self.continuity(pid);
+            *counter = (*counter + 1) & 0x0F;
+            put_header(&mut out, pid, first, *counter, adaptation, room - take);
             let mut wanted = take;
             for piece in &mut rest {
                 let (now, later) = piece.split_at(wanted.min(piece.len()));
@@ -292,20 +317,31 @@ impl Muxer {
             left -= take;
             first = false;
         }
-        if let Some(stream) = self.streams.get_mut(index) {
-            stream.continuity = continuity;
-        }
         out
     }
 
-    /// Tells the clock where frames are further apart than it may be silent. Returns whether time
-    /// jumped.
-    fn catch_up(&mut self, until: i64, pid: u16, continuity: u8, out: &mut BytesMut) -> bool {
-        let Some(last) = self.last_pcr else { return false };
-        if !(0..=MAX_STEP).contains(&(until - last)) {
+    /// The counter of a stream's packets.
+    fn continuity(&mut self, pid: u16) -> &mut u8 {
+        if pid == VIDEO_PID { &mut self.video_continuity } else { &mut self.audio_continuity }
+    }
+
+    /// Whether this time does not follow those before; the clock begins anew then.
+    fn has_jumped(&mut self, time: i64) -> bool {
+        let jumped = self.last_pcr.is_some_and(|last| (time - last).abs() > MAX_STEP);
+        if jumped {
             self.last_pcr = None;
-            self.last_tables = None;
-            return true;
+        }
+        jumped
+    }
+
+    /// Tells the clock where packets are further apart than it may be silent, and the tables.
+    fn catch_up(&mut self, until: i64, out: &mut BytesMut) {
+        let (Some(last), Some(pid)) = (self.last_pcr, self.streams.first().map(|first| first.pid))
+        else {
+            return;
+        };
+        if until - last > MAX_STEP {
+            return;
         }
         let mut time = last + PCR_SPAN;
         while time < until {
@@ -314,11 +350,10 @@ impl Muxer {
             }
             let clock = Adaptation { pcr: Some(time), ..Adaptation::default() };
             // Without a payload the counter stays.
-            put_clock(out, pid, continuity, clock);
+            put_clock(out, pid, *self.continuity(pid), clock);
             self.last_pcr = Some(time);
             time += PCR_SPAN;
         }
-        false
     }
 
     fn clock_due(&self, time: i64, first: bool) -> bool {
@@ -363,28 +398,34 @@ impl Output {
     }
 
     /// Presentation and decoding time of a frame: the latter rises and is never the later one,
-    /// whatever composition time the publisher sent.
+    /// whatever composition time the publisher sent. Where both cannot be, a picture is shown late.
     fn times(&mut self, frame: &Frame) -> (i64, i64) {
         if let Some(samples) = self.samples_of(frame) {
             let base = frame.dts.base;
             let at = self.clock.place(frame.dts, samples);
-            let dts = clock::ticks(Ticks::new(at, base));
-            self.step = clock::ticks(Ticks::new(at.saturating_add(samples), base)) - dts;
+            let wanted = clock::ticks(Ticks::new(at, base));
+            self.step = clock::ticks(Ticks::new(at.saturating_add(samples), base)) - wanted;
+            let dts = self.after_last(wanted);
             self.last_dts = Some(dts);
             return (dts, dts);
         }
         let pts = clock::ticks(frame.pts());
         let wanted = clock::ticks(frame.dts);
-        self.lag = self.lag.max(wanted - pts);
-        let mut dts = wanted - self.lag;
-        if let Some(last) = self.last_dts {
-            if dts <= last && last - dts < MAX_STEP {
-                dts = (last + 1).min(pts.max(dts));
-            }
-            self.step = (dts - last).clamp(0, MAX_STEP);
-        }
+        self.lag = self.lag.max((wanted - pts).min(MAX_LAG));
+        let dts = self.after_last(wanted - self.lag);
+        // After a jump, frames are as long as before.
+        let step = self.last_dts.map(|last| dts - last);
+        self.step = step.filter(|step| (0..=MAX_STEP).contains(step)).unwrap_or(self.step);
         self.last_dts = Some(dts);
-        (pts, dts)
+        (pts.max(dts), dts)
+    }
+
+    /// The decoding time, or a tick more than the last one if it would not rise; jumps stay.
+    fn after_last(&self, dts: i64) -> i64 {
+        match self.last_dts {
+            Some(last) if dts <= last && last - dts < MAX_STEP => last + 1,
+            _ => dts,
+        }
     }
 
     /// How long the codec says that a frame of sound is, in ticks of its time.
