@@ -2,8 +2,10 @@
 //! the same times.
 
 use headwater_e2e::{
-    Frames, Server, Times, assert_alike, ffmpeg, material, modern_ffmpeg, python, wait_until,
+    Frames, Server, Times, assert_alike, ffmpeg, material, modern_ffmpeg, program, python,
+    wait_until,
 };
+use testkit::ts;
 
 /// Audio that was sent before the first picture is not for viewers who begin with a picture.
 const AUDIO_BEFORE_PICTURE: usize = 6;
@@ -212,4 +214,22 @@ fn hevc_in_ts_and_mp4() {
 fn av1_and_vp9_with_opus_in_mp4() {
     check(&Publisher { file: "av1-opus.mp4", codec: "av1", ..MODERN }, &["http+mp4"], &[]);
     check(&Publisher { file: "vp9-opus.mp4", codec: "vp9", ..MODERN }, &["http+mp4"], &[]);
+}
+
+#[test]
+fn transport_streams_have_no_faults() {
+    for file in ["h264-aac.mp4", "video-only.mp4", "audio-only.m4a", "mp3.flv"] {
+        let server = Server::start(&["stream.grace=0s"]);
+        let saved = server.file("saved.ts").to_string_lossy().into_owned();
+        let url = server.url("http+ts", "live/strict");
+        let viewer = program("curl", ["--silent", "--output", &saved, &url]);
+        wait_until("the viewer waits", || server.viewers("live/strict") == 1);
+        Publisher { file, ..H264 }.publish(&server, "live/strict");
+        viewer.finish();
+        let bytes = std::fs::read(&saved).expect("a file");
+        let report = ts::check(&bytes, &ts::Rules::default());
+        report.assert_clean();
+        assert_eq!(report.discontinuities, 0, "{file}");
+        assert!(report.packets > 200, "{file}: {} packets", report.packets);
+    }
 }

@@ -7,6 +7,7 @@ use headwater_e2e::raw::Raw;
 use headwater_e2e::{
     Frames, Program, Server, Times, assert_alike, ffmpeg, material, modern_ffmpeg, wait_until,
 };
+use testkit::ts;
 
 /// Sound that was sent before the first picture belongs to no segment.
 const AUDIO_BEFORE_PICTURE: usize = 6;
@@ -134,7 +135,8 @@ fn segments_of_sound_follow_each_other() {
     let bytes: Vec<u8> =
         files.flat_map(|file| get(&server, &format!("/hls/{file}")).body).collect();
     let joined = server.file("joined.ts");
-    std::fs::write(&joined, bytes).expect("a file");
+    std::fs::write(&joined, &bytes).expect("a file");
+    ts::check(&bytes, &ts::Rules::default()).assert_clean();
     let input = format!("-i {} -bsf:a aac_adtstoasc", joined.display());
     let got = Frames::parse(&Frames::reader(&input, "aac", false).finish());
     assert_alike(&Frames::parse(&sent), &got, 0, Times { shift: LEAD, tolerance: 1_100 });
