@@ -1,32 +1,41 @@
 // Plays a stream with a web player in headless Chromium, and prints what it saw as JSON.
 // Arguments: player (hls.js, hls.js-ll, video.js, shaka, shaka-ll, mpegts.js, mse, ws-mse), URL,
 // seconds to play, where to put a screenshot, and for mse the MIME type with codecs.
+// Ends with 0 if it played, with 1 if it did not, with 2 if it was called wrongly.
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const [player, url, seconds, screenshot, mime] = process.argv.slice(2);
-const modules = join(dirname(new URL(import.meta.url).pathname), 'node_modules');
-const scripts = {
+const players = {
   'hls.js': 'hls.js/dist/hls.min.js',
   shaka: 'shaka-player/dist/shaka-player.compiled.js',
   'video.js': 'video.js/dist/video.min.js',
   'mpegts.js': 'mpegts.js/dist/mpegts.js',
+  mse: null,
+  'ws-mse': null,
 };
-const name = player.replace(/-ll$/, '');
-const lowLatency = player.endsWith('-ll');
-const script = scripts[name] && readFileSync(join(modules, scripts[name]));
+const [player, url, seconds, screenshot, mime] = process.argv.slice(2);
+const name = player?.replace(/-ll$/, '');
+const lowLatency = player !== name;
+if (!(name in players) || !URL.canParse(url) || !(Number(seconds) > 0)) {
+  console.error(`usage: player.mjs PLAYER URL SECONDS [SCREENSHOT [MIME]], where PLAYER is ${
+    Object.keys(players).join(', ')} (hls.js-ll, shaka-ll: at low latency)`);
+  process.exit(2);
+}
+
+const modules = join(dirname(new URL(import.meta.url).pathname), 'node_modules');
+const script = players[name] ? readFileSync(join(modules, players[name])) : '';
 const page = `<!doctype html><meta charset="utf-8"><title>${player}</title>
-<video id="video" muted autoplay playsinline width="640" height="360"></video>
+<link rel="icon" href="data:,">
+<video id="video" muted autoplay playsinline crossorigin width="640" height="360"></video>
 <script src="/player.js"></script>`;
 
 // The media come from another origin, as they do for pages of one's own.
 const server = createServer((request, response) => {
   const isScript = request.url === '/player.js';
   response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
-  response.end(isScript ? script ?? '' : page);
+  response.end(isScript ? script : page);
 });
 await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
 
@@ -36,43 +45,80 @@ const browser = await chromium.launch({
     '--disable-component-update', '--disable-sync', '--no-first-run',
     '--autoplay-policy=no-user-gesture-required'],
 });
-const errors = [];
+const seen = { player, ok: false, errors: [], warnings: [] };
 try {
   const tab = await browser.newPage({ viewport: { width: 800, height: 480 } });
-  tab.on('pageerror', error => errors.push(String(error)));
+  tab.on('pageerror', error => seen.errors.push(String(error)));
+  tab.on('console', message => {
+    if (['warning', 'error'].includes(message.type())) seen.warnings.push(message.text());
+  });
+  tab.on('response', response => {
+    if (response.status() >= 400) seen.warnings.push(`${response.status()} ${response.url()}`);
+  });
   await tab.goto(`http://127.0.0.1:${server.address().port}/`);
-  await tab.evaluate(start, { name, url, lowLatency, mime });
-  const limit = { timeout: 45000 };
-  // Some players put elements of their own around the one they are given.
-  await tab.waitForFunction(() => {
-    const video = document.querySelector('video');
-    return video.currentTime > 0 && video.readyState > 2
-      && video.getVideoPlaybackQuality().totalVideoFrames + video.webkitAudioDecodedByteCount > 0;
-  }, null, limit);
-  const first = await tab.evaluate(look);
-  await tab.waitForFunction(time => document.querySelector('video').currentTime > time,
-    first.time + Number(seconds), limit);
-  const second = await tab.evaluate(look);
-  await tab.screenshot({ path: screenshot });
-  const report = await tab.evaluate(() => window.report?.() ?? {});
-  console.log(JSON.stringify({ player, first, second, errors, ...report }));
+  const deadline = Date.now() + 60_000;
+  const until = (condition, argument) => tab.waitForFunction(condition, argument,
+    { timeout: Math.max(1, deadline - Date.now()) });
+  // A player that gave up needs no waiting for.
+  const gaveUp = tab.waitForFunction(() => window.report?.().fatal.length > 0, null,
+    { timeout: 0, polling: 500 }).then(() => 'it gave up', () => 'the page is gone');
+  const watch = async () => {
+    await tab.evaluate(start, { name, url, lowLatency, mime });
+    // Some players put elements of their own around the one they are given.
+    await until(() => {
+      const video = document.querySelector('video');
+      return video.currentTime > 0 && video.readyState > 2
+        && video.getVideoPlaybackQuality().totalVideoFrames + video.webkitAudioDecodedByteCount > 0;
+    });
+    seen.first = await tab.evaluate(look);
+    await until(time => document.querySelector('video').currentTime > time,
+      seen.first.time + Number(seconds));
+  };
+  const failure = await Promise.race([watch().catch(error => error.message), gaveUp]);
+  if (failure) seen.failure = failure; else seen.ok = true;
+  seen.second = await tab.evaluate(look);
+  Object.assign(seen, await tab.evaluate(() => window.report?.()));
+  if (screenshot) await tab.screenshot({ path: screenshot });
 } finally {
   await browser.close();
   server.close();
+}
+console.log(JSON.stringify(seen));
+if (!seen.ok) {
+  console.error(`${player} did not play ${url}: ${JSON.stringify(seen)}`);
+  process.exitCode = 1;
 }
 
 /** In the page: begins to play. */
 async function start({ name, url, lowLatency, mime }) {
   const video = document.getElementById('video');
   const fatal = [];
-  window.report = () => ({ fatal });
+  const warn = text => console.warn(text);
+  const began = performance.now();
+  const counts = { stalls: 0, startedAfterMs: null };
+  video.addEventListener('playing', () => {
+    counts.startedAfterMs ??= Math.round(performance.now() - began);
+  });
+  video.addEventListener('waiting', () => {
+    if (counts.startedAfterMs !== null) counts.stalls += 1;
+  });
+  video.addEventListener('error', () => fatal.push(`video ${video.error?.message}`));
+  let more = () => ({});
+  window.report = () => ({ fatal, ...counts, ...more() });
+  /** How long ago the server had what is shown, by the date in the playlist. */
+  const since = date => (date ? (Date.now() - date.getTime()) / 1000 : null);
   if (name === 'hls.js') {
     const hls = new Hls({ lowLatencyMode: lowLatency });
     hls.on(Hls.Events.ERROR, (_, data) => {
-      if (data.fatal) fatal.push(`${data.type} ${data.details}`);
+      const text = `${data.type} ${data.details} ${data.reason ?? data.error?.message ?? ''}`;
+      if (data.fatal) fatal.push(text); else warn(text);
     });
-    window.report = () => ({
-      fatal, latency: hls.latency, target: hls.targetLatency, version: Hls.version,
+    more = () => ({
+      version: Hls.version,
+      latency: hls.latency,
+      target: hls.targetLatency,
+      behind: since(hls.playingDate),
+      codecs: hls.levels.map(level => `${level.videoCodec},${level.audioCodec}`),
     });
     hls.loadSource(url);
     hls.attachMedia(video);
@@ -81,16 +127,36 @@ async function start({ name, url, lowLatency, mime }) {
     const shown = new shaka.Player();
     await shown.attach(video);
     shown.configure({ streaming: { lowLatencyMode: lowLatency } });
-    shown.addEventListener('error', event => fatal.push(`shaka ${event.detail.code}`));
+    shown.addEventListener('error', event => {
+      const { code, data, severity } = event.detail;
+      if (severity === shaka.util.Error.Severity.CRITICAL) fatal.push(`shaka ${code} ${data}`);
+      else warn(`shaka ${code} ${data}`);
+    });
+    more = () => ({
+      version: shaka.Player.version,
+      latency: shown.getStats().liveLatency,
+      behind: since(shown.getPlayheadTimeAsDate()),
+      codecs: shown.getVariantTracks().map(({ videoCodec, audioCodec }) =>
+        `${videoCodec},${audioCodec}`),
+    });
     shown.load(url).catch(error => fatal.push(`shaka ${error.code} ${error.data}`));
   } else if (name === 'video.js') {
     const shown = videojs(video, { muted: true, autoplay: true });
     shown.on('error', () => fatal.push(shown.error().message));
+    more = () => ({
+      version: videojs.VERSION,
+      native: !shown.tech({ IWillNotUseThisInPlugins: true })?.vhs,
+    });
     shown.src({ src: url, type: 'application/x-mpegURL' });
   } else if (name === 'mpegts.js') {
     const type = new URL(url).pathname.endsWith('.ts') ? 'mpegts' : 'flv';
     const shown = mpegts.createPlayer({ type, isLive: true, url });
-    shown.on(mpegts.Events.ERROR, (kind, detail) => fatal.push(`${kind} ${detail}`));
+    shown.on(mpegts.Events.ERROR, (kind, detail, info) =>
+      fatal.push(`${kind} ${detail} ${info?.msg ?? ''}`));
+    more = () => {
+      const { videoCodec, audioCodec } = shown.mediaInfo;
+      return { version: mpegts.version, codecs: [`${videoCodec},${audioCodec}`] };
+    };
     shown.attachMediaElement(video);
     shown.load();
   } else {
@@ -112,14 +178,18 @@ async function start({ name, url, lowLatency, mime }) {
       const socket = new WebSocket(url);
       socket.binaryType = 'arraybuffer';
       socket.onmessage = event => take(event.data);
+      socket.onclose = event => fatal.push(`the connection closed: ${event.code}`);
     } else {
-      const reader = (await fetch(url)).body.getReader();
+      const response = await fetch(url);
+      if (!response.ok) fatal.push(`HTTP ${response.status}`);
+      const reader = response.body.getReader();
       (async () => {
         for (;;) {
           const { done, value } = await reader.read();
-          if (done) return;
+          if (done) break;
           take(value);
         }
+        fatal.push('the response ended');
       })();
     }
   }
@@ -133,20 +203,23 @@ function look() {
   [canvas.width, canvas.height] = [160, 90];
   const context = canvas.getContext('2d');
   context.drawImage(video, 0, 0, 160, 90);
-  let picture = 0;
-  for (const value of context.getImageData(0, 0, 160, 90).data) picture = (picture * 31 + value) | 0;
+  const pixels = context.getImageData(0, 0, 160, 90).data;
+  const picture = pixels.reduce((hash, value) => (hash * 31 + value) | 0, 0);
   const ranges = [];
   for (let i = 0; i < video.buffered.length; i += 1) {
     ranges.push([video.buffered.start(i), video.buffered.end(i)]);
   }
+  const { seekable } = video;
   return {
     time: video.currentTime,
     wall: performance.now() / 1000,
     picture,
     width: video.videoWidth,
+    height: video.videoHeight,
     frames: video.getVideoPlaybackQuality().totalVideoFrames,
     dropped: video.getVideoPlaybackQuality().droppedVideoFrames,
     audioBytes: video.webkitAudioDecodedByteCount,
     buffered: ranges,
+    liveDelay: seekable.length ? seekable.end(seekable.length - 1) - video.currentTime : null,
   };
 }
