@@ -11,6 +11,7 @@
 mod cursor;
 mod name;
 mod packager;
+mod rate;
 mod registry;
 mod ring;
 mod session;

@@ -1,7 +1,7 @@
 //! HLS: playlists and segments over HTTP, made while somebody asks for them or all the time.
 //!
-//! [`Hls::answer`] answers requests of any HTTP library; [`live`] turns one stream into segments,
-//! [`request`] understands addresses, [`viewers`] counts those who watch.
+//! [`Hls::answer`] answers requests of any HTTP library; `live` turns one stream into segments,
+//! `request` understands addresses, `viewers` counts those who watch.
 
 mod files;
 mod live;
@@ -192,6 +192,9 @@ impl Hls {
             }
         };
         if request.method == Method::HEAD {
+            // The length is that of the answer to GET.
+            let length = response.body().iter().map(Bytes::len).sum::<usize>();
+            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             response.body_mut().clear();
         }
         response
@@ -244,8 +247,7 @@ impl Hls {
                 }
             }
         };
-        self.viewers.count(query, 0);
-        match list {
+        let response = match list {
             List::Media | List::Record => {
                 let text = current.playlist(directives.skip, &suffix);
                 playlist(request, &text, directives.segment.map(|_| current.window.target()))
@@ -255,7 +257,15 @@ impl Hls {
                 let text = multivariant::playlist(window, tracks, "playlist.m3u8", &suffix);
                 playlist(request, &live::Rendered::new(text), None)
             }
-        }
+        };
+        self.count(query, &response);
+        response
+    }
+
+    /// What was sent to a viewer is counted, if viewers are.
+    fn count(&self, query: &str, response: &Response) {
+        let sent = response.body().iter().map(Bytes::len).sum::<usize>();
+        self.viewers.count(query, sent as u64);
     }
 
     async fn file(&self, request: &Parts, names: &[StreamName], file: &str) -> Response {
@@ -294,8 +304,7 @@ impl Hls {
             Some(Resource::Hinted) | None => return not_found(gone),
         };
         let response = media(request, pieces, content_type, &cacheable(file));
-        let sent = response.body().iter().map(Bytes::len).sum::<usize>();
-        self.viewers.count(request.uri.query().unwrap_or_default(), sent as u64);
+        self.count(request.uri.query().unwrap_or_default(), &response);
         response
     }
 

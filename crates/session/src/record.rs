@@ -2,7 +2,7 @@
 //! the server is killed.
 //!
 //! A recording taps its stream like any other reader: it may be slow or fail, the stream does not
-//! notice. [`file`] names and writes files, [`muxer`] makes their contents.
+//! notice. `file` names and writes files, `muxer` makes their contents.
 
 mod file;
 mod muxer;
