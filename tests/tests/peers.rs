@@ -88,6 +88,32 @@ fn gstreamer_plays_ts_and_hls() {
     }
 }
 
+/// VLC refuses to run as root.
+#[test]
+fn vlc_plays_ts_and_hls() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let is_root = std::fs::metadata("/proc/self").expect("this process").uid() == 0;
+    let anybody = std::fs::Permissions::from_mode(0o777);
+    let folder = tempfile::Builder::new().permissions(anybody.clone()).tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), anybody).expect("a folder for anybody");
+    let mut server = Server::start(&["hls.segment_duration=1s"]);
+    let _publisher = publish(&server, "live/vlc");
+    for scheme in ["http+ts", "http+hls"] {
+        let saved = folder.path().join(scheme).display().to_string();
+        let home = format!("HOME={}", folder.path().display());
+        let out = format!("--sout=#std{{access=file,mux=ts,dst={saved}}}");
+        let url = server.url(scheme, "live/vlc");
+        let player = ["cvlc", "-I", "dummy", "--quiet", &url, &out, "--run-time=5", "vlc://quit"];
+        let somebody = ["runuser", "-u", "nobody", "--"].into_iter().filter(|_| is_root);
+        let arguments: Vec<&str> = somebody.chain(["env", &home]).chain(player).collect();
+        program(arguments[0], &arguments[1..]).finish();
+        let frames = Frames::parse(&Frames::reader(&format!("-i {saved}"), "h264", false).finish());
+        assert!(frames.count("video0") >= 50, "{scheme}: {}", frames.count("video0"));
+        assert!(frames.count("audio0") >= 80, "{scheme}: {}", frames.count("audio0"));
+    }
+    server.assert_healthy();
+}
+
 #[test]
 fn rtmpdump_saves_the_stream() {
     let mut server = Server::start(&["stream.grace=0s"]);
