@@ -28,7 +28,8 @@ const modules = join(dirname(new URL(import.meta.url).pathname), 'node_modules')
 const script = players[name] ? readFileSync(join(modules, players[name])) : '';
 const page = `<!doctype html><meta charset="utf-8"><title>${player}</title>
 <link rel="icon" href="data:,">
-<video id="video" muted autoplay playsinline crossorigin width="640" height="360"></video>
+<video id="video" muted autoplay playsinline crossorigin="anonymous"
+  width="640" height="360"></video>
 <script src="/player.js"></script>`;
 
 // The media come from another origin, as they do for pages of one's own.
@@ -105,8 +106,6 @@ async function start({ name, url, lowLatency, mime }) {
   video.addEventListener('error', () => fatal.push(`video ${video.error?.message}`));
   let more = () => ({});
   window.report = () => ({ fatal, ...counts, ...more() });
-  /** How long ago the server had what is shown, by the date in the playlist. */
-  const since = date => (date ? (Date.now() - date.getTime()) / 1000 : null);
   if (name === 'hls.js') {
     const hls = new Hls({ lowLatencyMode: lowLatency });
     hls.on(Hls.Events.ERROR, (_, data) => {
@@ -117,7 +116,8 @@ async function start({ name, url, lowLatency, mime }) {
       version: Hls.version,
       latency: hls.latency,
       target: hls.targetLatency,
-      behind: since(hls.playingDate),
+      // How long ago the server had what is shown, by the dates in the playlist.
+      behind: hls.playingDate && (Date.now() - hls.playingDate.getTime()) / 1000,
       codecs: hls.levels.map(level => `${level.videoCodec},${level.audioCodec}`),
     });
     hls.loadSource(url);
@@ -135,7 +135,6 @@ async function start({ name, url, lowLatency, mime }) {
     more = () => ({
       version: shaka.Player.version,
       latency: shown.getStats().liveLatency,
-      behind: since(shown.getPlayheadTimeAsDate()),
       codecs: shown.getVariantTracks().map(({ videoCodec, audioCodec }) =>
         `${videoCodec},${audioCodec}`),
     });
