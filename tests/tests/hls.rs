@@ -288,7 +288,8 @@ fn a_viewer_is_a_session_when_there_is_a_key() {
     assert!(location.starts_with("/hls/counted.m3u8?a=b&session_id="), "{location}");
     assert_eq!(location.rsplit('=').next().map(str::len), Some(id.len()));
     let text = get(&server, &location).text();
-    let file = text.lines().find(|line| line.contains(".m4s?session_id=")).expect("a segment");
+    let is_segment = |line: &&str| !line.starts_with('#') && line.contains(".m4s?session_id=");
+    let file = text.lines().find(is_segment).expect("a segment");
     assert_eq!(get(&server, &format!("/hls/{file}")).status(), 200);
     wait_until("it is counted", || {
         let group = server.group("live/counted");

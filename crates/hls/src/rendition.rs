@@ -26,6 +26,9 @@ const ROUNDING: i64 = TIMESCALE * 4 / 10;
 /// Media without a key frame that is waited through before a segment begins without one.
 const KEY_FRAME_PATIENCE: i64 = 10 * TIMESCALE;
 
+/// Frames of the first segment that are remembered: ten seconds of 100 a second, and of sound.
+const MAX_FIRST_FRAMES: usize = 4096;
+
 /// What a frame has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
@@ -78,6 +81,8 @@ pub struct Rendition {
     step: i64,
     longest_step: i64,
     frames: i64,
+    /// The frames of the first segment, whose parts are cut when it is known how long they may be.
+    first: Vec<(i64, bool)>,
     /// A segment had to be cut without a key frame.
     forced: bool,
 }
@@ -121,6 +126,7 @@ impl Rendition {
             step: 0,
             longest_step: 0,
             frames: 0,
+            first: Vec::new(),
             forced: false,
         }
     }
@@ -244,6 +250,7 @@ impl Rendition {
             Boundary::Segment => {
                 if self.window.open.is_some() {
                     self.forced |= !key;
+                    self.split_first_segment(at);
                     self.split_part(at);
                     self.end_part(at, key);
                     self.end_segment();
@@ -257,6 +264,9 @@ impl Rendition {
             self.longest_step = self.longest_step.max(self.step);
         }
         (self.last, self.last_key) = (at, key);
+        if self.window.target == 0 && self.first.len() < MAX_FIRST_FRAMES {
+            self.first.push((at, key));
+        }
         self.frames += 1;
         outcome
     }
@@ -307,6 +317,7 @@ impl Rendition {
     }
 
     fn begin_segment(&mut self, at: i64, unix_ms: i64, key: bool) {
+        self.first.clear();
         let Some(container) = &self.container else { return };
         let (stream_time, wall) = *self.anchor.get_or_insert((at, unix_ms));
         let unix_ms = wall + (at - stream_time) * 1000 / TIMESCALE;
@@ -347,6 +358,27 @@ impl Rendition {
         }
         open.parts.push(Part { bytes, duration, independent });
         Outcome::Part
+    }
+
+    /// Cuts the parts of the first segment, which ends at `at`: players expect parts in the first
+    /// playlist that they see.
+    fn split_first_segment(&mut self, at: i64) {
+        if self.window.target > 0 {
+            return;
+        }
+        self.fix_targets(at - self.start);
+        let frames = std::mem::take(&mut self.first);
+        let Some(target) = self.window.part_target else { return };
+        if let Some(open) = &mut self.window.open {
+            open.lists_parts = true;
+        }
+        let ends = frames.iter().skip(1).map(|(end, _)| *end).chain([at]);
+        for ((begin, key), end) in frames.iter().copied().zip(ends) {
+            // The frame would exceed the part that it would be in.
+            if begin > self.part_start && end - self.part_start > target {
+                self.end_part(begin, key);
+            }
+        }
     }
 
     /// Ends a part before the last frame, if with it the part that ends at `at` were too long.
