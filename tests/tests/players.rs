@@ -1,6 +1,6 @@
 //! Web players in a real browser: the picture moves, the sound is decoded, and nothing is missing.
 
-use headwater_e2e::{Program, Server, ffmpeg, material, program, root, wait_until};
+use headwater_e2e::{Program, Server, ffmpeg, material, modern_ffmpeg, program, root, wait_until};
 use serde_json::Value;
 
 /// What the material is, for Media Source Extensions.
@@ -103,4 +103,25 @@ fn hls_of_one_track() {
         }
         server.assert_healthy();
     }
+}
+
+/// Firefox decodes HEVC; Chromium here does not.
+#[test]
+fn hevc_in_firefox() {
+    let mut server = Server::start(&["hls.segment_duration=1s"]);
+    let (input, url) = (material("hevc-aac.mp4"), server.url("rtmp", "live/web"));
+    let _publisher =
+        modern_ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f flv {url}", input.display()));
+    wait_until("it is live", || server.is_live("live/web"));
+    let script = root().join("tests/browser/firefox.mjs").to_string_lossy().into_owned();
+    let profile = server.file("profile");
+    std::fs::create_dir(&profile).expect("a folder");
+    let profile = profile.to_string_lossy().into_owned();
+    let url = server.url("http+hls", "live/web");
+    let seen = program("node", [script.as_str(), &url, "5", &profile]).finish();
+    let seen: Value = serde_json::from_str(&seen).expect("JSON of the browser");
+    assert_eq!(seen["fatal"].as_array().map(Vec::len), Some(0), "{seen}");
+    assert_eq!(seen["width"], 320, "{seen}");
+    assert!(seen["frames"].as_u64() > Some(90), "{seen}");
+    server.assert_healthy();
 }
