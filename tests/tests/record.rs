@@ -237,3 +237,24 @@ fn sound_has_neither_gaps_nor_overlaps() {
         server.assert_healthy();
     }
 }
+
+/// A stream that ends and comes back at once is recorded again, however busy the disk is.
+#[test]
+fn a_publisher_that_returns_at_once_is_recorded() {
+    let (folder, settings) = folder();
+    let mut server = start(&settings, &[]);
+    let input = folder.path().join("short.flv").display().to_string();
+    let whole = material("h264-aac.mp4");
+    ffmpeg(&format!("-y -t 1 -i {} -c copy -f flv {input}", whole.display())).finish();
+    for _ in 0..4 {
+        headwater(&["push", "--flat-out", &input, &server.url("rtmp", "live/again")]).finish();
+    }
+    for format in ["FLV", "MPEG-TS", "MP4"] {
+        let line = format!("format={format} ");
+        wait_until("all are complete", || {
+            let log = server.log();
+            log.lines().filter(|l| l.contains(" recorded ") && l.contains(&line)).count() == 4
+        });
+    }
+    server.assert_healthy();
+}

@@ -34,6 +34,6 @@ pub use session::{
 };
 pub use settings::{Recorded, SecondPublisher, StreamSettings};
 pub use stream::{Delivery, PacketSink, Stream, StreamState, Subscription, Summary};
-pub use tap::{Tap, Tapped};
+pub use tap::{Tap, TapEnd, Tapped};
 pub use template::{Template, TemplateError};
 pub use timeline::{Repairs, Timeline};

@@ -132,6 +132,24 @@ pub struct Tap {
     queue: Arc<Queue>,
 }
 
+/// Tells whether a tap has ended, to those who do not read it.
+#[derive(Debug, Clone)]
+pub struct TapEnd(Arc<Queue>);
+
+impl TapEnd {
+    /// Whether its stream is over: true at once, before the reader has come to the end.
+    #[must_use]
+    pub fn has_come(&self) -> bool {
+        self.0.0.lock().ended
+    }
+
+    /// Whether both tell of the same tap.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl Tap {
     /// Taps a stream; frames that nobody takes are kept up to `max_bytes`.
     #[must_use]
@@ -139,6 +157,12 @@ impl Tap {
         let queue = Queue::new(max_bytes);
         let id = stream.lock().tap(queue.clone());
         Self { stream: stream.clone(), id, queue }
+    }
+
+    /// Whether the stream is over, for others.
+    #[must_use]
+    pub fn end(&self) -> TapEnd {
+        TapEnd(self.queue.clone())
     }
 
     /// The next of what was tapped; waits for it.

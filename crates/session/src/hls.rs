@@ -358,15 +358,14 @@ impl Hls {
         let mut table = self.live.lock();
         let old = table.get(name).cloned();
         if let Some(old) = &old
-            && !old.now().window.has_ended()
+            && !old.is_done()
         {
             return old.clone();
         }
-        let resume = old.map(|old| old.resume());
         let tap = Tap::open(stream, self.context.settings.load().hls.max_queue);
         let (sender, receiver) = mpsc::channel(FILE_QUEUE);
         let files = recorded.then_some(sender);
-        let (live, task) = Live::start(&self.context, name, tap, resume, files);
+        let (live, task) = Live::start(&self.context, name, tap, old, files);
         table.insert(name.clone(), live.clone());
         drop(table);
         (self.spawner)(Box::pin(task));

@@ -7,13 +7,14 @@
 mod file;
 mod muxer;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hub::{Stream, StreamName, Tap, Tapped, Template};
+use hub::{Stream, StreamName, Tap, TapEnd, Tapped, Template};
 use media::{Frame, FrameKind, TrackKind, TrackSet};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -89,12 +90,15 @@ const TOLERANCE_MS: i64 = 50;
 pub struct Recorder {
     context: Arc<Context>,
     spawner: Box<Spawner>,
-    running: Mutex<HashSet<(StreamName, Format)>>,
+    /// Which streams are tapped for which format.
+    tapped: Mutex<HashMap<(StreamName, Format), TapEnd>>,
+    /// Recordings whose file is not complete; a stream that comes back at once has two.
+    running: AtomicUsize,
 }
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let running = self.running.lock().len();
+        let running = self.running.load(Ordering::Relaxed);
         f.debug_struct("Recorder").field("running", &running).finish_non_exhaustive()
     }
 }
@@ -103,7 +107,8 @@ impl Recorder {
     /// Nothing is recorded yet; `spawner` runs what records.
     #[must_use]
     pub fn new(context: Arc<Context>, spawner: Box<Spawner>) -> Arc<Self> {
-        Arc::new(Self { context, spawner, running: Mutex::default() })
+        let (tapped, running) = (Mutex::default(), AtomicUsize::new(0));
+        Arc::new(Self { context, spawner, tapped, running })
     }
 
     /// A publisher has come: its stream is recorded as its rules say, unless it is already.
@@ -112,22 +117,33 @@ impl Recorder {
         let wanted = [(rules.flv, Format::Flv), (rules.ts, Format::Ts), (rules.mp4, Format::Mp4)];
         for (_, format) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
             let key = (name.clone(), format);
-            if self.running.lock().insert(key.clone()) {
-                let recorder = self.clone();
-                let max_queue = self.context.settings.load().record.max_queue;
-                let tap = Tap::open(stream, max_queue);
-                (self.spawner)(Box::pin(async move {
-                    recorder.record(&key.0, key.1, tap).await;
-                    recorder.running.lock().remove(&key);
-                }));
+            let mut tapped = self.tapped.lock();
+            // One whose stream is over may still be completing its file.
+            if tapped.get(&key).is_some_and(|end| !end.has_come()) {
+                continue;
             }
+            let tap = Tap::open(stream, self.context.settings.load().record.max_queue);
+            let end = tap.end();
+            tapped.insert(key.clone(), end.clone());
+            drop(tapped);
+            self.running.fetch_add(1, Ordering::Relaxed);
+            let recorder = self.clone();
+            (self.spawner)(Box::pin(async move {
+                recorder.record(&key.0, key.1, tap).await;
+                let mut tapped = recorder.tapped.lock();
+                if tapped.get(&key).is_some_and(|newest| newest.is_of(&end)) {
+                    tapped.remove(&key);
+                }
+                drop(tapped);
+                recorder.running.fetch_sub(1, Ordering::Relaxed);
+            }));
         }
     }
 
     /// Whether nothing is being recorded, and all files are complete.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.running.lock().is_empty()
+        self.running.load(Ordering::Relaxed) == 0
     }
 
     async fn record(&self, name: &StreamName, format: Format, mut tap: Tap) {

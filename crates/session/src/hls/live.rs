@@ -9,7 +9,7 @@ use ::hls::{Outcome, Rendition, Resume, Window};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hub::{EndReason, StreamName, Tap, Tapped};
+use hub::{EndReason, StreamName, Tap, TapEnd, Tapped};
 use media::TrackSet;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +21,9 @@ use crate::context::Context;
 /// How often a task looks whether anybody asks.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long the end of the run before is waited for.
+const LAST_RUN: Duration = Duration::from_secs(5);
+
 /// How long a segment may wait for those who write files.
 const FILE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -28,6 +31,7 @@ const FILE_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Live {
     published: watch::Receiver<Arc<Published>>,
+    tap: TapEnd,
     asked: Mutex<Instant>,
     ended: Mutex<Option<Instant>>,
     resume: Mutex<Resume>,
@@ -87,17 +91,18 @@ impl Live {
         context: &Arc<Context>,
         name: &StreamName,
         tap: Tap,
-        resume: Option<Resume>,
+        before: Option<Arc<Self>>,
         files: Option<mpsc::Sender<Arc<Published>>>,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (sender, published) = watch::channel(Arc::default());
         let live = Arc::new(Self {
             published,
+            tap: tap.end(),
             asked: Mutex::new(Instant::now()),
             ended: Mutex::new(None),
-            resume: Mutex::new(resume.unwrap_or_default()),
+            resume: Mutex::default(),
         });
-        let task = run(context.clone(), name.clone(), tap, live.clone(), sender, files);
+        let task = run(context.clone(), name.clone(), tap, before, live.clone(), sender, files);
         (live, task)
     }
 
@@ -123,6 +128,11 @@ impl Live {
         found.ok()?.ok().map(|now| now.clone())
     }
 
+    /// Whether it takes no more frames.
+    pub(super) fn is_done(&self) -> bool {
+        self.tap.has_come() || self.now().window.has_ended()
+    }
+
     /// Where the next run goes on.
     pub(super) fn resume(&self) -> Resume {
         *self.resume.lock()
@@ -139,11 +149,17 @@ async fn run(
     context: Arc<Context>,
     name: StreamName,
     tap: Tap,
+    before: Option<Arc<Live>>,
     live: Arc<Live>,
     sender: watch::Sender<Arc<Published>>,
     files: Option<mpsc::Sender<Arc<Published>>>,
 ) {
     let settings = context.settings.load_full().hls.clone();
+    if let Some(before) = before {
+        // The run before may still be on its way to its end, where the numbers go on.
+        before.wait(LAST_RUN, |last| last.window.has_ended()).await;
+        *live.resume.lock() = before.resume();
+    }
     let stem = name.as_str().rsplit('/').next().unwrap_or_default();
     let rendition = Rendition::resuming(stem, settings.rendition.clone(), live.resume());
     info!(stream = %name, "makes HLS segments");
