@@ -238,7 +238,7 @@ fn sound_has_neither_gaps_nor_overlaps() {
     }
 }
 
-/// A stream that ends and comes back at once is recorded again, however busy the disk is.
+/// A stream that ends and comes back at once has a file each time.
 #[test]
 fn a_publisher_that_returns_at_once_is_recorded() {
     let (folder, settings) = folder();

@@ -307,3 +307,41 @@ impl Recording {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hub::{EndReason, Recorded, Registry, StreamSettings};
+
+    use super::*;
+    use crate::Settings;
+    use crate::customize::Publisher;
+
+    #[test]
+    fn a_stream_that_comes_back_while_its_file_is_completed_is_tapped_again() {
+        let record = Recorded { flv: true, ..Recorded::default() };
+        let settings = Arc::new(StreamSettings { record, ..StreamSettings::default() });
+        let context = Context::new(
+            Registry::new(Arc::new(move |_| settings.clone()), 9),
+            Settings::default(),
+        );
+        // Nothing is run: the first recording never comes to complete its file.
+        let spawned = Arc::new(Mutex::new(Vec::new()));
+        let tasks = spawned.clone();
+        let recorder =
+            Recorder::new(context.clone(), Box::new(move |task| tasks.lock().push(task)));
+        let watching = recorder.clone();
+        let watcher = move |name: &StreamName, stream: &Arc<Mutex<Stream>>| {
+            watching.published(name, stream);
+        };
+        context.registry.watch_publishers(Arc::new(watcher));
+        let name = context.settings.load().stream_name("live", "again").unwrap();
+        let publish = || drop(Publisher::new(&context, &name).unwrap());
+        publish();
+        publish();
+        assert_eq!(spawned.lock().len(), 1, "a publisher that returns in time is the same stream");
+        context.registry.end_all(&EndReason::StreamEnded);
+        publish();
+        assert_eq!(spawned.lock().len(), 2);
+        assert!(!recorder.is_idle());
+    }
+}
