@@ -132,7 +132,9 @@ pub(crate) fn rest_of(message: &Bytes, reader: &Reader<'_>) -> Bytes {
 pub fn fourcc(codec: Codec) -> Option<FourCc> {
     let code = match codec {
         Codec::FourCc(code) => return Some(code),
-        Codec::FlvVideo(_) | Codec::FlvAudio(_) | Codec::PcmA | Codec::PcmU => return None,
+        Codec::FlvVideo(_) | Codec::FlvAudio(_) | Codec::Rtp(_) | Codec::PcmA | Codec::PcmU => {
+            return None;
+        }
         Codec::H264 => b"avc1",
         Codec::H265 => b"hvc1",
         Codec::H266 => b"vvc1",

@@ -31,7 +31,7 @@ fn audio() -> Arc<Track> {
 }
 
 fn tracks(list: &[Arc<Track>]) -> Arc<TrackSet> {
-    Arc::new(TrackSet { epoch: 1, tracks: list.to_vec(), metadata: None })
+    Arc::new(TrackSet { epoch: 1, tracks: list.to_vec(), metadata: None, origin: None })
 }
 
 fn picture(ms: i64, key: bool) -> Frame {

@@ -18,9 +18,50 @@ impl fmt::Debug for FourCc {
     }
 }
 
+/// The name of an RTP payload format (RFC 8866 §6.6, `encoding name`), as the source wrote it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EncodingName {
+    bytes: [u8; Self::MAX],
+    length: u8,
+}
+
+impl EncodingName {
+    /// The longest registered names have fewer bytes.
+    const MAX: usize = 31;
+
+    /// A name; `None` if it is empty, too long, or no token.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let mut bytes = [0; Self::MAX];
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+        let length = u8::try_from(name.len()).ok()?;
+        is_token.then_some(Self { bytes, length })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for EncodingName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for EncodingName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodingName({self})")
+    }
+}
+
 /// How a track's frames are coded.
 ///
-/// The last three arms are codecs that this server does not interpret: their frames travel as
+/// The last four arms are codecs that this server does not interpret: their frames travel as
 /// opaque payloads to outputs that have the same code point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names are the codecs' own
@@ -47,13 +88,17 @@ pub enum Codec {
     FlvVideo(u8),
     /// A legacy FLV `SoundFormat` that is not known here; frames are whole tag bodies.
     FlvAudio(u8),
+    /// A payload format of RTP that is not known here; a frame is the payloads of its packets,
+    /// each after its length in four bytes. The track's configuration is the `rtpmap` and `fmtp`
+    /// of the session description, a line each.
+    Rtp(EncodingName),
 }
 
 impl Codec {
     /// Whether this server can read the codec's frames, or only carry them.
     #[must_use]
     pub fn is_known(self) -> bool {
-        !matches!(self, Self::FourCc(_) | Self::FlvVideo(_) | Self::FlvAudio(_))
+        !matches!(self, Self::FourCc(_) | Self::FlvVideo(_) | Self::FlvAudio(_) | Self::Rtp(_))
     }
 
     /// Whether frames are made of NAL units with four-byte lengths.
@@ -68,6 +113,7 @@ impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FourCc(code) => write!(f, "{code}"),
+            Self::Rtp(name) => write!(f, "{name}"),
             Self::FlvVideo(id) => write!(f, "FLV-video-{id}"),
             Self::FlvAudio(id) => write!(f, "FLV-audio-{id}"),
             known => f.write_str(match known {
@@ -85,7 +131,7 @@ impl fmt::Display for Codec {
                 Self::Eac3 => "EAC3",
                 Self::PcmA => "PCMA",
                 Self::PcmU => "PCMU",
-                Self::FourCc(_) | Self::FlvVideo(_) | Self::FlvAudio(_) => "",
+                Self::FourCc(_) | Self::FlvVideo(_) | Self::FlvAudio(_) | Self::Rtp(_) => "",
             }),
         }
     }

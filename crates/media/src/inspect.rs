@@ -58,6 +58,21 @@ pub fn frame_details(codec: Codec, frame: &[u8]) -> Option<Details> {
     }
 }
 
+/// The decoder configuration that a key frame itself has, for sources that send none apart (RTP).
+///
+/// `None` for frames that have none: those of codecs with parameter sets, and all others.
+#[must_use]
+pub fn frame_config(codec: Codec, frame: &[u8]) -> Option<Bytes> {
+    match codec {
+        Codec::Av1 => av1::Config::from_frame(frame).ok().map(|config| config.to_bytes()),
+        Codec::Vp9 => {
+            let header = vp::vp9::Header::parse(frame).ok()?;
+            header.config().map(|config| config.to_bytes())
+        }
+        _ => None,
+    }
+}
+
 /// The clock of a track: 90 kHz for pictures, the sample rate for sound, else milliseconds.
 #[must_use]
 pub fn time_base(codec: Codec, details: &Details) -> TimeBase {
@@ -176,7 +191,11 @@ pub fn rfc6381(track: &Track) -> Option<String> {
         Codec::Eac3 => "ec-3".into(),
         Codec::PcmA => "alaw".into(),
         Codec::PcmU => "ulaw".into(),
-        Codec::H266 | Codec::FourCc(_) | Codec::FlvVideo(_) | Codec::FlvAudio(_) => return None,
+        Codec::H266
+        | Codec::FourCc(_)
+        | Codec::FlvVideo(_)
+        | Codec::FlvAudio(_)
+        | Codec::Rtp(_) => return None,
     })
 }
 

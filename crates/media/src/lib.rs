@@ -44,7 +44,7 @@ pub mod vp;
 mod vui;
 
 pub use bits::BitReader;
-pub use codec::{Codec, FourCc};
+pub use codec::{Codec, EncodingName, FourCc};
 pub use error::Error;
 pub use frame::{Frame, FrameKind, Units};
 pub use grid::SampleClock;

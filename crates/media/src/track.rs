@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -130,6 +131,8 @@ pub struct TrackSet {
     /// The publisher's `onMetaData` as an AMF0 script data body (name and value), without
     /// `@setDataFrame`.
     pub metadata: Option<Bytes>,
+    /// When the stream's time was zero by the wall clock, once a frame has come.
+    pub origin: Option<SystemTime>,
 }
 
 impl TrackSet {

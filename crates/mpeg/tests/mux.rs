@@ -43,6 +43,7 @@ fn set(tracks: &[&Arc<Track>]) -> TrackSet {
         epoch: 0,
         tracks: tracks.iter().map(|track| (*track).clone()).collect(),
         metadata: None,
+        origin: None,
     }
 }
 

@@ -228,6 +228,14 @@ impl Responder {
         self.whole(status, "text/plain; charset=utf-8", &extra, format!("{line}\n").as_bytes())
     }
 
+    /// Asks the client to show who it is: 401 with a `challenge` (RFC 9110 §11.6.1).
+    #[must_use]
+    pub fn unauthorized(&self, challenge: &str, line: &str) -> Bytes {
+        let extra = [("Cache-Control", "no-store"), ("WWW-Authenticate", challenge)];
+        let body = format!("{line}\n");
+        self.whole(Status::UNAUTHORIZED, "text/plain; charset=utf-8", &extra, body.as_bytes())
+    }
+
     /// The answer to a request that cannot be served; close the connection after it.
     #[must_use]
     pub fn error(&self, error: &Error) -> Bytes {

@@ -1,0 +1,365 @@
+//! H.264 ([RFC 6184](https://www.rfc-editor.org/rfc/rfc6184)).
+//!
+//! Reads single units, STAP-A, STAP-B, MTAP and FU-A, FU-B (§5.6–5.8); decoding order numbers are
+//! passed over, since nobody sends what is interleaved by them. Writes single units, STAP-A and
+//! FU-A, as packetization mode 1 allows, with the parameter sets in front of each key frame, so
+//! that players survive a change of them.
+//!
+//! Tolerated: start and end bits of fragments that are missing; see also [`super::nal`].
+
+use bytes::Bytes;
+use media::{Error, Frame, Reader, h264, nal};
+use smallvec::{SmallVec, smallvec};
+
+use super::nal::{Assembler, ParameterSets, Role, Syntax, aggregated, packetize};
+use super::{Sink, Unit};
+use crate::Packet;
+
+const STAP_A: u8 = 24;
+const STAP_B: u8 = 25;
+const MTAP16: u8 = 26;
+const MTAP24: u8 = 27;
+const FU_A: u8 = 28;
+const FU_B: u8 = 29;
+
+/// Puts access units together.
+#[derive(Debug)]
+pub(crate) struct Depacketizer {
+    assembler: Assembler,
+}
+
+impl Depacketizer {
+    pub(crate) fn new() -> Self {
+        Self { assembler: Assembler::new() }
+    }
+
+    fn payload(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let mut r = Reader::new(payload);
+        let header = r.u8()?;
+        match header & 0x1F {
+            STAP_A => self.aggregate(r.rest()),
+            STAP_B => {
+                let _decoding_order = r.u16()?;
+                self.aggregate(r.rest())
+            }
+            kind @ (MTAP16 | MTAP24) => {
+                let _decoding_order = r.u16()?;
+                for unit in aggregated(r.rest()) {
+                    // A difference of decoding order, and one of time, stand before each unit.
+                    let mut unit = Reader::new(unit?);
+                    unit.take(if kind == MTAP16 { 3 } else { 4 })?;
+                    self.unit(unit.rest())?;
+                }
+                Ok(())
+            }
+            kind @ (FU_A | FU_B) => {
+                let fragment = r.u8()?;
+                if kind == FU_B {
+                    let _decoding_order = r.u16()?;
+                }
+                let part = r.rest();
+                let header = [header & 0xE0 | fragment & 0x1F];
+                let ends = (fragment & 0x80 != 0, fragment & 0x40 != 0);
+                let begun = [header[0], part.first().copied().unwrap_or_default()];
+                self.assembler.fragment(|| role(&begun), &header, part, ends)
+            }
+            1..=23 => self.unit(payload),
+            kind => Err(Error::Invalid { what: "NAL unit type", value: kind.into() }),
+        }
+    }
+
+    fn aggregate(&mut self, units: &[u8]) -> Result<(), Error> {
+        aggregated(units).try_for_each(|unit| self.unit(unit?))
+    }
+
+    fn unit(&mut self, unit: &[u8]) -> Result<(), Error> {
+        if unit.len() < 2 { Ok(()) } else { self.assembler.unit(role(unit), unit) }
+    }
+}
+
+impl super::Depacketizer for Depacketizer {
+    fn push(&mut self, packet: &Packet, lost: bool) -> Result<(), Error> {
+        self.assembler.begin_packet(packet, lost);
+        // Some senders pad with packets that have nothing in them.
+        let empty = packet.payload.is_empty();
+        let read = if empty { Ok(()) } else { self.payload(&packet.payload) };
+        if read.is_err() {
+            self.assembler.damage();
+        }
+        self.assembler.end_packet(packet);
+        read
+    }
+
+    fn poll(&mut self) -> Option<Unit> {
+        self.assembler.poll()
+    }
+
+    fn flush(&mut self) {
+        self.assembler.flush();
+    }
+}
+
+/// §7.4.1.2.3 of H.264: what begins an access unit.
+fn role(unit: &[u8]) -> Role {
+    match unit {
+        // `first_mb_in_slice` is zero if its Exp-Golomb code is the bit 1.
+        [header, second, ..] if matches!(header & 0x1F, 1 | 2 | 5) => {
+            Role::Slice { first: second & 0x80 != 0 }
+        }
+        [header, ..] if matches!(header & 0x1F, 6..=9 | 16..=18) => Role::Lead,
+        _ => Role::Any,
+    }
+}
+
+/// Cuts access units.
+#[derive(Debug)]
+pub(crate) struct Packetizer {
+    parameter_sets: ParameterSets,
+}
+
+impl Packetizer {
+    /// `config` is the track's `AVCDecoderConfigurationRecord`; an unreadable one has no parameter
+    /// sets.
+    pub(crate) fn new(config: &[u8]) -> Self {
+        let sets = h264::Config::parse(config).map(|c| c.parameter_sets().cloned().collect());
+        Self { parameter_sets: sets.unwrap_or_default() }
+    }
+}
+
+impl super::Packetizer for Packetizer {
+    fn push(&mut self, frame: &Frame, max: usize, sink: &mut dyn Sink) {
+        let sets: &[Bytes] = if frame.is_key() { &self.parameter_sets } else { &[] };
+        let units = nal::iter(&frame.data, &frame.units);
+        packetize::<H264>(sets.iter().map(|set| &**set).chain(units), max, sink);
+    }
+}
+
+struct H264;
+
+impl Syntax for H264 {
+    const HEADER: usize = 1;
+
+    /// §5.7: the forbidden bit is that of any unit, the importance the highest of all.
+    fn aggregation(units: &[&[u8]]) -> SmallVec<[u8; 4]> {
+        let headers = || units.iter().filter_map(|unit| unit.first());
+        let forbidden = headers().fold(0, |bits, header| bits | header & 0x80);
+        let importance = headers().map(|header| header & 0x60).max().unwrap_or_default();
+        smallvec![forbidden | importance | STAP_A]
+    }
+
+    /// §5.8.
+    fn fragmentation(header: &[u8], start: bool, end: bool) -> SmallVec<[u8; 4]> {
+        let header = header.first().copied().unwrap_or_default();
+        let ends = u8::from(start) << 7 | u8::from(end) << 6;
+        smallvec![header & 0xE0 | FU_A, ends | header & 0x1F]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media::{FrameKind, TrackId};
+    use proptest::prelude::*;
+
+    use super::super::Depacketizer as _;
+    use super::super::tests::{depacketize, frame, packetize};
+    use super::*;
+
+    fn packet(sequence: u16, timestamp: u32, marker: bool, payload: &[u8]) -> Packet {
+        let payload = Bytes::copy_from_slice(payload);
+        Packet { marker, payload_type: 96, sequence, timestamp, ssrc: 1, payload }
+    }
+
+    /// All that comes out of packets given as time, marker and payload.
+    fn read(packets: &[(u32, bool, &[u8])]) -> Vec<(u32, Vec<u8>)> {
+        let packets: Vec<_> = packets
+            .iter()
+            .map(|(time, marker, payload)| packet(0, *time, *marker, payload))
+            .collect();
+        let units = depacketize(&mut Depacketizer::new(), &packets);
+        units.into_iter().map(|unit| (unit.timestamp, unit.data.to_vec())).collect()
+    }
+
+    fn packed(units: &[&[u8]]) -> Vec<u8> {
+        nal::pack(units.iter().copied(), 0).unwrap().0.to_vec()
+    }
+
+    const SPS: &[u8] = &[0x67, 1, 2, 3];
+    const PPS: &[u8] = &[0x68, 4];
+    const IDR: &[u8] = &[0x65, 0x88, 5];
+    const IDR_2: &[u8] = &[0x65, 0x08, 6];
+    const P: &[u8] = &[0x41, 0x9A, 7];
+
+    #[test]
+    fn an_access_unit_ends_with_its_time() {
+        let got = read(&[(1, false, SPS), (1, false, PPS), (1, false, IDR), (2, false, P)]);
+        assert_eq!(got, [(1, packed(&[SPS, PPS, IDR])), (2, packed(&[P]))]);
+    }
+
+    #[test]
+    fn markers_on_every_unit_cut_nothing() {
+        let picture =
+            |time| [(time, true, SPS), (time, true, PPS), (time, true, IDR), (time, true, IDR_2)];
+        let got = read(&[picture(1), picture(2), picture(3), picture(4)].concat());
+        let whole = packed(&[SPS, PPS, IDR, IDR_2]);
+        assert_eq!(got, [(1, whole.clone()), (2, whole.clone()), (3, whole.clone()), (4, whole)]);
+    }
+
+    #[test]
+    fn parameter_sets_with_the_time_before_belong_to_the_next_picture() {
+        let got =
+            read(&[(1, true, P), (1, false, SPS), (1, false, PPS), (2, true, IDR), (3, true, P)]);
+        assert_eq!(got, [(1, packed(&[P])), (2, packed(&[SPS, PPS, IDR])), (3, packed(&[P]))]);
+    }
+
+    #[test]
+    fn believed_markers_hand_out_at_once() {
+        let mut depacketizer = Depacketizer::new();
+        for time in 1..=3 {
+            depacketizer.push(&packet(0, time, true, P), false).unwrap();
+        }
+        let units: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+        assert_eq!(units.iter().map(|unit| unit.timestamp).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn aggregations_and_interleaved_forms_are_read() {
+        let stap_a = [&[0x78, 0, 4][..], SPS, &[0, 2], PPS].concat();
+        let stap_b = [&[0x79, 0, 9, 0, 3][..], IDR].concat();
+        let mtap = [&[0x7A, 0, 9, 0, 6, 1, 0, 0][..], P].concat();
+        let got = read(&[(1, false, &stap_a), (1, true, &stap_b), (2, true, &mtap)]);
+        assert_eq!(got, [(1, packed(&[SPS, PPS, IDR])), (2, packed(&[P]))]);
+    }
+
+    #[test]
+    fn fragments_without_start_or_end_bits_are_put_together() {
+        let whole = packed(&[&[0x65, 0x88, 1, 2, 3]]);
+        for (first, last) in [(0x85, 0x45), (0x05, 0x45), (0x85, 0x05), (0x05, 0x05)] {
+            let got = read(&[
+                (1, false, &[0x7C, first, 0x88, 1]),
+                (1, true, &[0x7C, last, 2, 3]),
+                (2, true, P),
+            ]);
+            assert_eq!(got, [(1, whole.clone()), (2, packed(&[P]))], "{first:x} {last:x}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_of_one_byte_is_no_disaster() {
+        let mut depacketizer = Depacketizer::new();
+        assert!(depacketizer.push(&packet(1, 1, true, &[0x7C]), false).is_err());
+        assert!(depacketizer.push(&packet(1, 1, true, &[0x7D, 0x85]), false).is_err());
+    }
+
+    #[test]
+    fn what_lost_a_part_is_torn_and_the_next_is_not() {
+        let mut depacketizer = Depacketizer::new();
+        let mut push = |time, marker, payload: &[u8], lost| {
+            depacketizer.push(&packet(0, time, marker, payload), lost).unwrap();
+        };
+        push(1, false, &[0x7C, 0x85, 0x88, 1], false);
+        push(1, true, &[0x7C, 0x45, 3], true);
+        push(2, true, P, false);
+        // The whole picture 3 is missing: the one before it cannot know that it was not torn.
+        push(4, true, P, true);
+        push(5, true, &[0x41, 0x1A, 7], true);
+        push(6, true, P, false);
+        push(7, false, P, false);
+        depacketizer.flush();
+        let got: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+        let torn: Vec<_> = got.iter().map(|unit| (unit.timestamp, unit.torn)).collect();
+        // The end of picture 1 is missing, and the beginning of picture 5.
+        assert_eq!(torn, [(1, true), (2, true), (4, false), (5, true), (6, false), (7, true)]);
+    }
+
+    #[test]
+    fn small_units_share_a_packet_and_large_ones_are_cut() {
+        let large = [&[0x65, 0x88][..], &[9; 200]].concat();
+        let (data, units) = nal::pack([IDR, &large[..], P], 0).unwrap();
+        let frame = frame(TrackId::video(0), FrameKind::Delta, data, units);
+        let packets = packetize(&mut Packetizer::new(&[]), &frame, 64, 7);
+        let kinds: Vec<_> =
+            packets.iter().map(|p| (p.payload[0] & 0x1F, p.payload.len())).collect();
+        assert_eq!(kinds, [(5, 3), (28, 64), (28, 64), (28, 64), (28, 17), (1, 3)]);
+        let markers: Vec<_> = packets.iter().map(|p| p.marker).collect();
+        assert_eq!(markers, [false, false, false, false, false, true]);
+    }
+
+    /// SEI, then slices of which the first says that it is.
+    fn units() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let bodies = prop::collection::vec(prop::collection::vec(any::<u8>(), 2..400), 1..8);
+        (prop::option::of(prop::collection::vec(any::<u8>(), 2..50)), bodies).prop_map(
+            |(sei, bodies)| {
+                let slice = |(index, body): (usize, &Vec<u8>)| {
+                    let second = if index == 0 { 0x80 } else { 0x40 };
+                    [&[0x41, second][..], body].concat()
+                };
+                let sei = sei.map(|body| [&[6][..], &body].concat());
+                sei.into_iter().chain(bodies.iter().enumerate().map(slice)).collect()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_cut_is_put_together_again(units in units(), max in 64usize..1500) {
+            let (data, spans) = nal::pack(units.iter().map(|unit| &unit[..]), 0).unwrap();
+            let frame = frame(TrackId::video(0), FrameKind::Delta, data.clone(), spans);
+            let packets = packetize(&mut Packetizer::new(&[]), &frame, max, 7);
+            let got = depacketize(&mut Depacketizer::new(), &packets);
+            prop_assert_eq!(got, vec![Unit { timestamp: 7, data, torn: false }]);
+        }
+
+        #[test]
+        fn losses_tear_and_never_forge(
+            frames in prop::collection::vec(units(), 1..6),
+            keep in prop::collection::vec(prop::bool::weighted(0.8), 64),
+        ) {
+            let mut depacketizer = Depacketizer::new();
+            let mut lost = false;
+            let mut keep = keep.into_iter().cycle();
+            let mut whole = Vec::new();
+            let mut got = Vec::new();
+            for (time, units) in (1..).zip(&frames) {
+                let (data, spans) = nal::pack(units.iter().map(|unit| &unit[..]), 0).unwrap();
+                let frame = frame(TrackId::video(0), FrameKind::Delta, data.clone(), spans);
+                whole.push(data);
+                for packet in packetize(&mut Packetizer::new(&[]), &frame, 100, time) {
+                    if keep.next() == Some(true) {
+                        depacketizer.push(&packet, lost).unwrap();
+                        lost = false;
+                    } else {
+                        lost = true;
+                    }
+                    got.extend(std::iter::from_fn(|| depacketizer.poll()));
+                }
+            }
+            // SEI may go missing without a trace: nothing says that there was any.
+            let slices = |data: &Bytes| -> Vec<Vec<u8>> {
+                let spans = nal::split(data, 4).unwrap();
+                let units = nal::iter(data, &spans).filter(|unit| unit[0] != 6);
+                units.map(<[u8]>::to_vec).collect()
+            };
+            for unit in got.iter().filter(|unit| !unit.torn) {
+                let sent = &whole[usize::try_from(unit.timestamp - 1).unwrap()];
+                prop_assert_eq!(slices(&unit.data), slices(sent), "time {}", unit.timestamp);
+            }
+        }
+
+        #[test]
+        fn anything_is_survived(
+            packets in prop::collection::vec(
+                (any::<u8>(), any::<bool>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)),
+                0..60,
+            ),
+        ) {
+            let mut depacketizer = Depacketizer::new();
+            for (time, marker, lost, payload) in packets {
+                let _ = depacketizer.push(&packet(0, time.into(), marker, &payload), lost);
+            }
+            depacketizer.flush();
+            while let Some(unit) = depacketizer.poll() {
+                prop_assert!(nal::split(&unit.data, 4).is_ok());
+            }
+        }
+    }
+}

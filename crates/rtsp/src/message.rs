@@ -1,0 +1,659 @@
+//! Requests, responses, and the packets between them
+//! ([RFC 2326](https://www.rfc-editor.org/rfc/rfc2326) §4–7, §10.12).
+//!
+//! One decoder serves a connection in all its states, since packets may come before the answer to
+//! `PLAY` and messages between packets. Tolerated: bare line feeds, header names in any case,
+//! blank lines between messages, and a bounded amount of garbage, after which it finds its way back
+//! at the next `$` of a channel that is in use, or the next message.
+
+use std::fmt;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::Error;
+
+/// The longest head of a message: those with a Digest and a long query stay below 2 KiB.
+pub const MAX_HEAD: usize = 16 << 10;
+
+/// Header fields of a message; real ones have up to 20.
+pub const MAX_FIELDS: usize = 64;
+
+/// The longest body: a session description.
+pub const MAX_BODY: usize = rtp::sdp::MAX_SIZE;
+
+/// Garbage between messages that is passed over.
+const MAX_GARBAGE: usize = 64 << 10;
+
+/// Bytes before the payload of an interleaved packet.
+pub const INTERLEAVED_HEADER: usize = 4;
+
+/// What a request asks for (§10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the protocol's own
+pub enum Method {
+    Options,
+    Describe,
+    Announce,
+    Setup,
+    Play,
+    Pause,
+    Record,
+    Teardown,
+    GetParameter,
+    SetParameter,
+    Redirect,
+    /// `GET` of HTTP: one half of a tunnel.
+    HttpGet,
+    /// `POST` of HTTP: the other half.
+    HttpPost,
+    /// Any other.
+    Other(String),
+}
+
+impl Method {
+    fn parse(name: &str, http: bool) -> Self {
+        match name {
+            "GET" if http => Self::HttpGet,
+            "POST" if http => Self::HttpPost,
+            "OPTIONS" => Self::Options,
+            "DESCRIBE" => Self::Describe,
+            "ANNOUNCE" => Self::Announce,
+            "SETUP" => Self::Setup,
+            "PLAY" => Self::Play,
+            "PAUSE" => Self::Pause,
+            "RECORD" => Self::Record,
+            "TEARDOWN" => Self::Teardown,
+            "GET_PARAMETER" => Self::GetParameter,
+            "SET_PARAMETER" => Self::SetParameter,
+            "REDIRECT" => Self::Redirect,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Options => "OPTIONS",
+            Self::Describe => "DESCRIBE",
+            Self::Announce => "ANNOUNCE",
+            Self::Setup => "SETUP",
+            Self::Play => "PLAY",
+            Self::Pause => "PAUSE",
+            Self::Record => "RECORD",
+            Self::Teardown => "TEARDOWN",
+            Self::GetParameter => "GET_PARAMETER",
+            Self::SetParameter => "SET_PARAMETER",
+            Self::Redirect => "REDIRECT",
+            Self::HttpGet => "GET",
+            Self::HttpPost => "POST",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A status code (§7.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Status(pub u16);
+
+#[allow(missing_docs)] // the names are the protocol's own
+impl Status {
+    pub const OK: Self = Self(200);
+    pub const MOVED_PERMANENTLY: Self = Self(301);
+    pub const FOUND: Self = Self(302);
+    pub const BAD_REQUEST: Self = Self(400);
+    pub const UNAUTHORIZED: Self = Self(401);
+    pub const FORBIDDEN: Self = Self(403);
+    pub const NOT_FOUND: Self = Self(404);
+    pub const METHOD_NOT_ALLOWED: Self = Self(405);
+    pub const NOT_ACCEPTABLE: Self = Self(406);
+    pub const REQUEST_TIMEOUT: Self = Self(408);
+    pub const ENTITY_TOO_LARGE: Self = Self(413);
+    pub const UNSUPPORTED_MEDIA: Self = Self(415);
+    pub const NOT_ENOUGH_BANDWIDTH: Self = Self(453);
+    pub const SESSION_NOT_FOUND: Self = Self(454);
+    pub const NOT_VALID_IN_STATE: Self = Self(455);
+    pub const AGGREGATE_NOT_ALLOWED: Self = Self(459);
+    pub const UNSUPPORTED_TRANSPORT: Self = Self(461);
+    pub const INTERNAL_ERROR: Self = Self(500);
+    pub const NOT_IMPLEMENTED: Self = Self(501);
+    pub const SERVICE_UNAVAILABLE: Self = Self(503);
+    pub const VERSION_NOT_SUPPORTED: Self = Self(505);
+    pub const OPTION_NOT_SUPPORTED: Self = Self(551);
+
+    /// The reason phrase of RFC 2326 §7.1.1.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self.0 {
+            200 => "OK",
+            301 => "Moved Permanently",
+            302 => "Found",
+            400 => "Bad Request",
+            401 => "Unauthorized",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            406 => "Not Acceptable",
+            408 => "Request Time-out",
+            413 => "Request Entity Too Large",
+            415 => "Unsupported Media Type",
+            453 => "Not Enough Bandwidth",
+            454 => "Session Not Found",
+            455 => "Method Not Valid in This State",
+            459 => "Aggregate Operation Not Allowed",
+            461 => "Unsupported Transport",
+            500 => "Internal Server Error",
+            501 => "Not Implemented",
+            503 => "Service Unavailable",
+            505 => "RTSP Version Not Supported",
+            551 => "Option Not Supported",
+            _ => "Unknown",
+        }
+    }
+
+    /// Whether it says that what was asked for is done.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        (200..300).contains(&self.0)
+    }
+}
+
+/// Header fields, in their order; names are found in any case (§4.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// The value of the first field with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// The values of all fields with this name.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.0.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str())
+    }
+
+    /// Adds a field. Line breaks in the value, which would forge another, become spaces.
+    pub fn push(&mut self, name: &str, value: impl Into<String>) {
+        let value: String = value.into();
+        let value =
+            if value.contains(['\r', '\n']) { value.replace(['\r', '\n'], " ") } else { value };
+        self.0.push((name.to_owned(), value));
+    }
+
+    fn write(&self, out: &mut BytesMut) {
+        for (name, value) in &self.0 {
+            out.put_slice(name.as_bytes());
+            out.put_slice(b": ");
+            out.put_slice(value.as_bytes());
+            out.put_slice(b"\r\n");
+        }
+    }
+}
+
+/// What a message calls the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// `RTSP/1.0`.
+    Rtsp1,
+    /// Another `RTSP/`.
+    Other,
+    /// `HTTP/`: a tunnel.
+    Http,
+}
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What is asked for.
+    pub method: Method,
+    /// What it is asked of, as it stands in the request.
+    pub uri: String,
+    /// The protocol.
+    pub version: Version,
+    /// The header.
+    pub fields: Fields,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// A request without header fields and body.
+    #[must_use]
+    pub fn new(method: Method, uri: impl Into<String>) -> Self {
+        let (fields, body) = (Fields::default(), Bytes::new());
+        Self { method, uri: uri.into(), version: Version::Rtsp1, fields, body }
+    }
+
+    /// The number that the answer repeats (§12.17).
+    #[must_use]
+    pub fn cseq(&self) -> Option<&str> {
+        self.fields.get("CSeq")
+    }
+
+    /// The bytes on the wire; `Content-Length` is added if there is a body.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        out.put_slice(format!("{} {} RTSP/1.0\r\n", self.method, self.uri).as_bytes());
+        finish(&self.fields, &self.body, &mut out);
+        out.freeze()
+    }
+}
+
+/// A response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// How it went.
+    pub status: Status,
+    /// What is said to it.
+    pub reason: String,
+    /// The header.
+    pub fields: Fields,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// A response without header fields and body.
+    #[must_use]
+    pub fn new(status: Status) -> Self {
+        let reason = status.reason().to_owned();
+        Self { status, reason, fields: Fields::default(), body: Bytes::new() }
+    }
+
+    /// The bytes on the wire; `Content-Length` is added if there is a body.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        let reason = self.reason.replace(['\r', '\n'], " ");
+        out.put_slice(format!("RTSP/1.0 {} {reason}\r\n", self.status.0).as_bytes());
+        finish(&self.fields, &self.body, &mut out);
+        out.freeze()
+    }
+}
+
+fn finish(fields: &Fields, body: &Bytes, out: &mut BytesMut) {
+    fields.write(out);
+    if !body.is_empty() {
+        out.put_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    }
+    out.put_slice(b"\r\n");
+    out.put_slice(body);
+}
+
+/// Appends the header of an interleaved packet (§10.12).
+pub fn write_interleaved(channel: u8, length: u16, out: &mut BytesMut) {
+    out.put_u8(b'$');
+    out.put_u8(channel);
+    out.put_u16(length);
+}
+
+/// What has arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A request.
+    Request(Request),
+    /// A response.
+    Response(Response),
+    /// An interleaved packet.
+    Data {
+        /// Its channel.
+        channel: u8,
+        /// RTP or RTCP.
+        payload: Bytes,
+    },
+}
+
+/// Takes a connection's bytes apart.
+#[derive(Debug)]
+pub struct Decoder {
+    buffer: BytesMut,
+    /// Bytes passed over since the last good message.
+    garbage: usize,
+    /// Where the search for the end of a head goes on.
+    searched: usize,
+    /// Bytes that the message in hand has at least.
+    needed: usize,
+    channels: [bool; 256],
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { buffer: BytesMut::new(), garbage: 0, searched: 0, needed: 0, channels: [false; 256] }
+    }
+
+    /// Packets of this channel are expected: after garbage, they are believed.
+    pub fn expect_channel(&mut self, channel: u8) {
+        if let Some(expected) = self.channels.get_mut(usize::from(channel)) {
+            *expected = true;
+        }
+    }
+
+    /// Adds bytes that have arrived. [`Decoder::poll`] must be called until it is empty: what stays
+    /// then is less than one message.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next message or packet.
+    ///
+    /// # Errors
+    /// [`Error`] when a limit is exceeded, after which nothing more can be read.
+    pub fn poll(&mut self) -> Result<Option<Incoming>, Error> {
+        if self.buffer.len() < self.needed {
+            return Ok(None);
+        }
+        loop {
+            let Some(first) = self.buffer.first().copied() else { return Ok(None) };
+            match first {
+                b'$' => match self.packet() {
+                    Packet::Whole(incoming) => return Ok(Some(incoming)),
+                    Packet::Cut => return Ok(None),
+                    Packet::Unlikely => self.skip(1)?,
+                },
+                b'\r' | b'\n' | b' ' | 0 => self.skip(1)?,
+                b'A'..=b'Z' => match self.head()? {
+                    Head::Whole(length) => return self.message(length),
+                    Head::Cut => return Ok(None),
+                    Head::Garbage => self.skip(1)?,
+                },
+                _ => self.skip(1)?,
+            }
+        }
+    }
+
+    fn packet(&mut self) -> Packet {
+        let [_, channel, high, low, ..] = self.buffer[..] else { return Packet::Cut };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let known = self.channels.get(usize::from(channel)).copied().unwrap_or_default();
+        if self.garbage > 0 && !known {
+            return Packet::Unlikely;
+        }
+        if self.buffer.len() < INTERLEAVED_HEADER + length {
+            return Packet::Cut;
+        }
+        let mut packet = self.buffer.split_to(INTERLEAVED_HEADER + length);
+        packet.advance(INTERLEAVED_HEADER);
+        self.good();
+        Packet::Whole(Incoming::Data { channel, payload: packet.freeze() })
+    }
+
+    /// Whether a message's head is there, and how long it is.
+    fn head(&mut self) -> Result<Head, Error> {
+        let line = self.buffer.iter().take(MAX_HEAD).position(|byte| *byte == b'\n');
+        let Some(line) = line else {
+            let begun = self.buffer.get(..MAX_HEAD).unwrap_or(&self.buffer);
+            return match () {
+                () if !is_text(begun) => Ok(Head::Garbage),
+                () if self.buffer.len() >= MAX_HEAD => Err(Error::HeadTooLong(MAX_HEAD)),
+                () => Ok(Head::Cut),
+            };
+        };
+        if self.buffer.get(..line).is_none_or(|line| !is_first_line(line)) {
+            return Ok(Head::Garbage);
+        }
+        let from = self.searched.max(line);
+        let rest = self.buffer.get(from..).unwrap_or_default();
+        let end =
+            rest.iter().enumerate().filter(|(_, byte)| **byte == b'\n').find_map(|(at, _)| {
+                match rest.get(at + 1..)? {
+                    [b'\n', ..] => Some(from + at + 2),
+                    [b'\r', b'\n', ..] => Some(from + at + 3),
+                    _ => None,
+                }
+            });
+        match end {
+            Some(end) if end <= MAX_HEAD => Ok(Head::Whole(end)),
+            Some(_) => Err(Error::HeadTooLong(MAX_HEAD)),
+            None if self.buffer.len() > MAX_HEAD => Err(Error::HeadTooLong(MAX_HEAD)),
+            None => {
+                self.searched = self.buffer.len().saturating_sub(3);
+                Ok(Head::Cut)
+            }
+        }
+    }
+
+    /// The message whose head has `length` bytes; `None` if its body is not there yet.
+    fn message(&mut self, length: usize) -> Result<Option<Incoming>, Error> {
+        let text = String::from_utf8_lossy(self.buffer.get(..length).unwrap_or_default());
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
+        let mut fields = Fields::default();
+        for line in lines.filter(|line| !line.trim().is_empty()) {
+            if fields.0.len() >= MAX_FIELDS {
+                return Err(Error::TooManyFields(MAX_FIELDS));
+            }
+            let continued = line.starts_with([' ', '\t']);
+            match (fields.0.last_mut(), line.split_once(':')) {
+                (Some((_, value)), _) if continued => {
+                    value.push(' ');
+                    value.push_str(line.trim());
+                }
+                (_, Some((name, value))) => {
+                    fields.0.push((name.trim().to_owned(), value.trim().to_owned()));
+                }
+                _ => {}
+            }
+        }
+        let mut words = first.split_ascii_whitespace();
+        let [one, two] = [words.next(), words.next()].map(Option::unwrap_or_default);
+        let is_tunnel = one == "POST" && first.contains("HTTP/");
+        let body = match fields.get("Content-Length").filter(|_| !is_tunnel) {
+            Some(text) => {
+                let announced: u64 =
+                    text.parse().map_err(|_| Error::ContentLength(text.to_owned()))?;
+                let length = usize::try_from(announced).ok().filter(|length| *length <= MAX_BODY);
+                length.ok_or(Error::BodyTooLong(announced))?
+            }
+            None => 0,
+        };
+        if self.buffer.len() < length + body {
+            self.needed = length + body;
+            return Ok(None);
+        }
+        let incoming = if one.starts_with("RTSP/") {
+            let status = Status(two.parse().unwrap_or_default());
+            let reason = words.collect::<Vec<_>>().join(" ");
+            let (fields, body) = (fields, self.take(length, body));
+            Incoming::Response(Response { status, reason, fields, body })
+        } else {
+            let version = match first.rsplit(' ').next().unwrap_or_default().trim() {
+                "RTSP/1.0" => Version::Rtsp1,
+                other if other.starts_with("HTTP/") => Version::Http,
+                _ => Version::Other,
+            };
+            let method = Method::parse(one, version == Version::Http);
+            let (uri, body) = (two.to_owned(), self.take(length, body));
+            Incoming::Request(Request { method, uri, version, fields, body })
+        };
+        Ok(Some(incoming))
+    }
+
+    /// Takes a message off the buffer; its body.
+    fn take(&mut self, head: usize, body: usize) -> Bytes {
+        self.good();
+        self.buffer.advance(head);
+        self.buffer.split_to(body).freeze()
+    }
+
+    fn good(&mut self) {
+        (self.garbage, self.searched, self.needed) = (0, 0, 0);
+    }
+
+    fn skip(&mut self, count: usize) -> Result<(), Error> {
+        let blank = matches!(self.buffer.first(), Some(b'\r' | b'\n'));
+        self.garbage += if blank && self.garbage == 0 { 0 } else { count };
+        self.searched = 0;
+        self.buffer.advance(count.min(self.buffer.len()));
+        if self.garbage > MAX_GARBAGE { Err(Error::Garbage(MAX_GARBAGE)) } else { Ok(()) }
+    }
+
+    /// What has arrived and is not read, for whoever reads the connection from here on.
+    #[must_use]
+    pub fn into_rest(self) -> Bytes {
+        self.buffer.freeze()
+    }
+}
+
+enum Packet {
+    Whole(Incoming),
+    Cut,
+    Unlikely,
+}
+
+enum Head {
+    Whole(usize),
+    Cut,
+    Garbage,
+}
+
+/// Whether there are no control characters, which no first line has.
+fn is_text(line: &[u8]) -> bool {
+    line.iter().all(|byte| *byte >= b' ' || *byte == b'\r')
+}
+
+/// `METHOD uri RTSP/x`, `RTSP/x status reason`, or the same of HTTP.
+fn is_first_line(line: &[u8]) -> bool {
+    if !is_text(line) {
+        return false;
+    }
+    let Ok(line) = std::str::from_utf8(line) else { return false };
+    let line = line.trim_end();
+    let is_protocol = |word: &str| word.starts_with("RTSP/") || word.starts_with("HTTP/");
+    let first = line.split(' ').next().unwrap_or_default();
+    let last = line.rsplit(' ').next().unwrap_or_default();
+    let is_method =
+        |word: &str| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b == b'-');
+    is_protocol(first) || (is_method(first) && is_protocol(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(bytes: &[u8]) -> Result<Vec<Incoming>, Error> {
+        let mut decoder = Decoder::new();
+        decoder.expect_channel(0);
+        decoder.push(bytes);
+        let mut incoming = Vec::new();
+        while let Some(next) = decoder.poll()? {
+            incoming.push(next);
+        }
+        Ok(incoming)
+    }
+
+    fn methods(bytes: &[u8]) -> Vec<String> {
+        let name = |incoming| match incoming {
+            Incoming::Request(request) => request.method.to_string(),
+            Incoming::Response(response) => response.status.0.to_string(),
+            Incoming::Data { channel, payload } => format!("{channel}:{}", payload.len()),
+        };
+        all(bytes).unwrap().into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn messages_and_packets_follow_each_other() {
+        let bytes = b"OPTIONS * RTSP/1.0\r\nCseq: 1\r\n\r\n$\x00\x00\x03abc\r\n\
+            PLAY rtsp://h/a RTSP/1.0\nCSEQ:2\nRange: npt=0-\n\n$\x01\x00\x00\
+            RTSP/1.0 200 OK\r\nCSeq: 9\r\nContent-length: 2\r\n\r\nhiTEARDOWN x RTSP/1.0\r\n\r\n";
+        assert_eq!(methods(bytes), ["OPTIONS", "0:3", "PLAY", "1:0", "200", "TEARDOWN"]);
+        let Incoming::Request(first) = &all(bytes).unwrap()[0] else { panic!() };
+        assert_eq!(first.cseq(), Some("1"));
+    }
+
+    #[test]
+    fn garbage_is_passed_over_to_the_next_expected_packet_or_message() {
+        let bytes =
+            b"\x17\x42$\x99\x00\x01XGARBAGE here\n\x00$\x00\x00\x01yPAUSE u RTSP/1.0\r\n\r\n";
+        assert_eq!(methods(bytes), ["0:1", "PAUSE"]);
+        assert_eq!(all(&[0x17; 70_000]), Err(Error::Garbage(MAX_GARBAGE)));
+    }
+
+    #[test]
+    fn lengths_that_lie_are_refused() {
+        let message =
+            |length: &str| format!("ANNOUNCE u RTSP/1.0\r\nContent-Length: {length}\r\n\r\n");
+        assert_eq!(all(message("-5").as_bytes()), Err(Error::ContentLength("-5".to_owned())));
+        assert_eq!(all(message("99999999").as_bytes()), Err(Error::BodyTooLong(99_999_999)));
+        assert_eq!(all(message("4").as_bytes()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn floods_of_fields_and_endless_heads_are_refused() {
+        let many = format!("OPTIONS * RTSP/1.0\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
+        assert_eq!(all(many.as_bytes()), Err(Error::TooManyFields(MAX_FIELDS)));
+        let long = format!("OPTIONS * RTSP/1.0\r\nA: {}", "b".repeat(MAX_HEAD));
+        assert_eq!(all(long.as_bytes()), Err(Error::HeadTooLong(MAX_HEAD)));
+        assert_eq!(all(&[b'A'; MAX_HEAD]), Err(Error::HeadTooLong(MAX_HEAD)));
+    }
+
+    #[test]
+    fn a_value_cannot_forge_a_field() {
+        let mut response = Response::new(Status::OK);
+        response.fields.push("CSeq", "1\r\nSession: x");
+        let bytes = response.to_bytes();
+        assert_eq!(&bytes[..], b"RTSP/1.0 200 OK\r\nCSeq: 1  Session: x\r\n\r\n");
+    }
+
+    #[test]
+    fn tunnels_are_requests_of_http() {
+        let post = b"POST /live/a HTTP/1.0\r\nContent-Length: 32767\r\n\r\nREVTQ1JJ";
+        let [Incoming::Request(request)] = &all(&post[..post.len() - 8]).unwrap()[..] else {
+            panic!()
+        };
+        assert_eq!((&request.method, request.version), (&Method::HttpPost, Version::Http));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same(cut in 1usize..40) {
+            let mut request = Request::new(Method::Announce, "rtsp://h/a");
+            request.fields.push("CSeq", "1");
+            request.body = Bytes::from_static(b"v=0\r\nm=video 0 RTP/AVP 96\r\n");
+            let mut bytes = request.to_bytes().to_vec();
+            bytes.extend_from_slice(b"$\x00\x00\x03abcPLAY u RTSP/1.0\r\n\r\n");
+            let mut decoder = Decoder::new();
+            let mut got = Vec::new();
+            for piece in bytes.chunks(cut) {
+                decoder.push(piece);
+                while let Some(next) = decoder.poll().unwrap() {
+                    got.push(next);
+                }
+            }
+            prop_assert_eq!(got, all(&bytes).unwrap());
+        }
+
+        #[test]
+        fn anything_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = all(&bytes);
+        }
+
+        #[test]
+        fn damaged_conversations_are_survived(at in 0usize..80, with in any::<u8>()) {
+            let mut bytes = b"ANNOUNCE u RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 3\r\n\r\nv=0$\x00\x00\x01aPLAY u RTSP/1.0\r\n\r\n".to_vec();
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = with;
+            }
+            let _ = all(&bytes);
+        }
+    }
+}
