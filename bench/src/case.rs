@@ -1,5 +1,6 @@
 //! One server with one kind of viewers, and how that is carried out.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::child::{self, CLIENT_CORE, Guard};
 use crate::hls;
+use crate::operators::Operators;
 use crate::record::Found;
 use crate::server::{Kind, Programs, Server};
 use crate::startup;
@@ -28,6 +30,10 @@ pub enum Protocol {
     WsFlv,
     /// MPEG-TS over HTTP.
     HttpTs,
+    /// RTSP, packets on the connection.
+    RtspTcp,
+    /// RTSP, packets as datagrams.
+    RtspUdp,
     /// HLS.
     Hls,
 }
@@ -74,6 +80,8 @@ pub struct Case {
     pub join_rate: u32,
     /// Seconds between two reads of a socket, where the case needs its own.
     pub sweep: Option<f64>,
+    /// How many operators ask the server for all it can tell, each once a second.
+    pub operators: usize,
 }
 
 /// How long the parts of a case take, in seconds.
@@ -90,9 +98,9 @@ pub struct Timing {
 /// What a publisher sends before the first viewer joins: one key frame interval and a bit, so
 /// that there is a GOP to begin with.
 const LEAD: Duration = Duration::from_millis(2500);
-/// Between two reads of a socket there is at least this much time per viewer, in seconds: with
+/// Between two reads of a socket there is at least this much time per socket, in seconds: with
 /// thousands of them, reading more often would take the generator's whole core.
-const SWEEP_PER_VIEWER: f64 = 4e-6;
+const SWEEP_PER_SOCKET: f64 = 4e-6;
 /// How long viewers of a churn stay on average, in seconds.
 const LIFETIME: f64 = 5.0;
 /// What starting five times and watching takes, in seconds.
@@ -111,6 +119,8 @@ impl Protocol {
             Self::HttpsFlv => "HTTPS-FLV",
             Self::WsFlv => "WS-FLV",
             Self::HttpTs => "HTTP-TS",
+            Self::RtspTcp => "RTSP over TCP",
+            Self::RtspUdp => "RTSP over UDP",
             Self::Hls => "HLS",
         }
     }
@@ -137,6 +147,7 @@ impl Case {
             sound_only: false,
             join_rate: if viewers > 1000 { 500 } else { 200 },
             sweep: None,
+            operators: 0,
         }
     }
 
@@ -154,7 +165,7 @@ impl Case {
                         whole(self.viewers + self.stalled) / f64::from(self.join_rate.max(1));
                     // Opening a stream takes about 10 ms, and frames may be a second late.
                     let publishing = LEAD.as_secs_f64() + 0.01 * whole(self.streams);
-                    publishing + joining + timing.settle + timing.window + 1.0
+                    publishing + joining + self.settle(timing) + timing.window + 1.0
                 }
             }
     }
@@ -199,7 +210,11 @@ impl Case {
             Work::Load | Work::Start | Work::Requests | Work::Blocked => {
                 let publisher = publisher.as_ref().map(Guard::pid);
                 let arguments = self.load_arguments(url, pid, publisher, timing);
-                Found::Load(report(&programs.bench.join("load"), &arguments)?)
+                let api = SocketAddr::from(([127, 0, 0, 1], server.api));
+                let operators = Operators::start(self.operators, api);
+                let found = report(&programs.bench.join("load"), &arguments);
+                operators.finish()?;
+                Found::Load(found?)
             }
         };
         if server.process.has_ended() {
@@ -214,7 +229,7 @@ impl Case {
     /// The address that the viewers play.
     #[must_use]
     pub fn url(&self, server: &Server) -> String {
-        let Server { rtmp, http, https, .. } = server;
+        let Server { rtmp, http, rtsp, https, .. } = server;
         match self.protocol {
             Protocol::Raw => format!("tcp://127.0.0.1:{rtmp}"),
             Protocol::Rtmp => format!("rtmp://127.0.0.1:{rtmp}/live/s{{}}"),
@@ -222,6 +237,8 @@ impl Case {
             Protocol::HttpsFlv => format!("https://127.0.0.1:{https}/live/s{{}}.flv"),
             Protocol::WsFlv => format!("ws://127.0.0.1:{http}/live/s{{}}.flv"),
             Protocol::HttpTs => format!("http://127.0.0.1:{http}/live/s{{}}.ts"),
+            Protocol::RtspTcp => format!("rtsp://127.0.0.1:{rtsp}/live/s{{}}"),
+            Protocol::RtspUdp => format!("rtspu://127.0.0.1:{rtsp}/live/s{{}}"),
             Protocol::Hls => format!("http://127.0.0.1:{http}/hls/s0.m3u8"),
         }
     }
@@ -230,7 +247,16 @@ impl Case {
     #[must_use]
     pub fn sweep(&self, timing: Timing) -> f64 {
         let viewers = f64::from(u32::try_from(self.viewers).unwrap_or(u32::MAX));
-        self.sweep.unwrap_or(timing.sweep).max(SWEEP_PER_VIEWER * viewers)
+        // Picture and sound come at sockets of their own as datagrams.
+        let sockets = if self.protocol == Protocol::RtspUdp { 2.0 * viewers } else { viewers };
+        self.sweep.unwrap_or(timing.sweep).max(SWEEP_PER_SOCKET * sockets)
+    }
+
+    /// Seconds between the last join and the window.
+    fn settle(&self, timing: Timing) -> f64 {
+        // Viewers of datagrams are given no burst: they begin at the next key frame.
+        let least = if self.protocol == Protocol::RtspUdp { LEAD.as_secs_f64() } else { 0.0 };
+        timing.settle.max(least)
     }
 
     fn load_arguments(
@@ -248,7 +274,7 @@ impl Case {
             ("--slow-rate", (self.bitrate / 8 / 5).to_string()),
             ("--stalled", self.stalled.to_string()),
             ("--join-rate", self.join_rate.to_string()),
-            ("--settle", timing.settle.to_string()),
+            ("--settle", self.settle(timing).to_string()),
             ("--window", timing.window.to_string()),
             ("--sweep", (self.sweep(timing) * 1000.0).to_string()),
             ("--pid", server.to_string()),

@@ -20,6 +20,10 @@ pub enum Quantity {
     FirstKey,
     /// Frames and viewers lost.
     Lost,
+    /// The share of frames that did not arrive, in percent.
+    Missing,
+    /// The share of RTP packets that did not arrive, in percent.
+    PacketsLost,
     /// Resident memory per viewer.
     Memory,
     /// From the start to the first accepted publisher.
@@ -122,6 +126,8 @@ impl Quantity {
             Self::FirstKeyMedian => load()?.first_key.map(|found| found.p50),
             Self::FirstKey => load()?.first_key.map(|found| found.p99),
             Self::Lost => Some(float(load()?.lost())),
+            Self::Missing => Some(100.0 * load()?.missing()),
+            Self::PacketsLost => Some(100.0 * load()?.loss()?),
             Self::Memory => load()?.kilobytes_per_viewer(),
             Self::Ready => Some(row.start()?.ready),
             Self::IdleMemory => Some(float(row.start()?.resident) / f64::from(1 << 20)),
@@ -149,6 +155,8 @@ impl Quantity {
             Self::FirstKeyMedian => "first key frame p50",
             Self::FirstKey => "first key frame p99",
             Self::Lost | Self::ChurnLost => "frame or viewer lost",
+            Self::Missing => "frames missing",
+            Self::PacketsLost => "packets lost",
             Self::Memory => "memory per viewer",
             Self::Ready => "start to first publisher",
             Self::IdleMemory => "idle memory",
@@ -166,6 +174,7 @@ impl Quantity {
             Self::AnswerCost => format!("{value:.1} µs"),
             Self::Load => format!("{value:.0} % of a core"),
             Self::IdleLoad => format!("{value:.1} % of a core"),
+            Self::Missing | Self::PacketsLost => format!("{value:.3} %"),
             Self::LastAnswer
             | Self::Latency
             | Self::FirstKeyMedian
@@ -200,6 +209,10 @@ mod tests {
         assert_eq!((&memory.measured[..], memory.met), ("4.0 KB", Some(true)));
         let lost = judge(Goal::at_most(Quantity::Lost, "headwater, RTMP", 0.0));
         assert_eq!((&lost.target[..], lost.met), ("no frame or viewer lost", Some(true)));
+        let missing = judge(Goal::at_most(Quantity::Missing, "headwater, RTMP", 0.1));
+        assert_eq!((&missing.measured[..], missing.met), ("0.000 %", Some(true)));
+        let packets = judge(Goal::at_most(Quantity::PacketsLost, "headwater, RTMP", 0.1));
+        assert_eq!((&packets.measured[..], packets.met), ("not measured", None));
         let absent = judge(Goal::ratio(Quantity::Load, "headwater, RTMP", "nginx-rtmp, RTMP", 1.0));
         assert_eq!((&absent.measured[..], absent.met), ("not measured", None));
     }

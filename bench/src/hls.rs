@@ -164,7 +164,7 @@ fn generate(
 }
 
 /// The body of one answer.
-fn fetch(origin: SocketAddr, path: &str) -> Result<Vec<u8>> {
+pub(crate) fn fetch(origin: SocketAddr, path: &str) -> Result<Vec<u8>> {
     let mut socket = TcpStream::connect(origin)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     write!(socket, "GET {path} HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\n\r\n")?;

@@ -9,8 +9,8 @@
 //! | `churn` | plays with viewers that come and go, and watches what the server keeps of them |
 //! | `run` | runs them against servers, one after the other, and writes the page and the plots |
 //!
-//! The generator speaks its own minimal RTMP and HTTP, so that it cannot share a mistake with the
-//! server that it measures, and sweeps over non-blocking sockets every few milliseconds instead
+//! The generator speaks its own minimal RTMP, RTSP and HTTP, so that it cannot share a mistake with
+//! the server that it measures, and sweeps over non-blocking sockets every few milliseconds instead
 //! of being woken for each packet: it has to be cheaper than any server.
 
 pub mod case;
@@ -23,6 +23,7 @@ pub mod hls;
 pub mod load;
 pub mod machine;
 pub mod mark;
+mod operators;
 pub mod outcome;
 pub mod pace;
 pub mod page;
@@ -32,6 +33,7 @@ pub mod process;
 pub mod record;
 pub mod report;
 pub mod rtmp;
+pub mod rtsp;
 pub mod scan;
 pub mod scenario;
 pub mod server;

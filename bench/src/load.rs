@@ -106,6 +106,7 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
         bytes_in_full: crowd.tally.bytes_in_full,
         bytes_due: u64::try_from(due)?.saturating_mul(u64::try_from(viewers)?),
         frames: crowd.tally.frames,
+        packets: Some(crowd.tally.packets).filter(|packets| packets.received > 0),
         due: crowd.tally.due(),
         disordered: crowd.tally.disordered,
         stalls: crowd.tally.stalls,

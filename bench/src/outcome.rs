@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Percentiles;
+use crate::rtsp::Packets;
 
 /// What came of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct Outcome {
     pub frames: u64,
     /// Frames that should have.
     pub due: u64,
+    /// RTP packets, of protocols that have them.
+    #[serde(default)]
+    pub packets: Option<Packets>,
     /// Frames that came twice or in the wrong order.
     pub disordered: u64,
     /// Silences of a viewer within the window.
@@ -79,6 +83,21 @@ impl Outcome {
     pub fn lost(&self) -> u64 {
         let dropped = u64::try_from(self.disconnected).unwrap_or(u64::MAX);
         self.due.saturating_sub(self.frames).saturating_add(dropped)
+    }
+
+    /// As [`Outcome::delivered`], what is missing; of viewers that were dropped, everything.
+    #[must_use]
+    pub fn missing(&self) -> f64 {
+        let stayed = self.viewers.saturating_sub(self.disconnected);
+        let count = |viewers: usize| u64::try_from(viewers).unwrap_or(u64::MAX);
+        1.0 - self.delivered() * ratio(count(stayed), count(self.viewers))
+    }
+
+    /// RTP packets that were lost ÷ packets sent, of protocols that have them.
+    #[must_use]
+    pub fn loss(&self) -> Option<f64> {
+        let Packets { received, lost } = self.packets?;
+        Some(ratio(lost, received + lost))
     }
 
     /// Resident memory of the server per viewer, in kilobytes.

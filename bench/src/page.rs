@@ -96,6 +96,9 @@ fn legend(record: &Record) -> String {
         "## How to read it\n\n\
          - *Floor*: a program that writes the same bytes at the same cadence to the same number of \
          sockets and does nothing else.\n\
+         - *Packets lost*: gaps in the numbers of RTP packets within the window, divided by packets; \
+         a frame has arrived when all its packets have. *÷ first row*: what a megabyte costs, \
+         divided by what it costs in the first row.\n\
          - *CPU*: user and system time of the whole server process within a window of {window} s, \
          after all viewers have joined, divided by the bytes that the viewers read. Of {rounds} \
          round(s) the median is shown; rounds go over all cases.\n\
@@ -105,8 +108,8 @@ fn legend(record: &Record) -> String {
          frames is in it.\n\
          - *Latency*: from the publisher's write to the viewer's read, by the wall clock in each \
          frame's user-data SEI. Viewers read every 4 ms, more than 1000 of them every 4 µs × \
-         viewers, so it is up to that much too high; the floor counts from when a frame is due, so \
-         its wait for the next write is in it.\n\
+         viewers, those of datagrams every 8 µs × viewers, so it is up to that much too high; the \
+         floor counts from when a frame is due, so its wait for the next write is in it.\n\
          - *First key frame*: from connecting to the last byte of the first key frame; 200 viewers \
          join per second, more than 1000 at 500 per second. The floor and nginx-rtmp have no GOP \
          cache: their viewers wait for the next key frame, every 2 s.\n\

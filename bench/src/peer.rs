@@ -49,7 +49,7 @@ pub fn xiu(ports: Ports, programs: &Programs, directory: &Path) -> Result<Invoca
     if !program.exists() {
         bail!(INSTALL);
     }
-    let Ports { rtmp, http, other } = ports;
+    let Ports { rtmp, http, other, .. } = ports;
     let config = format!(
         "[rtmp]\nenabled = true\nport = {rtmp}\ngop_num = 1\n\n\
          [httpflv]\nenabled = true\nport = {http}\n\n\

@@ -180,6 +180,7 @@ pub(crate) mod tests {
             bytes_due: 1_000_000,
             frames: 1000,
             due: 1000,
+            packets: None,
             disordered: 0,
             stalls: 0,
             latency: Some(latency),

@@ -29,6 +29,54 @@ const LOAD: Table<12> = Table {
     line: |section, row| row.load().map(|outcome| load(section, row, outcome)),
 };
 
+/// As [`LOAD`], beside the first row instead of the floor, and with what became of RTP packets.
+const PACKETS: Table<13> = Table {
+    head: {
+        let [
+            cost,
+            _,
+            core,
+            frames,
+            bytes,
+            latency,
+            first_key,
+            dropped,
+            stalls,
+            memory,
+            own,
+            others,
+        ] = LOAD.head;
+        let (ratio, lost) = ("÷ first row", "packets lost");
+        [
+            cost, ratio, core, frames, bytes, lost, latency, first_key, dropped, stalls, memory,
+            own, others,
+        ]
+    },
+    line: |section, row| {
+        let outcome = row.load()?;
+        let [cost, _, core, frames, bytes, rest @ ..] = load(section, row, outcome);
+        let [latency, first_key, dropped, stalls, memory, own, others] = rest;
+        let first = section.rows.first().and_then(Row::cost);
+        let ratio = row.cost().zip(first).map(|(cost, first)| format!("{:.2}", cost / first));
+        let lost = dash(outcome.loss().map(|loss| format!("{:.3} %", 100.0 * loss)));
+        Some([
+            cost,
+            dash(ratio),
+            core,
+            frames,
+            bytes,
+            lost,
+            latency,
+            first_key,
+            dropped,
+            stalls,
+            memory,
+            own,
+            others,
+        ])
+    },
+};
+
 const START: Table<4> = Table {
     head: [
         "first publisher after ms (quickest to slowest)",
@@ -129,8 +177,13 @@ impl Section {
             Some(Found::Start(_)) => START.markdown(self),
             Some(Found::Churn(_)) => CHURN.markdown(self),
             Some(Found::Requests(_)) => REQUESTS.markdown(self),
+            Some(Found::Load(_)) if self.has_packets() => PACKETS.markdown(self),
             Some(Found::Load(_)) | None => LOAD.markdown(self),
         }
+    }
+
+    fn has_packets(&self) -> bool {
+        self.rows.iter().any(|row| row.load().is_some_and(|found| found.packets.is_some()))
     }
 }
 
@@ -201,6 +254,7 @@ fn three(found: Option<Percentiles>) -> String {
 mod tests {
     use super::*;
     use crate::record::tests::{row, section};
+    use crate::rtsp::Packets;
 
     #[test]
     fn every_line_has_as_many_cells() {
@@ -211,5 +265,19 @@ mod tests {
         assert_eq!(cells, [14; 5], "{table}");
         assert!(table.contains("| headwater, RTMP | 1300 | 1.30 | 50 % |"), "{table}");
         assert!(table.contains("no result: not / there"), "{table}");
+    }
+
+    #[test]
+    fn rows_with_packets_are_beside_the_first() {
+        let mut rows = vec![row("HTTP-FLV", &[1000.0]), row("RTSP", &[1300.0])];
+        if let Some(Ok(Found::Load(outcome))) = rows[1].runs.first_mut() {
+            outcome.packets = Some(Packets { received: 9995, lost: 5 });
+        }
+        let table = section(rows).table();
+        let cells: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
+        assert_eq!(cells, [15; 4], "{table}");
+        assert!(table.contains("| HTTP-FLV | 1000 | 1.00 | 50 % | 1.0000 | 1.00 | – |"), "{table}");
+        let rtsp = "| RTSP | 1300 | 1.30 | 50 % | 1.0000 | 1.00 | 0.050 % | 4.0 / 8.0 / 8.0 |";
+        assert!(table.contains(rtsp), "{table}");
     }
 }

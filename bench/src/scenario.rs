@@ -62,6 +62,8 @@ const OURS: &str = "headwater, RTMP";
 const OURS_HTTP: &str = "headwater, HTTP-FLV";
 const OURS_HTTPS: &str = "headwater, HTTPS-FLV";
 const OURS_TS: &str = "headwater, HTTP-TS";
+const OURS_RTSP_TCP: &str = "headwater, RTSP over TCP";
+const OURS_RTSP_UDP: &str = "headwater, RTSP over UDP";
 const NGINX: &str = "nginx-rtmp, RTMP";
 
 /// How many seconds viewers of other servers come and go at most.
@@ -77,7 +79,8 @@ pub fn all(scale: Scale) -> Vec<Scenario> {
     all.extend([bitrate(scale), sound(scale), publishers(200, scale), publishers(1000, scale)]);
     all.push(join(scale));
     all.extend([1, 10, 50].map(|percent| slow(percent, scale)));
-    all.extend([stalled(scale), tls(scale), transport(scale), latency(), merged(scale)]);
+    all.extend([stalled(scale), operators(scale), tls(scale), transport(scale), rtsp(scale)]);
+    all.extend([latency(), merged(scale)]);
     all.extend([start(), segments(), blocked(), churn(scale)]);
     all
 }
@@ -274,6 +277,25 @@ fn stalled(scale: Scale) -> Scenario {
     }
 }
 
+fn operators(scale: Scale) -> Scenario {
+    let count = 1000.min(scale.most_viewers);
+    let calm = Case::new(DEFAULT, Protocol::HttpFlv, count);
+    let name = format!("{OURS_HTTP}, 10 operators");
+    let watched = Case { operators: 10, name: name.clone(), ..calm.clone() };
+    let mut goals = nothing_lost(&[&name]);
+    goals.push(Goal::ratio(Quantity::Latency, &name, OURS_HTTP, UNCHANGED));
+    Scenario {
+        name: "operators".to_owned(),
+        title: format!("{count} viewers, and ten operators"),
+        about: "Once a second each operator asks for the server's figures, all streams, all \
+                sessions (ours and lal's list) and the metrics.",
+        level: Level::Quick,
+        viewers: None,
+        cases: vec![calm, watched],
+        goals,
+    }
+}
+
 fn tls(scale: Scale) -> Scenario {
     let count = 1000.min(scale.most_viewers);
     let mut goals = nothing_lost(&[OURS_HTTPS]);
@@ -306,6 +328,30 @@ fn transport(scale: Scale) -> Scenario {
         level: Level::Quick,
         viewers: None,
         cases: ours.into(),
+        goals,
+    }
+}
+
+fn rtsp(scale: Scale) -> Scenario {
+    let count = 1000.min(scale.most_viewers);
+    let protocols = [Protocol::HttpFlv, Protocol::RtspTcp, Protocol::RtspUdp];
+    let mut goals = nothing_lost(&[OURS_HTTP, OURS_RTSP_TCP]);
+    goals.extend([
+        Goal::ratio(Quantity::Cost, OURS_RTSP_TCP, OURS_HTTP, 1.5),
+        Goal::at_most(Quantity::Missing, OURS_RTSP_UDP, 0.1),
+        Goal::at_most(Quantity::PacketsLost, OURS_RTSP_UDP, 0.1),
+        // The server is held on one core: at 100 % it could not keep up.
+        Goal::at_most(Quantity::Load, OURS_RTSP_UDP, 95.0),
+    ]);
+    Scenario {
+        name: "rtsp".to_owned(),
+        title: format!("{count} viewers of RTSP and of FLV"),
+        about: "Packets of at most 1200 bytes, on the connection or as datagrams; each viewer of \
+                datagrams has two pairs of ports on either side, begins at the next key frame, and \
+                all viewers report every 5 s.",
+        level: Level::Quick,
+        viewers: None,
+        cases: protocols.map(|protocol| Case::new(DEFAULT, protocol, count)).into(),
         goals,
     }
 }

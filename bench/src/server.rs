@@ -49,8 +49,12 @@ pub struct Ports {
     pub rtmp: u16,
     /// HTTP.
     pub http: u16,
+    /// RTSP.
+    pub rtsp: u16,
     /// Either one with TLS, or a port for whatever else a server insists on opening.
     pub other: u16,
+    /// Our API.
+    pub api: u16,
 }
 
 /// A server that was started.
@@ -62,8 +66,12 @@ pub struct Server {
     pub rtmp: u16,
     /// Where it gives FLV over HTTP and WebSocket.
     pub http: u16,
+    /// Where it takes and gives RTSP.
+    pub rtsp: u16,
     /// Where it gives FLV over HTTP with TLS, if it was told to.
     pub https: u16,
+    /// Where operators ask it.
+    pub api: u16,
 }
 
 impl Kind {
@@ -84,10 +92,11 @@ impl Ports {
     pub(crate) fn free() -> Result<Self> {
         // All are held at once, so that they differ.
         let bind = || TcpListener::bind("127.0.0.1:0");
-        let held = [bind()?, bind()?, bind()?];
+        let held = [bind()?, bind()?, bind()?, bind()?, bind()?];
         let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-        let [rtmp, http, other] = &held;
-        Ok(Self { rtmp: port(rtmp)?, http: port(http)?, other: port(other)? })
+        let [rtmp, http, rtsp, other, api] = &held;
+        let (rtmp, http, rtsp) = (port(rtmp)?, port(http)?, port(rtsp)?);
+        Ok(Self { rtmp, http, rtsp, other: port(other)?, api: port(api)? })
     }
 }
 
@@ -114,7 +123,8 @@ impl Server {
             }
         };
         let process = Guard::start(SERVER_CORE, &program, &arguments)?;
-        Ok(Self { process, rtmp: ports.rtmp, http: ports.http, https: ports.other })
+        let Ports { rtmp, http, rtsp, other: https, api } = ports;
+        Ok(Self { process, rtmp, http, rtsp, https, api })
     }
 
     /// As [`Server::spawn`], and waits until it accepts.
@@ -132,6 +142,7 @@ impl Server {
         let http = !matches!(kind, Kind::Floor { .. } | Kind::Nginx);
         let mut ports = vec![server.rtmp];
         ports.extend(http.then_some(server.http));
+        ports.extend(matches!(kind, Kind::Headwater { .. }).then_some(server.rtsp));
         ports.extend(tls.then_some(server.https));
         for port in ports {
             server.process.wait(|| TcpStream::connect(("127.0.0.1", port)).ok())?;
@@ -147,7 +158,7 @@ fn floor(cadence: u32, bitrate: u32, programs: &Programs) -> Result<Server> {
     let (process, line) = Guard::start_and_read(SERVER_CORE, &program, &arguments)?;
     let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
     let rtmp = port.context("the floor names no port")?;
-    Ok(Server { process, rtmp, http: 0, https: 0 })
+    Ok(Server { process, rtmp, http: 0, rtsp: 0, https: 0, api: 0 })
 }
 
 /// Defaults, but for listeners: none that the case does not use. An empty configuration stands
@@ -155,7 +166,7 @@ fn floor(cadence: u32, bitrate: u32, programs: &Programs) -> Result<Server> {
 fn headwater(ports: Ports, flush: Option<u32>, tls: bool, directory: &Path) -> Result<Vec<String>> {
     let empty = directory.join("headwater.toml");
     fs::write(&empty, "")?;
-    let Ports { rtmp, http, other } = ports;
+    let Ports { rtmp, http, rtsp, other, api } = ports;
     let mut settings = vec![
         format!("rtmp.listen=127.0.0.1:{rtmp}"),
         "rtmp.tls_listen=[]".to_owned(),
@@ -165,7 +176,12 @@ fn headwater(ports: Ports, flush: Option<u32>, tls: bool, directory: &Path) -> R
         } else {
             "http.tls_listen=[]".to_owned()
         },
-        "api.listen=127.0.0.1:0".to_owned(),
+        format!("rtsp.listen=127.0.0.1:{rtsp}"),
+        "rtsp.tls_listen=[]".to_owned(),
+        "rtsp.ws_listen=[]".to_owned(),
+        // The range may have ports that others use.
+        "rtsp.udp_port_min=0".to_owned(),
+        format!("api.listen=127.0.0.1:{api}"),
     ];
     settings.extend(flush.map(|millis| format!("stream.flush_after={millis}ms")));
     let set = settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::histogram::Histogram;
 use crate::mark::{Mark, wall_clock};
+use crate::rtsp::Packets;
 use crate::viewer::{Seen, Viewer};
 
 /// What is counted within the window.
@@ -19,6 +20,8 @@ pub struct Tally {
     pub bytes_in_full: u64,
     /// Frames that arrived.
     pub frames: u64,
+    /// RTP packets that came to viewers who read everything, and that did not.
+    pub packets: Packets,
     /// Frames that came twice or in the wrong order.
     pub disordered: u64,
     /// Silences.
@@ -51,6 +54,7 @@ impl Tally {
             bytes: 0,
             bytes_in_full: 0,
             frames: 0,
+            packets: Packets::default(),
             disordered: 0,
             stalls: 0,
             latency: Histogram::new(),
@@ -91,7 +95,11 @@ impl Tally {
                     span.extend(mark);
                 }
             }
-            Seen::Frame(_) | Seen::Bytes(_) => {}
+            Seen::Packets(packets) if self.counts_bytes => {
+                self.packets.received += packets.received;
+                self.packets.lost += packets.lost;
+            }
+            Seen::Frame(_) | Seen::Bytes(_) | Seen::Packets(_) => {}
         }
     }
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use anyhow::{Error, bail};
 use bytes::Bytes;
 
+use crate::rtsp::Lower;
+
 /// A stream's address; `{}` in its name stands for the number of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -31,6 +33,15 @@ pub enum Target {
         /// Whether to speak TLS.
         tls: bool,
     },
+    /// `rtsp://host:port/path`, or `rtspu://…` for packets as datagrams.
+    Rtsp {
+        /// Host and port.
+        address: String,
+        /// The path.
+        path: String,
+        /// What packets travel over.
+        lower: Lower,
+    },
     /// `tcp://host:port`: FLV without being asked, as the floor writes it.
     Raw {
         /// Host and port.
@@ -43,9 +54,10 @@ impl Target {
     #[must_use]
     pub fn address(&self) -> &str {
         match self {
-            Self::Rtmp { address, .. } | Self::Http { address, .. } | Self::Raw { address } => {
-                address
-            }
+            Self::Rtmp { address, .. }
+            | Self::Http { address, .. }
+            | Self::Rtsp { address, .. }
+            | Self::Raw { address } => address,
         }
     }
 
@@ -67,7 +79,9 @@ impl Target {
         let mut this = self.clone();
         match &mut this {
             Self::Rtmp { name, .. } => *name = name.replace("{}", &number.to_string()),
-            Self::Http { path, .. } => *path = path.replace("{}", &number.to_string()),
+            Self::Http { path, .. } | Self::Rtsp { path, .. } => {
+                *path = path.replace("{}", &number.to_string());
+            }
             Self::Raw { .. } => {}
         }
         this
@@ -109,6 +123,11 @@ impl FromStr for Target {
                 websocket: scheme.starts_with("ws"),
                 tls: scheme.ends_with('s') && scheme != "ws",
             },
+            "rtsp" | "rtspu" => Self::Rtsp {
+                address,
+                path: format!("/{path}"),
+                lower: if scheme == "rtsp" { Lower::Tcp } else { Lower::Udp },
+            },
             "tcp" => Self::Raw { address },
             _ => bail!("no such scheme: {scheme}"),
         })
@@ -129,6 +148,11 @@ mod tests {
         for (scheme, secure) in [("rtmps", true), ("https", true), ("wss", true), ("ws", false)] {
             let target: Target = format!("{scheme}://127.0.0.1:1/live/s").parse().unwrap();
             assert_eq!(target.is_tls(), secure, "{scheme}");
+        }
+        for (scheme, wanted) in [("rtsp", Lower::Tcp), ("rtspu", Lower::Udp)] {
+            let rtsp: Target = format!("{scheme}://127.0.0.1:1/live/s{{}}").parse().unwrap();
+            let Target::Rtsp { path, lower, .. } = rtsp.numbered(7) else { panic!("{rtsp:?}") };
+            assert_eq!((&path[..], lower), ("/live/s7", wanted));
         }
         assert!("rtmp://127.0.0.1/live".parse::<Target>().is_err());
         assert!("srt://127.0.0.1".parse::<Target>().is_err());

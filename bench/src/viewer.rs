@@ -11,6 +11,7 @@ use testkit::stamp;
 use crate::mark::{self, Mark};
 use crate::pace::{Allowance, Pace};
 use crate::rtmp::{self, kind};
+use crate::rtsp::{self, Packets};
 use crate::scan::{FlvScanner, HttpScanner, Message, RtmpScanner};
 use crate::socket::{Connector, Socket};
 use crate::target::Target;
@@ -43,6 +44,8 @@ pub enum Seen {
     Frame(Mark),
     /// Bytes came in.
     Bytes(u64),
+    /// RTP packets came in, or did not.
+    Packets(Packets),
 }
 
 #[derive(Debug)]
@@ -50,6 +53,7 @@ enum Feed {
     Raw(FlvScanner),
     Http(HttpScanner),
     Rtmp(Box<Session>),
+    Rtsp(Box<rtsp::Session>),
 }
 
 #[derive(Debug)]
@@ -93,6 +97,12 @@ impl Viewer {
                 socket.write_all(&target.request().unwrap_or_default())?;
                 let is_ts = target.is_ts();
                 Feed::Http(if is_ts { HttpScanner::of_ts() } else { HttpScanner::default() })
+            }
+            Target::Rtsp { address: authority, path, lower } => {
+                let uri = format!("rtsp://{authority}{path}");
+                let (session, request) = rtsp::Session::new(address, uri, *lower);
+                socket.write_all(request.as_bytes())?;
+                Feed::Rtsp(Box::new(session))
             }
             Target::Rtmp { address, app, name, .. } => {
                 socket.write_all(&rtmp::hello())?;
@@ -143,6 +153,13 @@ impl Viewer {
         if buffer.is_empty() {
             return Ok(());
         }
+        if matches!(self.feed, Feed::Rtsp(_)) {
+            return self.poll_rtsp(buffer, seen);
+        }
+        self.read(buffer, seen)
+    }
+
+    fn read(&mut self, buffer: &mut [u8], seen: &mut dyn FnMut(Seen)) -> Result<()> {
         loop {
             let length = match self.socket.read(buffer) {
                 Ok(0) => bail!("closed by the server"),
@@ -158,6 +175,50 @@ impl Viewer {
             if is_last || !self.counts() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Packets may come beside the connection, and reports are due now and then.
+    fn poll_rtsp(&mut self, buffer: &mut [u8], seen: &mut dyn FnMut(Seen)) -> Result<()> {
+        let now = Instant::now();
+        let Feed::Rtsp(session) = &mut self.feed else { return Ok(()) };
+        let mut key = false;
+        let bytes = session.receive(buffer, &mut |frame| {
+            key |= frame.key;
+            frame.mark.into_iter().for_each(|mark| seen(Seen::Frame(mark)));
+        })?;
+        let (reports, is_to_be_read) = (session.report(now)?, session.is_to_be_read(buffer, now)?);
+        if bytes > 0 {
+            self.last_bytes = now;
+            seen(Seen::Bytes(bytes));
+            self.begins(key);
+        }
+        self.answer(&reports)?;
+        if is_to_be_read {
+            self.read(buffer, seen)?;
+        }
+        if let Feed::Rtsp(session) = &mut self.feed {
+            let packets = session.take_packets();
+            if packets != Packets::default() {
+                seen(Seen::Packets(packets));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a few hundred bytes at most, which always fit into the socket's buffer.
+    fn answer(&mut self, bytes: &[u8]) -> Result<()> {
+        if !bytes.is_empty() {
+            self.socket.write_all(bytes)?;
+            self.socket.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Takes down when the first key frame came, if this is it.
+    fn begins(&mut self, key: bool) {
+        if key && self.first_key.is_none() {
+            self.first_key = Some(self.begun.elapsed());
         }
     }
 
@@ -185,16 +246,17 @@ impl Viewer {
             }
             Feed::Rtmp(session) => {
                 let answer = session.take(bytes, &mut media)?;
-                if !answer.is_empty() {
-                    // A few hundred bytes always fit into the socket's buffer.
-                    self.socket.write_all(&answer)?;
-                    self.socket.flush()?;
-                }
+                self.answer(&answer)?;
+            }
+            Feed::Rtsp(session) => {
+                let answer = session.take(bytes, &mut |frame| {
+                    key |= frame.key;
+                    frame.mark.into_iter().for_each(|mark| seen(Seen::Frame(mark)));
+                })?;
+                self.answer(&answer)?;
             }
         }
-        if key && self.first_key.is_none() {
-            self.first_key = Some(self.begun.elapsed());
-        }
+        self.begins(key);
         Ok(())
     }
 }

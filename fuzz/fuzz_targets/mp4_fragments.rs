@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
             track(TrackId::audio(0), Codec::Aac, aac::config(48_000, 2)),
         ],
         metadata: None,
+        origin: None,
     };
     let mut fragmenter = Fragmenter::new();
     assert!(fragmenter.set_tracks(&tracks).is_some());

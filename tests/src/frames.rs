@@ -26,7 +26,7 @@ fn filters(codec: &str) -> &'static str {
     match codec {
         "h264" => "-bsf:v h264_mp4toannexb,filter_units=remove_types=6-9",
         "hevc" => "-bsf:v hevc_mp4toannexb,filter_units=remove_types=32-35|39-40",
-        "av1" => "-bsf:v av1_frame_split,av1_frame_merge",
+        "av1" => "-bsf:v av1_metadata=td=remove",
         _ => "",
     }
 }
@@ -72,11 +72,14 @@ impl Frames {
                 let (numerator, denominator) = bases[index];
                 let number = |text: &str| {
                     let ticks: i64 = text.parse().expect("a time");
-                    (ticks * numerator * 1_000_000 + denominator / 2) / denominator
+                    // ffmpeg's sign for a time that it does not know.
+                    let known = (ticks != i64::MIN).then_some(ticks)?;
+                    Some((known * numerator * 1_000_000 + denominator / 2) / denominator)
                 };
+                let pts = number(pts).or_else(|| number(dts)).expect("a time");
                 frames.tracks.entry(name).or_default().push(Frame {
-                    dts: number(dts),
-                    pts: number(pts),
+                    dts: number(dts).unwrap_or(pts),
+                    pts,
                     hash: hash.to_owned(),
                 });
             }

@@ -5,12 +5,16 @@
 
 mod frames;
 pub mod hls;
+pub mod lossy;
 mod peers;
 pub mod raw;
+mod receiver;
+pub mod rtsp_raw;
 mod server;
 
 pub use frames::{Frames, Times, Track, assert_alike, assert_same};
 pub use peers::{Program, ffmpeg, modern_ffmpeg, program, python};
+pub use receiver::{Received, Receiver};
 pub use server::{Server, binary, headwater};
 
 use std::path::{Path, PathBuf};

@@ -76,6 +76,12 @@ impl Program {
         std::fs::read_to_string(self.path("stderr")).unwrap_or_default()
     }
 
+    /// What there is to be read of a failure: some programs complain where others answer.
+    fn words(&self) -> String {
+        let complaints = self.stderr();
+        if complaints.is_empty() { self.stdout() } else { complaints }
+    }
+
     /// Whether it has ended.
     ///
     /// # Panics
@@ -94,16 +100,16 @@ impl Program {
     /// Waits for its end.
     ///
     /// # Panics
-    /// When it takes more than a minute.
+    /// When it takes more than 100 seconds: a test has two minutes.
     pub fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status;
             }
-            if start.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > Duration::from_secs(100) {
                 self.kill();
-                panic!("{} does not end; it said:\n{}", self.name, self.stderr());
+                panic!("{} does not end; it said:\n{}", self.name, self.words());
             }
             std::thread::park_timeout(Duration::from_millis(10));
         }
@@ -115,8 +121,19 @@ impl Program {
     /// When it fails.
     pub fn finish(mut self) -> String {
         let status = self.wait();
-        assert!(status.success(), "{} failed ({status}); it said:\n{}", self.name, self.stderr());
+        assert!(status.success(), "{} failed ({status}); it said:\n{}", self.name, self.words());
         self.stdout()
+    }
+
+    /// Waits for its end, which must be a failure, and returns what it complained of.
+    ///
+    /// # Panics
+    /// When it succeeds, or does not end.
+    #[must_use]
+    pub fn fail(mut self) -> String {
+        let status = self.wait();
+        assert!(!status.success(), "{} succeeded", self.name);
+        self.stderr()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -128,7 +145,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- {} said ---\n{}", self.name, self.stderr());
+            eprintln!("--- {} said ---\n{}", self.name, self.words());
         }
     }
 }

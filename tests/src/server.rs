@@ -43,8 +43,8 @@ impl Server {
     /// # Panics
     /// When it does not come up.
     #[must_use]
-    pub fn demo() -> Self {
-        Self::command(&["demo"], &[])
+    pub fn demo(settings: &[&str]) -> Self {
+        Self::command(&["demo"], settings)
     }
 
     fn command(command: &[&str], settings: &[&str]) -> Self {
@@ -53,10 +53,25 @@ impl Server {
         let log = fs::File::create(folder.path().join("log")).expect("a log file");
         let mut server = Command::new(binary());
         server.args(command).arg("--quiet").arg("--ready-file").arg(&ready);
-        for listener in ["rtmp.listen", "rtmp.tls_listen", "http.listen", "http.tls_listen"] {
+        for listener in [
+            "rtmp.listen",
+            "rtmp.tls_listen",
+            "rtsp.listen",
+            "rtsp.tls_listen",
+            "rtsp.ws_listen",
+            "http.listen",
+            "http.tls_listen",
+        ] {
             server.args(["--set", &format!("{listener}=127.0.0.1:0")]);
         }
-        server.args(["--set", "api.listen=127.0.0.1:0", "--set", "log.level=debug"]);
+        server.args([
+            "--set",
+            "api.listen=127.0.0.1:0",
+            "--set",
+            "log.level=debug",
+            "--set",
+            "rtsp.udp_port_min=0",
+        ]);
         settings.iter().for_each(|setting| {
             server.args(["--set", setting]);
         });
@@ -162,13 +177,68 @@ impl Server {
     }
 
     fn request(&self, request: &str) -> Value {
-        let mut socket = TcpStream::connect(("127.0.0.1", self.port("api"))).expect("the API");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        socket.write_all(request.as_bytes()).expect("a request");
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("an answer");
+        let answer = self.exchange("api", request);
         let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
         serde_json::from_str(body).expect("JSON")
+    }
+
+    fn exchange(&self, listener: &str, request: &str) -> String {
+        let mut socket =
+            TcpStream::connect(("127.0.0.1", self.port(listener))).expect("a listener");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket.write_all(request.as_bytes()).expect("a request");
+        let mut answer = Vec::new();
+        // A connection that is reset has said what it had to.
+        let _ = socket.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// What a listener (`api`, `http`) answers: the status, the head and the body. A `body` is JSON.
+    ///
+    /// # Panics
+    /// When there is no answer of HTTP.
+    #[must_use]
+    pub fn ask(
+        &self,
+        listener: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String, String) {
+        let mut request = format!("{method} {path} HTTP/1.0\r\n");
+        if headers.iter().all(|(name, _)| *name != "Host") {
+            request.push_str("Host: localhost\r\n");
+        }
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() {
+            let length = body.len();
+            request.push_str(&format!(
+                "Content-Type: application/json\r\nContent-Length: {length}\r\n"
+            ));
+        }
+        let answer = self.exchange(listener, &format!("{request}\r\n{body}"));
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, head.to_lowercase(), body.to_owned())
+    }
+
+    /// What one of our own endpoints answers: the status and the JSON.
+    ///
+    /// # Panics
+    /// When it does not answer with JSON.
+    #[must_use]
+    pub fn v1(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, _, answer) = self.ask("api", method, &format!("/api/v1/{path}"), &[], &body);
+        let json = if answer.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&answer).expect("JSON")
+        };
+        (status, json)
     }
 
     /// The stream's group, as the API shows it; `null` while there is none.
@@ -183,10 +253,13 @@ impl Server {
         self.group(stream)["subs"].as_array().map_or(0, Vec::len)
     }
 
-    /// Whether the stream is published.
+    /// Whether the stream is published, or pulled.
     #[must_use]
     pub fn is_live(&self, stream: &str) -> bool {
-        self.group(stream)["pub"]["session_id"].as_str().is_some_and(|id| !id.is_empty())
+        let group = self.group(stream);
+        ["pub", "pull"]
+            .iter()
+            .any(|input| group[input]["session_id"].as_str().is_some_and(|id| !id.is_empty()))
     }
 
     /// Fails if the server has ended or anything in it has panicked.

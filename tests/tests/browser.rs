@@ -1,14 +1,22 @@
-//! The demo's page in a real browser: the picture moves, the sound is decoded.
+//! The pages in a real browser: the picture moves, the sound is decoded, an operator can work.
 
-use headwater_e2e::{Server, program, root};
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use headwater_e2e::{Program, Server, ffmpeg, material, program, root, wait_until};
 use serde_json::Value;
 
-fn watch(query: &str) -> Value {
-    let mut server = Server::demo();
-    let url = format!("http://127.0.0.1:{}/{query}", server.port("http"));
-    let script = root().join("tests/browser/play.mjs").to_string_lossy().into_owned();
+fn script(name: &str, arguments: &[&str]) -> Program {
+    let script = root().join("tests/browser").join(name).to_string_lossy().into_owned();
+    program("node", std::iter::once(script.as_str()).chain(arguments.iter().copied()))
+}
+
+/// What a page of the demo plays.
+fn watch(settings: &[&str], listener: &str, path: &str) -> Value {
+    let mut server = Server::demo(settings);
+    let url = format!("http://127.0.0.1:{}/{path}", server.port(listener));
     let screenshot = server.file("page.png").to_string_lossy().into_owned();
-    let seen = program("node", [script.as_str(), &url, &screenshot]).finish();
+    let seen = script("play.mjs", &[&url, &screenshot]).finish();
     assert!(server.file("page.png").metadata().expect("a screenshot").len() > 10_000);
     server.assert_healthy();
     serde_json::from_str(&seen).expect("JSON of the browser")
@@ -21,24 +29,128 @@ fn assert_plays(seen: &Value) {
     assert_ne!(first["picture"], second["picture"], "the picture stands still: {seen}");
     assert!(second["light"].as_u64() > Some(1_000_000), "the picture is dark: {seen}");
     assert!(second["audioBytes"].as_u64() > first["audioBytes"].as_u64(), "no sound: {seen}");
-    // A second and a half of 25 pictures a second, and time to look at them.
     let shown = second["frames"].as_u64().zip(first["frames"].as_u64()).map(|(b, a)| b - a);
     assert!(shown > Some(20), "{seen}");
     assert_eq!(second["message"], "", "{seen}");
-    assert_eq!(second["streams"], 1, "{seen}");
 }
 
 #[test]
-fn the_page_finds_and_plays_the_demo() {
-    assert_plays(&watch(""));
+fn a_link_plays() {
+    for path in ["?stream=live/demo", "?demo=1"] {
+        let seen = watch(&[], "api", path);
+        assert_plays(&seen);
+        assert_eq!(seen["second"]["streams"], 1, "{seen}");
+    }
 }
 
 #[test]
-fn a_link_plays_over_websocket() {
-    assert_plays(&watch("?stream=live/demo&over=ws"));
+fn viewers_have_a_page_of_their_own() {
+    // Somewhere else than usual: the page is told.
+    let settings = ["http.player_page=true", "hls.url_prefix=/seg&ments/"];
+    assert_plays(&watch(&settings, "http", "play/live/demo"));
+    assert_plays(&watch(&settings, "http", "play/live/demo?over=hls"));
+}
+
+/// What the operator's page shows to a script.
+fn operate(server: &Server, action: &str, arguments: &[&str]) -> Value {
+    let seen = operating(server, action, arguments).finish();
+    serde_json::from_str(&seen).expect("JSON of the browser")
+}
+
+fn operating(server: &Server, action: &str, arguments: &[&str]) -> Program {
+    let url = format!("http://127.0.0.1:{}", server.port("api"));
+    let folder = server.file("").to_string_lossy().into_owned();
+    script("page.mjs", &[&[url.as_str(), action, folder.as_str()], arguments].concat())
+}
+
+fn is_empty(list: &Value) -> bool {
+    list.as_array().is_some_and(Vec::is_empty)
 }
 
 #[test]
-fn a_link_plays_a_transport_stream() {
-    assert_plays(&watch("?stream=live/demo&over=ts"));
+fn an_operator_watches_records_and_kicks() {
+    let record = tempfile::tempdir().expect("a folder");
+    let file = record.path().join("{name}.flv");
+    let mut server = Server::start(&[&format!("record.flv={}", file.display())]);
+    let began = server.file("began").to_string_lossy().into_owned();
+    let walk = operating(&server, "walk", &[&began, "live/walk"]);
+    wait_until("the page is open", || server.file("open").exists());
+    let (input, url) = (material("h264-aac.mp4"), server.url("rtmp", "live/walk"));
+    let _publisher =
+        ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f flv {url}", input.display()));
+    server.wait_for_log(&[" publishes ", "live/walk"]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_millis();
+    fs::write(server.file("now"), now.to_string()).expect("a file");
+    fs::rename(server.file("now"), &began).expect("a file");
+    let seen: Value = serde_json::from_str(&walk.finish()).expect("JSON of the browser");
+
+    assert!(is_empty(&seen["errors"]), "{seen}");
+    // Usually it takes a tenth of a second.
+    assert!(seen["appearedAfter"].as_i64().is_some_and(|after| after < 3000), "{seen}");
+    let transports = seen["transports"].as_object().expect("transports");
+    assert_eq!(transports.len(), 7, "{seen}");
+    for (transport, played) in transports {
+        assert_eq!(played["ok"], true, "{transport}: {played}");
+        assert_eq!(played["width"], 320, "{transport}: {played}");
+        assert!(played["audioBytes"].as_i64() > Some(0), "{transport}: {played}");
+    }
+    for plots in ["overviewPlots", "streamPlots"] {
+        assert_eq!(seen[plots]["moved"], true, "{plots}: {}", seen[plots]);
+    }
+    let done = [("record", "started"), ("record", "stopped"), ("kick", "vanished")];
+    for (what, done) in done.into_iter().chain([("outage", "lost"), ("outage", "back")]) {
+        assert_eq!(seen[what][done], true, "{what}: {}", seen[what]);
+    }
+    assert_eq!(seen["urls"]["copied"], server.url("http", "live/walk").as_str(), "{seen}");
+    assert_eq!(seen["urls"]["qr"], true, "{seen}");
+
+    // It was not only the page that thought so.
+    server.wait_for_log(&["session ended", "kicked by an operator"]);
+    let recorded = record.path().join("walk.flv").metadata().expect("a recording").len();
+    assert!(recorded > 10_000, "{recorded} bytes recorded");
+    server.assert_healthy();
+}
+
+#[test]
+fn nothing_keeps_anybody_from_using_the_page() {
+    let mut server = Server::demo(&[]);
+    let seen = operate(&server, "axe", &["live/demo"]);
+    assert!(is_empty(&seen["errors"]), "{seen}");
+    assert!(seen["looked"].as_u64() > Some(35), "{seen}");
+    assert!(is_empty(&seen["violations"]), "{}", seen["violations"]);
+
+    let seen = operate(&server, "keyboard", &["live/demo"]);
+    assert!(is_empty(&seen["errors"]) && seen["invisible"].is_null(), "{seen}");
+    for done in ["skip", "skipped", "played", "trapped", "returned"] {
+        assert_eq!(seen[done], true, "{done}: {seen}");
+    }
+    for way in ["tabsToStream", "tabsToPlay", "tabsToKick"] {
+        assert!(seen[way].is_u64(), "{way}: {seen}");
+    }
+
+    // Nothing is wider than a phone.
+    let seen = operate(&server, "looks", &["live/demo", "phone"]);
+    assert!(is_empty(&seen["errors"]), "{seen}");
+    let widths = seen["phoneWidths"].as_object().expect("widths");
+    assert!(widths.len() == 8 && widths.values().all(|width| *width == 375), "{widths:?}");
+    assert_eq!(seen["played"], true, "{seen}");
+
+    let seen = operate(&server, "words", &[]);
+    assert!(seen["keys"].as_u64() > Some(200), "{seen}");
+    for fault in ["onlyEnglish", "onlyChinese", "places", "missing", "unused"] {
+        assert!(is_empty(&seen[fault]), "{fault}: {}", seen[fault]);
+    }
+    server.assert_healthy();
+}
+
+#[test]
+fn the_page_asks_for_the_token_and_keeps_it() {
+    let mut server = Server::demo(&["api.token=open-sesame"]);
+    let seen = operate(&server, "token", &["open-sesame"]);
+    assert!(is_empty(&seen["errors"]), "{seen}");
+    for done in ["asked", "refused", "works", "events", "kept"] {
+        assert_eq!(seen[done], true, "{done}: {seen}");
+    }
+    assert!(!server.log().contains("open-sesame"), "the token is in the log");
+    server.assert_healthy();
 }

@@ -11,8 +11,8 @@ use headwater_bench::target::Target;
 /// Play with many viewers, and count.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// rtmp://…, http://….flv, ws://….flv, each also with TLS, or tcp://… (the floor); {} is
-    /// the stream's number.
+    /// rtmp://…, http://….flv, ws://….flv, each also with TLS, rtsp://…, rtspu://… (datagrams), or
+    /// tcp://… (the floor); {} is the stream's number.
     target: Target,
     /// Streams that the viewers are spread over.
     #[arg(long, default_value_t = 1)]

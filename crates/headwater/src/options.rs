@@ -1,21 +1,122 @@
-//! The configuration as the options of a server.
+//! What a server is started with, and how that follows from a configuration.
 
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use control::access;
 use control::config::sections::Stream;
+use control::config::units::Span;
 use control::config::values::{
-    Addresses, Download, Egress, HevcOut, HlsCleanup, HlsContainer, Identity, RecordFormat,
-    SecondPublisher,
+    Addresses, Download, Egress, HevcOut, HlsCleanup, HlsContainer, Identity, PullStart,
+    RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
 };
 use control::config::{Config, sections};
-use hub::{Form, Recorded, StreamName, StreamSettings, Template};
+use control::logs::Logs;
+use control::webhooks;
+use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Template};
+use net::{Begin, Trust};
 use rtmp::chunk;
+use rtsp::auth::{Algorithm, Scheme};
 use session::hls::{Cleanup, FileSettings};
+use session::relay::{self, PullRule, PushRule, Retry, Start, UrlTemplate};
 use session::{
-    HlsSettings, HttpSettings, Limits, LiveSettings, RecordSettings, RtmpSettings, Settings,
+    HlsSettings, HttpSettings, Limits, LiveSettings, Networks, RecordSettings, RtmpSettings,
+    RtspSettings, Settings,
 };
+use tracing::error;
 
-use crate::server::{Options, TlsFiles};
+use tokio::sync::mpsc;
+
+use crate::operations::ReloadRequest;
+use crate::relays::transport;
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct Options {
+    /// Where RTMP is spoken; empty for nowhere.
+    pub rtmp: Vec<String>,
+    /// Where RTMP is spoken over TLS.
+    pub rtmps: Vec<String>,
+    /// Where RTSP is spoken.
+    pub rtsp: Vec<String>,
+    /// Where RTSP is spoken over TLS.
+    pub rtsps: Vec<String>,
+    /// Where RTSP is spoken in WebSockets.
+    pub rtsp_ws: Vec<String>,
+    /// Where RTSP is spoken in WebSockets with TLS.
+    pub rtsp_wss: Vec<String>,
+    /// Ports for the datagrams of RTP; from 0 the system chooses.
+    pub udp_ports: RangeInclusive<u16>,
+    /// Where HTTP is spoken.
+    pub http: Vec<String>,
+    /// Where HTTP is spoken over TLS.
+    pub https: Vec<String>,
+    /// Where the operator's API is served.
+    pub api: Vec<String>,
+    /// Where the operator's API is served over TLS.
+    pub api_tls: Vec<String>,
+    /// What the operator's API asks for.
+    pub api_key: ApiKey,
+    /// Whether lal's endpoints answer faults with statuses of HTTP.
+    pub api_status_codes: bool,
+    /// Whether viewers have a page with a player.
+    pub player_page: bool,
+    /// The settings, as the API shows them.
+    pub config: Arc<Config>,
+    /// Who reads the configuration again when the API is asked to.
+    pub reloads: Option<mpsc::Sender<ReloadRequest>>,
+    /// The log, as the API shows it.
+    pub logs: Arc<Logs>,
+    /// What the server calls itself in the API's answers.
+    pub server_id: String,
+    /// The certificate for TLS; without one a self-signed one is made.
+    pub tls: Option<TlsFiles>,
+    /// Threads that serve peers; 0 for as many as there are cores.
+    pub shards: usize,
+    /// How viewers are written to.
+    pub egress: net::Egress,
+    /// The rules of sessions.
+    pub settings: Settings,
+    /// The rules of streams, by name.
+    pub streams: Arc<SettingsFor>,
+    /// Most streams that may have a publisher at once.
+    pub max_publishers: usize,
+    /// Most bytes that the caches of all streams may hold.
+    pub max_cached: usize,
+    /// Who may download recordings.
+    pub download: Download,
+    /// Streams from and to other servers.
+    pub relay: relay::Rules,
+    /// Who may publish and play.
+    pub access: access::Rules,
+    /// Which addresses may connect.
+    pub networks: Networks,
+    /// Who is told what happens.
+    pub webhooks: webhooks::Rules,
+}
+
+/// What the operator's API asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiKey {
+    /// Nothing.
+    Open,
+    /// A token, of everybody.
+    Token(String),
+    /// Of those who are not on this host, a token that is kept in this file, and made if there is
+    /// none.
+    File(PathBuf),
+}
+
+/// A certificate chain and its key, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
 
 impl Options {
     /// What a configuration asks for.
@@ -29,9 +130,27 @@ impl Options {
         Self {
             rtmp: list(config.rtmp.enable, &config.rtmp.listen),
             rtmps: list(config.rtmp.enable, &config.rtmp.tls_listen),
+            rtsp: list(config.rtsp.enable, &config.rtsp.listen),
+            rtsps: list(config.rtsp.enable, &config.rtsp.tls_listen),
+            rtsp_ws: list(config.rtsp.enable, &config.rtsp.ws_listen),
+            rtsp_wss: list(config.rtsp.enable, &config.rtsp.wss_listen),
+            udp_ports: port(config.rtsp.udp_port_min)..=port(config.rtsp.udp_port_max),
             http: list(true, &config.http.listen),
             https: list(true, &config.http.tls_listen),
             api: list(config.api.enable, &config.api.listen),
+            api_tls: list(config.api.enable, &config.api.tls_listen),
+            api_key: match (&config.api.token, config.api.token_file.get()) {
+                (token, _) if !token.is_empty() => ApiKey::Token(token.clone()),
+                _ if config.api.open => ApiKey::Open,
+                (_, Some(file)) => ApiKey::File(file.to_owned()),
+                // Refused with the configuration; nobody has an empty token.
+                (_, None) => ApiKey::Token(String::new()),
+            },
+            api_status_codes: config.api.status_codes,
+            player_page: config.http.player_page,
+            config: Arc::new(config.clone()),
+            reloads: None,
+            logs: Arc::default(),
             server_id: config.server.id.clone(),
             tls: files.map(|(cert, key)| TlsFiles { cert: cert.to_owned(), key: key.to_owned() }),
             shards: size(config.server.shards),
@@ -48,6 +167,13 @@ impl Options {
             max_publishers: size(config.limits.publishers),
             max_cached: config.limits.cache.get(),
             download: config.record.download,
+            relay: relays(&config.relay),
+            access: access::Rules::from_config(config),
+            webhooks: webhooks::Rules::from_config(config),
+            networks: Networks {
+                allow: config.access.allow.iter().collect(),
+                deny: config.access.deny.iter().collect(),
+            },
         }
     }
 }
@@ -63,12 +189,20 @@ fn settings(config: &Config) -> Settings {
             connections: size(config.limits.connections),
             per_address: size(config.limits.connections_per_address),
         },
+        max_viewers: match size(config.limits.viewers_per_stream) {
+            0 => usize::MAX,
+            most => most,
+        },
+        max_output: in_1024(config.limits.output_bitrate),
+        max_input: in_1024(config.limits.publisher_bitrate),
+        gate_timeout: config.auth.callback_timeout.get() + Duration::from_secs(7),
         wait_for_stream: config.server.wait_for_stream.get(),
         rtmp: RtmpSettings {
             protocol: rtmp(&config.rtmp),
             form: form(config.rtmp.hevc_out),
             flush_after: config.rtmp.flush_after.get(),
         },
+        rtsp: rtsp(&config.rtsp, &config.auth),
         http: HttpSettings {
             head_timeout: config.http.head_timeout.get(),
             flv: LiveSettings {
@@ -92,6 +226,106 @@ fn settings(config: &Config) -> Settings {
         hls: hls(&config.hls, &config.record, config.stream.max_cache.get()),
         record: record(&config.record, config.stream.max_cache.get()),
     }
+}
+
+fn rtsp(section: &sections::Rtsp, auth: &sections::Auth) -> RtspSettings {
+    let (md5, sha256) = (Scheme::Digest(Algorithm::Md5), Scheme::Digest(Algorithm::Sha256));
+    let schemes = match section.auth {
+        // A callback and tokens need what was typed; clients that are offered Digest as well take
+        // that.
+        RtspAuth::Off if auth.takes_secrets() => vec![Scheme::Basic],
+        RtspAuth::Off | RtspAuth::Digest => vec![sha256, md5],
+        RtspAuth::DigestMd5 => vec![md5],
+        RtspAuth::Basic => vec![Scheme::Basic],
+    };
+    RtspSettings {
+        protocol: rtsp::server::Config {
+            setup_timeout: section.setup_timeout.get(),
+            session_timeout: section.session_timeout.get(),
+            schemes,
+            ..rtsp::server::Config::default()
+        },
+        udp: section.udp,
+        packet_size: port(section.packet_size),
+        reorder_window: section.reorder_window.get(),
+        pass_torn: section.torn_frames == TornFrames::Pass,
+        publisher_idle: section.publisher_idle.get(),
+        begin: match section.start {
+            RtspStart::Cached => Begin::Cached,
+            RtspStart::KeyFrame => Begin::NextKey,
+            RtspStart::Now => Begin::Now,
+        },
+        flush_after: section.flush_after.get(),
+    }
+}
+
+fn relays(section: &sections::Relay) -> relay::Rules {
+    // They were checked with the configuration; what is odd about one is said then.
+    let templates = |urls: &[String]| -> Vec<UrlTemplate> {
+        let parsed = urls.iter().map(|url| UrlTemplate::parse(url));
+        let said = parsed.map(|url| url.inspect_err(|error| error!(%error, "not relayed")));
+        said.filter_map(Result::ok).collect()
+    };
+    let pulls = section.pull.iter().map(|rule| PullRule {
+        pattern: rule.stream.as_str().to_owned(),
+        sources: templates(&rule.from),
+        start: match rule.start() {
+            PullStart::Always => Start::Always,
+            PullStart::OnDemand => Start::OnDemand,
+        },
+        stop_after: rule.stop_after.map(Span::get),
+        transport: rule.rtsp_transport.map(transport),
+    });
+    let origins: Vec<_> = section.origins.iter().map(|origin| origin_url(origin)).collect();
+    let of_origins = PullRule {
+        pattern: "*".to_owned(),
+        sources: templates(&origins),
+        start: Start::OnDemand,
+        stop_after: None,
+        transport: None,
+    };
+    let pushes = section.push.iter().map(|rule| PushRule {
+        pattern: rule.stream.as_str().to_owned(),
+        targets: templates(&rule.to),
+        transport: rule.rtsp_transport.map(transport),
+    });
+    let trust = match section.tls_ca.get() {
+        _ if !section.tls_verify => Trust::Anyone,
+        Some(file) => Trust::File(file.to_owned()),
+        None => Trust::System,
+    };
+    relay::Rules {
+        pulls: pulls.chain([of_origins]).filter(|rule| !rule.sources.is_empty()).collect(),
+        pushes: pushes.collect(),
+        retry: Retry { min: section.retry_min.get(), max: section.retry_max.get() },
+        patience: section.connect_timeout.get(),
+        silence: section.source_idle.get(),
+        hold: section.hold.get(),
+        stop_after: section.stop_after.get(),
+        transport: transport(section.rtsp_transport),
+        trust,
+        ..relay::Rules::default()
+    }
+}
+
+/// Where an origin has a stream.
+fn origin_url(origin: &str) -> String {
+    let over_http = ["http:", "https:", "ws:", "wss:"].iter().any(|s| origin.starts_with(s));
+    let suffix = if over_http { ".flv" } else { "" };
+    format!("{}/{{path}}{suffix}?{{query}}", origin.trim_end_matches('/'))
+}
+
+/// A bit rate of 1000 bits in the unit of sessions; the smallest for one that rounds to none.
+fn in_1024(kbps: u32) -> u64 {
+    match u64::from(kbps) {
+        0 => 0,
+        kbps => (kbps * 1000 / 1024).max(1),
+    }
+}
+
+/// A number of a section whose range fits.
+fn port(number: u32) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
 }
 
 fn hls(section: &sections::Hls, record: &sections::Record, max_queue: usize) -> HlsSettings {

@@ -9,6 +9,7 @@ mod media_file;
 mod probe;
 mod pull;
 mod push;
+mod rtsp;
 mod saver;
 mod serve;
 mod settings;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A live media server: streams in over RTMP, out over RTMP and HTTP/WebSocket-FLV.
+/// A live media server: streams in over RTMP and RTSP, out over RTMP, RTSP, HLS, HTTP and WebSocket
 #[derive(Parser)]
 #[command(name = "headwater", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {

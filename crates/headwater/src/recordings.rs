@@ -11,8 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use control::operations::Recording;
 use hls::name::escape;
-use serde::Serialize;
 use serde_json::json;
 use session::{Context, Settings};
 use tower::ServiceExt;
@@ -24,17 +24,6 @@ const MAX_LISTED: usize = 10_000;
 /// Files that are looked at, and folders in folders.
 const MAX_SEEN: usize = 200_000;
 const MAX_DEPTH: usize = 16;
-
-/// A recording in the list.
-#[derive(Debug, Serialize)]
-struct Recording {
-    format: &'static str,
-    /// Where it can be fetched.
-    path: String,
-    size: u64,
-    /// When it was written to, in milliseconds of Unix time.
-    modified_ms: u64,
-}
 
 /// `/api/record/list` and `/record/FORMAT/…`.
 pub(crate) fn router(context: Arc<Context>) -> Router {
@@ -59,8 +48,18 @@ fn roots(settings: &Settings) -> [(&'static str, PathBuf); 4] {
 }
 
 async fn list(State(context): State<Arc<Context>>) -> Response {
+    let view = |file: Recording| {
+        let Recording { format, path, size, modified_ms } = file;
+        json!({ "format": format, "path": path, "size": size, "modified_ms": modified_ms })
+    };
+    let files: Vec<_> = find(context).await.into_iter().map(view).collect();
+    Json(json!({ "error_code": 0, "desp": "succ", "data": { "files": files } })).into_response()
+}
+
+/// All recordings, the newest first; of very many, the newest alone.
+pub(crate) async fn find(context: Arc<Context>) -> Vec<Recording> {
     let roots = roots(&context.settings.load());
-    let listed = tokio::task::spawn_blocking(move || {
+    let found = tokio::task::spawn_blocking(move || {
         let mut found = Vec::new();
         let mut seen = 0;
         for (format, root) in roots {
@@ -76,11 +75,7 @@ async fn list(State(context): State<Arc<Context>>) -> Response {
         found.truncate(MAX_LISTED);
         found
     });
-    match listed.await {
-        Ok(files) => Json(json!({ "error_code": 0, "desp": "succ", "data": { "files": files } }))
-            .into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    found.await.unwrap_or_default()
 }
 
 /// Collects files below `folder`; what cannot be read is not there.
@@ -113,7 +108,7 @@ fn walk(
                 format,
                 path: format!("/record/{format}/{}", items.collect::<Vec<_>>().join("/")),
                 size: metadata.len(),
-                modified_ms: u64::try_from(modified_ms).unwrap_or(u64::MAX),
+                modified_ms: i64::try_from(modified_ms).unwrap_or(i64::MAX),
             });
         }
     }

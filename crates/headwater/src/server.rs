@@ -1,91 +1,45 @@
 //! The server as a whole: what it listens on, and how it starts, changes its rules and stops.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+mod care;
+mod listeners;
+
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use control::api::Api;
+use control::access::Access;
+use control::api::{Api, Guard, Key};
 use control::config::values::Download;
-use control::page::{self, Ports};
+use control::events::Feed;
+use control::history::History;
+use control::outgoing::{self, Client};
+use control::page;
 use control::web::{self, Router};
-use hub::{EndReason, Registry, SettingsFor};
-use net::{Connecting, Egress, Listening, Shards, Tls, TlsError};
+use control::webhooks::Webhooks;
+use hub::{EndReason, Registry};
+use net::{Connecting, Egress, Listener, Listening, Shard, Shards, Tls, TlsError};
 use session::http::Fallback;
-use session::{Context, Hls, Recorder, Settings};
+use session::relay::Relay;
+use session::{Context, Hls, Recorder, Rtsp};
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::interval;
 use tracing::{info, warn};
 
-use crate::{recordings, viewers};
-
-/// How often the registry looks after streams without publishers.
-const TICK: Duration = Duration::from_secs(1);
+use self::care::look_after;
+pub use self::listeners::Addresses;
+use self::listeners::Listeners;
+use crate::operations::House;
+use crate::options::{ApiKey, Options, TlsFiles};
+use crate::{recordings, token, viewers};
 
 /// How long an operator's connection may take to come up.
 const API_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Over how long bit rates are worked out.
-const RATE_INTERVAL: u32 = 5;
-
-/// What a server is started with.
-#[derive(Clone)]
-pub struct Options {
-    /// Where RTMP is spoken; empty for nowhere.
-    pub rtmp: Vec<String>,
-    /// Where RTMP is spoken over TLS.
-    pub rtmps: Vec<String>,
-    /// Where HTTP is spoken.
-    pub http: Vec<String>,
-    /// Where HTTP is spoken over TLS.
-    pub https: Vec<String>,
-    /// Where the operator's API is served.
-    pub api: Vec<String>,
-    /// What the server calls itself in the API's answers.
-    pub server_id: String,
-    /// The certificate for TLS; without one a self-signed one is made.
-    pub tls: Option<TlsFiles>,
-    /// Threads that serve peers; 0 for as many as there are cores.
-    pub shards: usize,
-    /// How viewers are written to.
-    pub egress: Egress,
-    /// The rules of sessions.
-    pub settings: Settings,
-    /// The rules of streams, by name.
-    pub streams: Arc<SettingsFor>,
-    /// Most streams that may have a publisher at once.
-    pub max_publishers: usize,
-    /// Most bytes that the caches of all streams may hold.
-    pub max_cached: usize,
-    /// Who may download recordings.
-    pub download: Download,
-}
-
-/// A certificate chain and its key, as PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The chain, the server's own certificate first.
-    pub cert: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
-/// Where a server listens, with the ports that the system chose.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Addresses {
-    /// RTMP.
-    pub rtmp: Vec<SocketAddr>,
-    /// RTMP over TLS.
-    pub rtmps: Vec<SocketAddr>,
-    /// HTTP.
-    pub http: Vec<SocketAddr>,
-    /// HTTP over TLS.
-    pub https: Vec<SocketAddr>,
-    /// The operator's API.
-    pub api: Vec<SocketAddr>,
-}
+/// Connections of operators.
+const MAX_OPERATORS: usize = 512;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +63,20 @@ pub enum StartError {
     /// The system gives no threads.
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
+    /// The API's token cannot be kept.
+    #[error(
+        "cannot keep the API's token in {path}: {error}; set api.token, or api.token_file to \
+             another file"
+    )]
+    Token {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// There can be no requests to other servers.
+    #[error(transparent)]
+    Client(#[from] outgoing::Error),
     /// The system does not allow io_uring, which is demanded.
     #[error("io_uring is refused here: {0}; set server.egress to \"auto\" or \"epoll\"")]
     Uring(std::io::Error),
@@ -130,13 +98,20 @@ fn remedy(error: &std::io::Error, setting: &str) -> String {
 #[derive(Debug)]
 pub struct Server {
     context: Arc<Context>,
+    access: Arc<Access>,
+    guard: Arc<Guard>,
+    house: Arc<House>,
+    webhooks: Arc<Webhooks>,
     hls: Arc<Hls>,
     recorder: Arc<Recorder>,
+    relay: Arc<Relay>,
     addresses: Addresses,
     tls: Option<Tls>,
     /// Whether `tls` came from files.
     tls_files: bool,
     tasks: JoinSet<()>,
+    /// Tell others what happens, and operators what they ask, to the end.
+    _telling: JoinSet<()>,
     /// Dropped last: the shards' threads end with it.
     shards: Arc<Shards>,
 }
@@ -147,36 +122,20 @@ impl Server {
     /// # Errors
     /// [`StartError`] says what is in the way; nothing is left running then.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let needs_tls = !(options.rtmps.is_empty() && options.https.is_empty());
+        let over_tls =
+            [&options.rtmps, &options.rtsps, &options.rtsp_wss, &options.https, &options.api_tls];
+        let needs_tls = over_tls.iter().any(|list| !list.is_empty());
         let tls = if needs_tls { Some(make_tls(options.tls.as_ref())?) } else { None };
-        let bind = |protocol, setting, addresses: &[String], tls: Option<&Tls>| {
-            let listen = |address: &String| {
-                Listening::bind(address, tls.cloned()).map_err(|error| StartError::Listen {
-                    protocol,
-                    setting,
-                    address: address.clone(),
-                    error,
-                })
-            };
-            addresses.iter().map(listen).collect::<Result<Vec<_>, _>>()
-        };
-        let rtmp = bind("RTMP", "rtmp.listen", &options.rtmp, None)?;
-        let rtmps = bind("RTMPS", "rtmp.tls_listen", &options.rtmps, tls.as_ref())?;
-        let http = bind("HTTP", "http.listen", &options.http, None)?;
-        let https = bind("HTTPS", "http.tls_listen", &options.https, tls.as_ref())?;
-        let operator = bind("the API", "api.listen", &options.api, None)?;
-        let own = |list: &[Listening]| list.iter().map(Listening::address).collect();
-        let addresses = Addresses {
-            rtmp: own(&rtmp),
-            rtmps: own(&rtmps),
-            http: own(&http),
-            https: own(&https),
-            api: own(&operator),
-        };
+        let listeners = Listeners::bind(options, tls.as_ref())?;
+        let addresses = listeners.addresses();
 
         let registry = Registry::new(options.streams.clone(), options.max_publishers);
         registry.set_max_cached(options.max_cached);
         let context = Context::new(registry, options.settings.clone());
+        let client = Client::new()?;
+        let access = Access::new(options.access.clone(), client.clone(), random_key());
+        context.set_gate(access.clone());
+        context.admission.set_networks(options.networks.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = if options.shards == 0 { cores } else { options.shards };
         let shards = Shards::start(shards, options.egress).map_err(match options.egress {
@@ -184,12 +143,6 @@ impl Server {
             Egress::Auto | Egress::Epoll => StartError::Threads,
         })?;
         let shards = Arc::new(shards);
-        let api = Api {
-            registry: context.registry.clone(),
-            sessions: context.sessions.clone(),
-            server_id: options.server_id.as_str().into(),
-            started: SystemTime::now(),
-        };
         let hls = Hls::new(context.clone(), spawner(shards.clone()));
         let watcher = Arc::downgrade(&hls);
         let recorder = Recorder::new(context.clone(), spawner(shards.clone()));
@@ -200,59 +153,82 @@ impl Server {
                 recorder.published(name, stream);
             }
         }));
-        let page = page::router(api.clone(), ports(&addresses));
+        let rtsp = Rtsp::new(context.clone(), net::Ports::new(options.udp_ports.clone()));
+        let relay = Relay::start(context.clone(), rtsp.clone(), &shards, Default::default());
+        let house = House::new(
+            context.clone(),
+            recorder.clone(),
+            relay.clone(),
+            options.config.clone(),
+            options.reloads.clone(),
+            options.logs.clone(),
+        );
+        let history = Arc::new(History::default());
+        let webhooks = Webhooks::new(options.webhooks.clone());
+        let feed = Feed::new(options.server_id.as_str().into(), webhooks.clone());
+        context.events.add(feed.clone());
+        let guard = Arc::new(Guard::new(key(options, &addresses)?, options.api_status_codes));
+        let api = Api {
+            registry: context.registry.clone(),
+            sessions: context.sessions.clone(),
+            history: history.clone(),
+            logs: options.logs.feed.clone(),
+            feed: feed.clone(),
+            webhooks: webhooks.clone(),
+            access: access.clone(),
+            guard: guard.clone(),
+            operations: house.clone(),
+            server_id: options.server_id.as_str().into(),
+            ports: addresses.ports(),
+            started: SystemTime::now(),
+        };
+        let page = if options.player_page { page::player(house.clone()) } else { Router::new() };
         let page = match options.download {
             Download::Public => page.merge(recordings::files(context.clone())),
             Download::Api | Download::Off => page,
         };
+        let page = page.fallback(viewers::nothing_here);
         let page = viewers::router(hls.clone(), page);
 
-        let mut tasks = JoinSet::new();
-        for listening in rtmp.into_iter().chain(rtmps) {
-            let listener = listening.start().map_err(StartError::Threads)?;
-            let (shards, context) = (shards.clone(), context.clone());
-            tasks.spawn(async move {
-                loop {
-                    let connecting = listener.accept().await;
-                    let context = context.clone();
-                    shards.place(|shard| session::rtmp::serve(shard, context, connecting)).await;
-                }
-            });
-        }
-        for listening in http.into_iter().chain(https) {
-            let listener = listening.start().map_err(StartError::Threads)?;
-            let (shards, context) = (shards.clone(), context.clone());
-            let fallback = served_by(&page);
-            tasks.spawn(async move {
-                loop {
-                    let connecting = listener.accept().await;
-                    let (context, fallback) = (context.clone(), fallback.clone());
-                    shards
-                        .place(|shard| session::http::serve(shard, context, fallback, connecting))
-                        .await;
-                }
-            });
-        }
-        let router = match options.download {
-            Download::Api | Download::Public => {
-                api.router().merge(recordings::router(context.clone()))
-            }
-            Download::Off => api.router(),
-        };
-        for listening in operator {
-            let listener = listening.start().map_err(StartError::Threads)?;
-            let (shards, router) = (shards.clone(), router.clone());
-            tasks.spawn(async move {
-                loop {
-                    let connecting = listener.accept().await;
-                    let router = router.clone();
-                    shards.place(|_| serve_api(connecting, router)).await;
-                }
-            });
-        }
-        tasks.spawn(look_after(context.clone(), hls.clone()));
+        let (mut tasks, mut telling) = (JoinSet::new(), JoinSet::new());
+        telling.spawn(webhooks.clone().work(client));
+        telling.spawn(feed.run(api.clone()));
+        let router = api.router(match options.download {
+            Download::Api | Download::Public => recordings::router(context.clone()),
+            Download::Off => Router::new(),
+        });
+        accept(
+            listeners,
+            &mut tasks,
+            &mut telling,
+            &Serving {
+                shards: shards.clone(),
+                context: context.clone(),
+                rtsp,
+                fallback: served_by(page),
+                router,
+            },
+        )?;
+        // What is pulled may be asked of this server itself: it listens by now.
+        relay.set_rules(options.relay.clone());
+        tasks.spawn(look_after(context.clone(), hls.clone(), relay.clone(), history));
         let tls_files = options.tls.is_some();
-        Ok(Self { context, hls, recorder, addresses, tls, tls_files, tasks, shards })
+        Ok(Self {
+            context,
+            access,
+            guard,
+            house,
+            webhooks,
+            hls,
+            recorder,
+            relay,
+            addresses,
+            tls,
+            tls_files,
+            tasks,
+            _telling: telling,
+            shards,
+        })
     }
 
     /// Streams and sessions.
@@ -284,16 +260,26 @@ impl Server {
         } else if self.tls_files && options.tls.is_none() {
             warn!("no certificate is set any more: the last one stays in use until a restart");
         }
+        self.access.set_rules(options.access.clone());
+        if let ApiKey::Token(token) = &options.api_key {
+            self.guard.set(Key::Everybody(token.clone()), options.api_status_codes);
+        }
+        self.webhooks.set_rules(options.webhooks.clone());
+        self.house.set_config(options.config.clone());
+        self.context.admission.set_networks(options.networks.clone());
         self.context.registry.set_rules(options.streams.clone(), options.max_publishers);
         self.context.registry.set_max_cached(options.max_cached);
         self.context.set_settings(options.settings.clone());
+        self.relay.set_rules(options.relay.clone());
         Ok(())
     }
 
     /// Stops to accept, tells every peer, and waits for `limit` at most until they are gone.
     pub async fn drain(mut self, limit: Duration) {
+        self.house.stop();
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        self.relay.shut_down();
         let sessions = self.context.sessions.all();
         info!(sessions = sessions.len(), "stopping");
         for session in &sessions {
@@ -305,20 +291,115 @@ impl Server {
                 poll.tick().await;
             }
             // No frame comes any more: files are completed.
-            self.context.registry.end_all(&EndReason::Shutdown);
+            self.context.end_streams(&EndReason::Shutdown);
             while !(self.recorder.is_idle() && self.hls.is_idle()) {
                 poll.tick().await;
             }
         };
+        let begun = Instant::now();
         if tokio::time::timeout(limit, gone).await.is_err() {
             let (left, files_complete) = (self.context.sessions.len(), self.recorder.is_idle());
             warn!(left, files_complete, "sessions and recordings did not end in time");
         }
+        let left = self.webhooks.finish(limit.saturating_sub(begun.elapsed())).await;
+        if left > 0 {
+            warn!(left, "notifications were not delivered in time");
+        }
+    }
+}
+
+/// What connections are served with.
+struct Serving {
+    shards: Arc<Shards>,
+    context: Arc<Context>,
+    rtsp: Arc<Rtsp>,
+    /// What is no stream, on the listeners of media.
+    fallback: Arc<Fallback>,
+    /// The operator's API and page.
+    router: Router,
+}
+
+/// Begins to accept everywhere: peers are served by the shards, operators beside them, so that long
+/// lists keep no viewer waiting.
+fn accept(
+    listeners: Listeners,
+    tasks: &mut JoinSet<()>,
+    telling: &mut JoinSet<()>,
+    serving: &Serving,
+) -> Result<(), StartError> {
+    let Serving { shards, context, rtsp, fallback, router } = serving;
+    for listening in listeners.rtmp.into_iter().chain(listeners.rtmps) {
+        let context = context.clone();
+        serve_peers(listening, tasks, shards, move |connecting| {
+            let context = context.clone();
+            move |shard| session::rtmp::serve(shard, context, connecting)
+        })?;
+    }
+    for listening in listeners.rtsp.into_iter().chain(listeners.rtsps) {
+        let rtsp = rtsp.clone();
+        serve_peers(listening, tasks, shards, move |connecting| {
+            let rtsp = rtsp.clone();
+            move |shard| session::rtsp::serve(shard, rtsp, connecting)
+        })?;
+    }
+    for listening in listeners.rtsp_ws.into_iter().chain(listeners.rtsp_wss) {
+        let rtsp = rtsp.clone();
+        serve_peers(listening, tasks, shards, move |connecting| {
+            let rtsp = rtsp.clone();
+            move |shard| session::rtsp::serve_websocket(shard, rtsp, connecting)
+        })?;
+    }
+    for listening in listeners.http.into_iter().chain(listeners.https) {
+        let (context, fallback) = (context.clone(), fallback.clone());
+        serve_peers(listening, tasks, shards, move |connecting| {
+            let (context, fallback) = (context.clone(), fallback.clone());
+            move |shard| session::http::serve(shard, context, fallback, connecting)
+        })?;
+    }
+    let room = Arc::new(Semaphore::new(MAX_OPERATORS));
+    for listening in listeners.api.into_iter().chain(listeners.api_tls) {
+        let listener = listening.start().map_err(StartError::Threads)?;
+        telling.spawn(serve_operators(listener, router.clone(), room.clone()));
+    }
+    Ok(())
+}
+
+/// Places each connection on the shard with least to do.
+fn serve_peers<S, F>(
+    listening: Listening,
+    tasks: &mut JoinSet<()>,
+    shards: &Arc<Shards>,
+    session: impl Fn(Connecting) -> S + Send + 'static,
+) -> Result<(), StartError>
+where
+    S: FnOnce(Rc<Shard>) -> F + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let listener = listening.start().map_err(StartError::Threads)?;
+    let shards = shards.clone();
+    tasks.spawn(async move {
+        loop {
+            let connecting = listener.accept().await;
+            shards.place(session(connecting)).await;
+        }
+    });
+    Ok(())
+}
+
+async fn serve_operators(listener: Listener, router: Router, room: Arc<Semaphore>) {
+    // They end with the listener.
+    let mut serving = JoinSet::new();
+    loop {
+        let connecting = listener.accept().await;
+        while serving.try_join_next().is_some() {}
+        // Whoever comes while it is full is closed.
+        let Ok(place) = room.clone().try_acquire_owned() else { continue };
+        serving.spawn(serve_api(connecting, router.clone(), place));
     }
 }
 
 /// Serves an operator's connection.
-async fn serve_api(connecting: Connecting, router: Router) {
+async fn serve_api(connecting: Connecting, router: Router, _place: OwnedSemaphorePermit) {
     let peer = connecting.peer();
     if let Ok(conn) = connecting.establish(API_PATIENCE).await {
         web::serve(conn, peer, Bytes::new(), router).await;
@@ -335,38 +416,31 @@ fn spawner(shards: Arc<Shards>) -> Box<session::hls::Spawner> {
 }
 
 /// Serves with a router what is no stream.
-fn served_by(router: &Router) -> Arc<Fallback> {
-    let router = router.clone();
+fn served_by(router: Router) -> Arc<Fallback> {
     Arc::new(move |conn, peer, read| Box::pin(web::serve(conn, peer, read, router.clone())))
 }
 
-fn ports(addresses: &Addresses) -> Ports {
-    let port = |list: &[SocketAddr]| list.first().map(SocketAddr::port);
-    Ports {
-        rtmp: port(&addresses.rtmp),
-        rtmps: port(&addresses.rtmps),
-        https: port(&addresses.https),
+/// What the API asks for. A token is only made where others than this host can come.
+fn key(options: &Options, addresses: &Addresses) -> Result<Key, StartError> {
+    let path = match &options.api_key {
+        ApiKey::Open => return Ok(Key::Open),
+        ApiKey::Token(token) => return Ok(Key::Everybody(token.clone())),
+        ApiKey::File(path) => path,
+    };
+    let mut listeners = addresses.api.iter().chain(&addresses.api_tls);
+    if listeners.all(|at| at.ip().to_canonical().is_loopback()) {
+        return Ok(Key::Others(String::new()));
     }
+    let failed = |error| StartError::Token { path: path.display().to_string(), error };
+    Ok(Key::Others(token::kept_in(path, random_key).map_err(failed)?))
 }
 
-/// Ends streams whose publishers stay away, and works out bit rates.
-async fn look_after(context: Arc<Context>, hls: Arc<Hls>) {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut sampled = Instant::now();
-    for count in 1u32.. {
-        ticks.tick().await;
-        let now = Instant::now();
-        hls.tick(now);
-        for name in context.registry.tick(now) {
-            info!(stream = %name, "stream ended: its publisher did not return");
-        }
-        if count % RATE_INTERVAL == 0 {
-            let interval = now.saturating_duration_since(sampled);
-            sampled = now;
-            context.sessions.all().iter().for_each(|session| session.update(interval));
-        }
-    }
+/// A key that nobody else knows.
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    // A system that has no random numbers does not get as far as this.
+    getrandom::fill(&mut key).expect("random numbers");
+    key
 }
 
 fn make_tls(files: Option<&TlsFiles>) -> Result<Tls, TlsError> {

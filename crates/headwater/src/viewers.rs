@@ -37,13 +37,22 @@ async fn answer(hls: Arc<Hls>, request: Request, next: Next) -> Response {
     let mut response = if is_live(path, hls.context()) {
         // A new connection is handed to those who serve endless media.
         let location = request.uri().to_string();
-        let any = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned());
-        (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location), any]).into_response()
+        (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
     } else {
         next.run(request).await
     };
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let headers = response.headers_mut();
+    // Pages anywhere may play, and read why they cannot.
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// What is neither media nor a page.
+pub(crate) async fn nothing_here() -> Response {
+    let text = "there is nothing here: media is at /APP/NAME.flv, .ts and .mp4 and below /hls/, the \
+                operator's page and API on the port of api.listen (8083)\n";
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 /// A body in memory, in pieces.

@@ -24,7 +24,10 @@ fn main() {
     let dialect = Dialect::default();
     match case.as_str() {
         "package-rtmp" => {
-            package(Packaging::Rtmp { chunk_size: 60_000, stream_id: 1, dialect }, repetitions);
+            package(
+                Packaging::Rtmp { chunk_size: 60_000, stream_id: 1, dialect, publishes: false },
+                repetitions,
+            );
         }
         "package-flv" => package(Packaging::Flv { websocket: false, dialect }, repetitions),
         "package-ws-flv" => package(Packaging::Flv { websocket: true, dialect }, repetitions),
@@ -61,7 +64,7 @@ fn package(packaging: Packaging, repetitions: u32) {
         enhanced: false,
         details: Details::Unknown,
     };
-    let tracks = TrackSet { epoch: 1, tracks: vec![Arc::new(track)], metadata: None };
+    let tracks = TrackSet { epoch: 1, tracks: vec![Arc::new(track)], metadata: None, origin: None };
     let mut packager: Box<dyn Packager> = packaging.packager();
     let mut packets = Vec::new();
     let frame = frame(1);
@@ -116,6 +119,7 @@ fn send(repetitions: u32) {
         track: TrackKind::Video,
         dts_ms: i64::from(number) * 40,
         epoch: 1,
+        datagrams: None,
     };
     ring.push(packet(0));
     let mut cursor = Cursor::join(&ring, [], now);

@@ -33,6 +33,8 @@ pub struct Cursor {
     epoch: Option<u32>,
     audio: bool,
     video: bool,
+    /// Packets do not go to the sink: see [`Cursor::next_datagrams`].
+    datagrams: bool,
     skips: Skips,
 }
 
@@ -89,6 +91,17 @@ impl Cursor {
     /// first (response head, file header, replies).
     #[must_use]
     pub fn join(ring: &Ring, own: impl IntoIterator<Item = Bytes>, now: Instant) -> Self {
+        Self::join_at(ring, own, ring.start(), now)
+    }
+
+    /// As [`Cursor::join`], at another place.
+    #[must_use]
+    pub fn join_at(
+        ring: &Ring,
+        own: impl IntoIterator<Item = Bytes>,
+        start: Start,
+        now: Instant,
+    ) -> Self {
         let mut cursor = Self {
             place: Place::Paused,
             rest: Bytes::new(),
@@ -97,12 +110,27 @@ impl Cursor {
             epoch: None,
             audio: true,
             video: true,
+            datagrams: false,
             skips: Skips { minute: now, count: 0 },
         };
         for bytes in own {
             cursor.queue(bytes);
         }
-        cursor.start(ring, now);
+        cursor.begin(ring, start, now);
+        cursor
+    }
+
+    /// A cursor whose packets go out as datagrams: [`Cursor::drain`] sends the viewer's own bytes
+    /// alone, and [`Cursor::next_datagrams`] hands out the packets.
+    #[must_use]
+    pub fn join_datagrams(
+        ring: &Ring,
+        own: impl IntoIterator<Item = Bytes>,
+        start: Start,
+        now: Instant,
+    ) -> Self {
+        let mut cursor = Self::join_at(ring, own, start, now);
+        cursor.datagrams = true;
         cursor
     }
 
@@ -219,6 +247,28 @@ impl Cursor {
         self.consume(ring, taken);
     }
 
+    /// Whether bytes of the viewer's own conversation wait.
+    #[must_use]
+    pub fn has_own(&self) -> bool {
+        !(self.own.is_empty() && self.rest.is_empty())
+    }
+
+    /// The next packet of a cursor of datagrams, and its number; the cursor has moved past it.
+    pub fn next_datagrams<'a>(&mut self, ring: &'a Ring) -> Option<(u64, &'a Packet)> {
+        let Place::At(number) = self.place else { return None };
+        let mut next = number.max(ring.base());
+        for packet in ring.from(next) {
+            let number = next;
+            next += 1;
+            self.place = Place::At(next);
+            self.epoch = Some(packet.epoch);
+            if self.wants(packet) {
+                return Some((number, packet));
+            }
+        }
+        None
+    }
+
     /// Sends what the ring has, until the sink blocks or `budget` bytes are out.
     ///
     /// # Errors
@@ -259,7 +309,11 @@ impl Cursor {
     }
 
     fn start(&mut self, ring: &Ring, now: Instant) {
-        match ring.start() {
+        self.begin(ring, ring.start(), now);
+    }
+
+    fn begin(&mut self, ring: &Ring, start: Start, now: Instant) {
+        match start {
             Start::At(number) => self.enter(ring, number),
             Start::KeyFrom(number) => self.place = Place::KeyFrom { number, since: now },
         }
@@ -287,8 +341,8 @@ impl Cursor {
     /// What goes out next, in order.
     fn pieces<'a>(&'a self, ring: &'a Ring) -> impl Iterator<Item = &'a Bytes> {
         let packets = match self.place {
-            Place::At(number) => Some(ring.from(number)),
-            Place::KeyFrom { .. } | Place::Paused => None,
+            Place::At(number) if !self.datagrams => Some(ring.from(number)),
+            Place::At(_) | Place::KeyFrom { .. } | Place::Paused => None,
         };
         let packets = packets.into_iter().flatten().filter(|p| self.wants(p)).map(|p| &p.bytes);
         let rest = Some(&self.rest).filter(|rest| !rest.is_empty());
@@ -332,6 +386,9 @@ impl Cursor {
             self.own = VecDeque::new();
         }
         let Place::At(mut number) = self.place else { return };
+        if self.datagrams {
+            return;
+        }
         for packet in ring.from(number) {
             if self.wants(packet) {
                 if taken == 0 {
@@ -388,7 +445,14 @@ mod tests {
             let kind = if i % gop == 0 { FrameKind::Key } else { FrameKind::Delta };
             let dts_ms = i64::from(i) * 100;
             let bytes = Bytes::from(vec![i; 10]);
-            ring.push(Packet { bytes, kind, track: TrackKind::Video, dts_ms, epoch });
+            ring.push(Packet {
+                bytes,
+                kind,
+                track: TrackKind::Video,
+                dts_ms,
+                epoch,
+                datagrams: None,
+            });
         }
     }
 
@@ -474,6 +538,7 @@ mod tests {
             track: TrackKind::Audio,
             dts_ms: 50,
             epoch: 1,
+            datagrams: None,
         };
         ring.push(audio.clone());
         feed(&mut ring, 1..2, 10, 1);

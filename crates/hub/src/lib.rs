@@ -9,8 +9,12 @@
 //! leads the peers, and both pass the time in.
 
 mod cursor;
+pub mod events;
+pub mod gate;
+mod keys;
 mod name;
 mod packager;
+pub mod pattern;
 mod rate;
 mod registry;
 mod ring;
@@ -22,15 +26,17 @@ mod template;
 mod timeline;
 
 pub use cursor::{Cursor, Drained, Lag, MAX_OWN_BYTES, Progress};
+pub use events::{Event, Events, Group, Observer};
 pub use name::{Identity, MAX_NAME_BYTES, NameError, StreamName};
 pub use packager::flv::file_header;
+pub use packager::rtp::{Channel, Channels, Framing, MAX_TRACKS, RtpSource};
 pub use packager::{Dialect, Form, Packager, Packaging};
 pub use registry::{
     Publication, PublishError, Registry, SettingsFor, Superseded, Waiting, Watcher,
 };
-pub use ring::{CacheLimit, Item, Packet, Preamble, Prologue, Ring, Start};
+pub use ring::{CacheLimit, Datagrams, Item, Packet, Preamble, Prologue, Ring, Start};
 pub use session::{
-    Address, EndReason, Kind, Protocol, Role, Session, SessionId, Sessions, Statistics,
+    Address, EndReason, Ended, Kind, Protocol, Role, Session, SessionId, Sessions, Statistics,
 };
 pub use settings::{Recorded, SecondPublisher, StreamSettings};
 pub use stream::{Delivery, PacketSink, Stream, StreamState, Subscription, Summary};

@@ -4,6 +4,7 @@ mod body;
 pub(crate) mod flv;
 mod mp4;
 mod rtmp;
+pub(crate) mod rtp;
 mod ts;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use media::{Codec, Frame, FrameKind, Track, TrackSet};
 use ws::frame::{Opcode, write_frame_header};
 
 use crate::Packet;
+use rtp::{Channels, Framing};
 
 /// The longest header of a WebSocket frame of a server (RFC 6455 §5.2): it has no mask, so that one
 /// serialisation serves every viewer.
@@ -29,6 +31,9 @@ pub enum Packaging {
         stream_id: u32,
         /// What the viewer understands.
         dialect: Dialect,
+        /// The peer is a server that is published to: metadata is for it to keep and to give to
+        /// its viewers.
+        publishes: bool,
     },
     /// FLV tags.
     Flv {
@@ -46,6 +51,17 @@ pub enum Packaging {
     Mp4 {
         /// Each packet is a WebSocket message.
         websocket: bool,
+    },
+    /// RTP packets, with RTCP reports.
+    Rtp {
+        /// Which tracks go out, and on which channels.
+        channels: Channels,
+        /// Between messages, or as datagrams.
+        framing: Framing,
+        /// Tells the sources of one stream from those of another.
+        seed: u32,
+        /// Bytes of a packet at most, its RTP header included.
+        size: u16,
     },
 }
 
@@ -77,12 +93,15 @@ impl Packaging {
     #[must_use]
     pub fn packager(self) -> Box<dyn Packager> {
         match self {
-            Self::Rtmp { chunk_size, stream_id, dialect } => {
-                Box::new(rtmp::Rtmp::new(chunk_size, stream_id, dialect))
+            Self::Rtmp { chunk_size, stream_id, dialect, publishes } => {
+                Box::new(rtmp::Rtmp::new(chunk_size, stream_id, dialect, publishes))
             }
             Self::Flv { websocket, dialect } => Box::new(flv::Flv::new(websocket, dialect)),
             Self::Ts { websocket } => Box::new(ts::Ts::new(websocket)),
             Self::Mp4 { websocket } => Box::new(mp4::Mp4::new(websocket)),
+            Self::Rtp { channels, framing, seed, size } => {
+                Box::new(rtp::Rtp::new(channels, framing, seed, size))
+            }
         }
     }
 
@@ -90,9 +109,10 @@ impl Packaging {
     #[must_use]
     pub fn left_out(self, tracks: &TrackSet) -> Vec<Codec> {
         let carries = |track: &Track| match self {
-            Self::Rtmp { .. } | Self::Flv { .. } => true,
+            Self::Rtmp { .. } | Self::Flv { .. } => !matches!(track.codec, Codec::Rtp(_)),
             Self::Ts { .. } => mpeg::ts::carries(track),
             Self::Mp4 { .. } => ::mp4::codec::carries(track),
+            Self::Rtp { .. } => ::rtp::format::Outgoing::of(track).is_some(),
         };
         let media = tracks.tracks.iter().filter(|track| track.id.index == 0);
         media.filter(|track| !carries(track)).map(|track| track.codec).collect()

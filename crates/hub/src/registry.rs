@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use media::{Frame, Track};
@@ -99,7 +99,7 @@ impl Registry {
         self.table.lock().watchers.push(watcher);
     }
 
-    /// Makes `session` the publisher of a stream.
+    /// Makes `session` the publisher of a stream. `wall` is what the wall clock shows `now`.
     ///
     /// # Errors
     /// [`PublishError`] when it may not.
@@ -108,6 +108,7 @@ impl Registry {
         name: &StreamName,
         session: &Arc<Session>,
         now: Instant,
+        wall: SystemTime,
     ) -> Result<Publication, PublishError> {
         let mut table = self.table.lock();
         let live = table.streams.values().filter(|e| e.stream.lock().publisher().is_some()).count();
@@ -121,7 +122,7 @@ impl Registry {
         } else if live >= table.max_publishers {
             return Err(PublishError::TooMany(table.max_publishers));
         }
-        let (token, timeline) = stream.publish(session.clone(), now);
+        let (token, timeline) = stream.publish(session.clone(), now, wall);
         drop(stream);
         table.watchers.iter().for_each(|watcher| watcher(name, &shared));
         Ok(Publication { stream: shared, token, timeline, seen: now })
@@ -145,19 +146,34 @@ impl Registry {
     }
 
     /// Ends the streams whose publishers stay away, and forgets those that nobody needs. To be
-    /// called about once a second. Returns the names of the streams that ended.
-    pub fn tick(&self, now: Instant) -> Vec<StreamName> {
+    /// called about once a second. Streams that are `held` do not end, since their publishers are
+    /// being called back. Returns the names of the streams that ended.
+    pub fn tick(&self, now: Instant, held: impl Fn(&StreamName) -> bool) -> Vec<StreamName> {
         let mut ended = Vec::new();
         let mut table = self.table.lock();
         table.share_out_memory();
         table.streams.retain(|name, entry| {
             let mut stream = entry.stream.lock();
-            if stream.expire(now) {
+            if !held(name) && stream.expire(now) {
                 ended.push(name.clone());
             }
             entry.waiting > 0 || !stream.is_unused()
         });
         ended
+    }
+
+    /// Ends a stream that nobody publishes, without waiting for a publisher to return; readers are
+    /// told why. Whether it is over now.
+    pub fn end(&self, name: &StreamName, reason: &EndReason) -> bool {
+        let found = self.find(name);
+        found.is_none_or(|found| {
+            let mut stream = found.lock();
+            let is_over = stream.publisher().is_none();
+            if is_over {
+                stream.end(reason);
+            }
+            is_over
+        })
     }
 
     /// Ends all streams; readers are told why.

@@ -24,6 +24,17 @@ pub struct Packet {
     pub dts_ms: i64,
     /// The version of the track set that it needs.
     pub epoch: u32,
+    /// How it is sent as datagrams; nothing in formats that are streams of bytes.
+    pub datagrams: Option<Datagrams>,
+}
+
+/// How the bytes of a [`Packet`] are cut into datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Which of the viewer's channels they go to.
+    pub channel: u8,
+    /// Bytes of each; the last may have fewer.
+    pub size: u16,
 }
 
 /// What a viewer of a format needs before its first packet of an epoch.
@@ -357,7 +368,14 @@ mod tests {
 
     fn packet(kind: FrameKind, dts_ms: i64) -> Packet {
         let track = if kind == FrameKind::Audio { TrackKind::Audio } else { TrackKind::Video };
-        Packet { bytes: Bytes::from_static(&[0; 100]), kind, track, dts_ms, epoch: 1 }
+        Packet {
+            bytes: Bytes::from_static(&[0; 100]),
+            kind,
+            track,
+            dts_ms,
+            epoch: 1,
+            datagrams: None,
+        }
     }
 
     fn ring(gops: usize, has_video: bool) -> Ring {

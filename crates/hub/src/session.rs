@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+
+use crate::StreamName;
+use crate::events::Group;
 
 /// The protocol of a session. The number is part of the API and never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +43,14 @@ pub enum Role {
     Push = 4,
     /// We read from another server.
     Pull = 5,
+}
+
+impl Role {
+    /// Whether media goes to the peer.
+    #[must_use]
+    pub fn is_output(self) -> bool {
+        matches!(self, Self::Sub | Self::Push)
+    }
 }
 
 /// Protocol and role together.
@@ -165,10 +176,14 @@ impl fmt::Display for EndReason {
 pub struct Session {
     id: SessionId,
     protocol: Protocol,
-    peer: Option<SocketAddr>,
+    peer: OnceLock<SocketAddr>,
+    /// Our own end of a client session's connection.
+    local: OnceLock<SocketAddr>,
     started: SystemTime,
     read: AtomicU64,
     written: AtomicU64,
+    /// How often it has skipped what it was too slow for.
+    skips: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -176,6 +191,10 @@ pub struct Session {
 struct State {
     role: Role,
     address: Address,
+    /// What it takes part in; a connection of RTMP may publish several.
+    streams: Vec<StreamName>,
+    /// Who the peer has proven to be.
+    user: Option<Arc<str>>,
     ending: Option<EndReason>,
     /// Of the session's owner. Only the latest: an old one would keep the memory of a task that
     /// has handed the session over.
@@ -214,10 +233,24 @@ impl Session {
         Kind { protocol: self.protocol, role: self.state.lock().role }
     }
 
-    /// The peer's address; `None` for a publisher inside the program.
+    /// The peer's address; `None` for a publisher inside the program, and for a client session
+    /// that is not connected yet.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.peer.get().copied()
+    }
+
+    /// A client session is connected, from `local` to `peer`; the first server counts, should it
+    /// send us elsewhere.
+    pub fn connected(&self, local: SocketAddr, peer: SocketAddr) {
+        self.peer.get_or_init(|| peer);
+        self.local.get_or_init(|| local);
+    }
+
+    /// Our own end of a client session's connection.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local.get().copied()
     }
 
     /// When it began.
@@ -238,10 +271,44 @@ impl Session {
         (state.role, state.address) = (role, address);
     }
 
+    /// The stream that it takes part in, the first if there are several.
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamName> {
+        self.state.lock().streams.first().cloned()
+    }
+
+    /// Whether it takes part in a stream.
+    #[must_use]
+    pub fn is_in(&self, stream: &StreamName) -> bool {
+        self.state.lock().streams.contains(stream)
+    }
+
+    /// Who the peer has proven to be; `None` if nobody asked.
+    #[must_use]
+    pub fn user(&self) -> Option<Arc<str>> {
+        self.state.lock().user.clone()
+    }
+
+    /// The peer has proven to be somebody.
+    pub fn set_user(&self, user: Option<Arc<str>>) {
+        self.state.lock().user = user;
+    }
+
     /// Sets the totals; they only grow.
     pub fn set_totals(&self, read: u64, written: u64) {
         self.read.store(read, Ordering::Relaxed);
         self.written.store(written, Ordering::Relaxed);
+    }
+
+    /// The viewer was too slow, and has skipped to a newer key frame.
+    pub fn count_skip(&self) {
+        self.skips.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the viewer has skipped.
+    #[must_use]
+    pub fn skips(&self) -> u64 {
+        self.skips.load(Ordering::Relaxed)
     }
 
     /// Totals, and the bit rates of the last [`Session::update`].
@@ -320,6 +387,17 @@ impl Session {
     }
 }
 
+/// What sessions that have ended had moved together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ended {
+    /// How many they were.
+    pub sessions: u64,
+    /// Bytes read from their peers.
+    pub read_bytes: u64,
+    /// Bytes written to their peers.
+    pub written_bytes: u64,
+}
+
 /// All sessions of a server.
 #[derive(Debug, Default)]
 pub struct Sessions {
@@ -329,6 +407,10 @@ pub struct Sessions {
 #[derive(Debug, Default)]
 struct Table {
     sessions: HashMap<SessionId, Arc<Session>>,
+    /// How many take part in each stream.
+    groups: HashMap<StreamName, Group>,
+    /// What sessions that have ended had moved, by kind.
+    ended: HashMap<Kind, Ended>,
     /// The last number given under each prefix.
     numbers: HashMap<&'static str, u64>,
 }
@@ -343,13 +425,17 @@ impl Sessions {
         let session = Arc::new(Session {
             id: format!("{prefix}{number}").into(),
             protocol: kind.protocol,
-            peer,
+            peer: peer.map_or_else(OnceLock::new, OnceLock::from),
+            local: OnceLock::new(),
             started: now,
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            skips: AtomicU64::new(0),
             state: Mutex::new(State {
                 role: kind.role,
                 address: Address::default(),
+                streams: Vec::new(),
+                user: None,
                 ending: None,
                 waker: None,
                 sampled: (0, 0),
@@ -362,9 +448,68 @@ impl Sessions {
         session
     }
 
-    /// The session has ended.
+    /// The session has ended. What it took part in, it must have left before.
     pub fn close(&self, session: &Session) {
-        self.table.lock().sessions.remove(&session.id);
+        let (kind, (read, written)) = (session.kind(), session.totals());
+        let mut table = self.table.lock();
+        if table.sessions.remove(&session.id).is_some() {
+            let ended = table.ended.entry(kind).or_default();
+            ended.sessions += 1;
+            ended.read_bytes += read;
+            ended.written_bytes += written;
+        }
+    }
+
+    /// The session takes part in a stream from now on; viewers only while there are fewer than
+    /// `most`. Returns who takes part now, or `None` if there is no room.
+    pub fn join(&self, session: &Session, stream: &StreamName, most: usize) -> Option<Group> {
+        let mut table = self.table.lock();
+        let mut state = session.state.lock();
+        let is_output = state.role.is_output();
+        let mut group = table.groups.get(stream).copied().unwrap_or_default();
+        if state.streams.contains(stream) {
+            return Some(group);
+        }
+        let is_push = state.role == Role::Push;
+        if is_output && !is_push && group.viewers() >= most {
+            return None;
+        }
+        *(if is_output { &mut group.outputs } else { &mut group.inputs }) += 1;
+        group.pushes += usize::from(is_push);
+        state.streams.push(stream.clone());
+        table.groups.insert(stream.clone(), group);
+        Some(group)
+    }
+
+    /// The session takes part in a stream no more. Returns who still does, or `None` if it did not.
+    pub fn leave(&self, session: &Session, stream: &StreamName) -> Option<Group> {
+        let mut table = self.table.lock();
+        let mut state = session.state.lock();
+        let place = state.streams.iter().position(|joined| joined == stream)?;
+        state.streams.remove(place);
+        let group = table.groups.get_mut(stream)?;
+        let count = if state.role.is_output() { &mut group.outputs } else { &mut group.inputs };
+        *count = count.saturating_sub(1);
+        if state.role == Role::Push {
+            group.pushes = group.pushes.saturating_sub(1);
+        }
+        let left = *group;
+        if left == Group::default() {
+            table.groups.remove(stream);
+        }
+        Some(left)
+    }
+
+    /// Who takes part in a stream.
+    #[must_use]
+    pub fn group(&self, stream: &StreamName) -> Group {
+        self.table.lock().groups.get(stream).copied().unwrap_or_default()
+    }
+
+    /// What sessions that have ended had moved, by kind.
+    #[must_use]
+    pub fn ended(&self) -> Vec<(Kind, Ended)> {
+        self.table.lock().ended.iter().map(|(kind, ended)| (*kind, *ended)).collect()
     }
 
     /// The session with this id. lal's ids of FLV and TS viewers have a longer prefix than its
@@ -445,6 +590,44 @@ mod tests {
         assert!(sessions.find("FLVSUB1").is_some());
         assert!(sessions.find("FLVPUBSUB1").is_some());
         assert!(sessions.find("FLVPUBSUB2").is_none());
+    }
+
+    #[test]
+    fn groups_count_who_takes_part_and_forget_who_left() {
+        let sessions = Sessions::default();
+        let name = |name| StreamName::new("live", name, crate::Identity::AppAndName).unwrap();
+        let open = |role| {
+            let kind = Kind { protocol: Protocol::Rtmp, role };
+            sessions.open(kind, None, SystemTime::UNIX_EPOCH)
+        };
+        let (publisher, viewer, late) = (open(Role::Pub), open(Role::Sub), open(Role::Sub));
+        let (a, b) = (name("a"), name("b"));
+        assert_eq!(
+            sessions.join(&publisher, &a, 0),
+            Some(Group { inputs: 1, outputs: 0, pushes: 0 })
+        );
+        assert_eq!(sessions.join(&viewer, &a, 1), Some(Group { inputs: 1, outputs: 1, pushes: 0 }));
+        assert_eq!(sessions.join(&late, &a, 1), None, "there is room for one");
+        assert_eq!(sessions.join(&viewer, &a, 1), Some(Group { inputs: 1, outputs: 1, pushes: 0 }));
+        assert!(viewer.is_in(&a) && !late.is_in(&a));
+        assert_eq!(
+            sessions.join(&publisher, &b, 0),
+            Some(Group { inputs: 1, outputs: 0, pushes: 0 })
+        );
+        assert_eq!(
+            sessions.leave(&publisher, &a),
+            Some(Group { inputs: 0, outputs: 1, pushes: 0 })
+        );
+        assert_eq!(sessions.leave(&publisher, &a), None);
+        assert_eq!(sessions.leave(&viewer, &a), Some(Group::default()));
+        assert_eq!(sessions.leave(&publisher, &b), Some(Group::default()));
+        assert!(sessions.table.lock().groups.is_empty());
+        viewer.set_totals(3, 4);
+        sessions.close(&viewer);
+        sessions.close(&viewer);
+        let of = Kind { protocol: Protocol::Rtmp, role: Role::Sub };
+        let ended = Ended { sessions: 1, read_bytes: 3, written_bytes: 4 };
+        assert_eq!(sessions.ended(), [(of, ended)]);
     }
 
     #[test]

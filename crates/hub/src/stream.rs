@@ -3,49 +3,23 @@
 //! The publisher appends and never knows who reads. Each wire format that somebody reads has one
 //! packager, fed from the log when it starts; its packets go to the shards that asked for them.
 
+mod output;
+
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use media::{Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackSet};
 
-use crate::packager;
+pub use self::output::{Delivery, PacketSink, Subscription};
+use self::output::{Logged, Output, Reader};
+use crate::keys::KeyFrames;
 use crate::rate::FrameRate;
-use crate::ring::{Item, Preamble};
 use crate::tap::Queue;
 use crate::{
-    CacheLimit, EndReason, Packager, Packaging, Packet, Prologue, Repairs, Ring, Session,
-    StreamName, StreamSettings, Timeline,
+    CacheLimit, EndReason, Packaging, Repairs, Ring, Session, StreamName, StreamSettings, Timeline,
 };
-
-/// Where packets go: the inbox of one shard.
-pub trait PacketSink: Send + Sync {
-    /// Takes over what belongs to `subscription`; must not block.
-    fn deliver(&self, subscription: u64, delivery: Delivery);
-}
-
-/// What a subscription brings, in order.
-#[derive(Debug, Clone)]
-pub enum Delivery {
-    /// The packets that follow need this prologue.
-    Prologue(Prologue),
-    /// The next packets.
-    Packets(Vec<Packet>),
-    /// The stream is over; nothing follows.
-    End(EndReason),
-}
-
-/// The state of a format when a shard begins to read it; all that comes later is delivered.
-#[derive(Debug)]
-pub struct Subscription {
-    /// Names the subscription in [`PacketSink::deliver`] and [`Stream::unsubscribe`].
-    pub id: u64,
-    /// Prologues for the cached packets, oldest first.
-    pub prologues: Vec<Prologue>,
-    /// The cached packets.
-    pub packets: Vec<Packet>,
-}
 
 /// Whether somebody publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +54,10 @@ pub struct Summary {
     pub video_fps: Vec<u32>,
     /// Bytes held in the caches.
     pub cached_bytes: usize,
+    /// Frames of the last whole GOP.
+    pub gop_frames: u32,
+    /// Times between the last key frames, the newest first.
+    pub key_intervals_ms: Vec<i64>,
 }
 
 /// A stream; see the module's documentation.
@@ -106,12 +84,15 @@ pub struct Stream {
     /// Time and arrival of the newest frame.
     newest: Option<(i64, Instant)>,
     fps: FrameRate,
+    keys: KeyFrames,
 }
 
 #[derive(Debug)]
 struct Publisher {
     token: u64,
     session: Arc<Session>,
+    /// When it began, by both clocks.
+    began: (Instant, SystemTime),
     /// When its first frame came.
     first_frame: Option<Instant>,
     /// The tracks that it has shown so far.
@@ -120,63 +101,6 @@ struct Publisher {
     announced: Vec<TrackKind>,
     /// Until its first key frame, pictures that refer to the last publisher's are left out.
     joins_at_key: bool,
-}
-
-/// A frame in the log.
-#[derive(Debug)]
-struct Logged {
-    frame: Frame,
-    epoch: u32,
-    /// The token of whoever published it.
-    publisher: u64,
-}
-
-/// One wire format that somebody reads.
-#[derive(Debug)]
-struct Output {
-    packaging: Packaging,
-    packager: Box<dyn Packager>,
-    ring: Ring,
-    readers: Vec<Reader>,
-}
-
-struct Reader {
-    subscription: u64,
-    sink: Arc<dyn PacketSink>,
-}
-
-impl std::fmt::Debug for Reader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reader({})", self.subscription)
-    }
-}
-
-impl Item for Logged {
-    fn kind(&self) -> FrameKind {
-        packager::meaning(&self.frame)
-    }
-
-    fn dts_ms(&self) -> i64 {
-        self.frame.dts.millis()
-    }
-
-    fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
-    fn size(&self) -> usize {
-        self.frame.data.len()
-    }
-}
-
-impl Preamble for Arc<TrackSet> {
-    fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
-    fn has_video(&self) -> bool {
-        self.has(TrackKind::Video)
-    }
 }
 
 impl Stream {
@@ -204,6 +128,7 @@ impl Stream {
             repairs: Repairs::default(),
             newest: None,
             fps: FrameRate::default(),
+            keys: KeyFrames::default(),
         }
     }
 
@@ -249,6 +174,8 @@ impl Stream {
             frames: self.frames,
             video_fps: self.fps.seconds(now),
             cached_bytes: self.cached_bytes(),
+            gop_frames: self.keys.gop_frames(),
+            key_intervals_ms: self.keys.intervals_ms().to_vec(),
         }
     }
 
@@ -282,7 +209,12 @@ impl Stream {
 
     /// Lets `session` publish. Returns the token that its frames are accepted with, and the time
     /// line that they belong on. The publisher before it, if any, has lost its right.
-    pub(crate) fn publish(&mut self, session: Arc<Session>, now: Instant) -> (u64, Timeline) {
+    pub(crate) fn publish(
+        &mut self,
+        session: Arc<Session>,
+        now: Instant,
+        wall: SystemTime,
+    ) -> (u64, Timeline) {
         self.last_token += 1;
         let resuming = self.newest.map(|(dts, arrival)| {
             let away = now.saturating_duration_since(arrival).as_millis();
@@ -293,6 +225,7 @@ impl Stream {
             token: self.last_token,
             session,
             first_frame: None,
+            began: (now, wall),
             shown: Vec::new(),
             announced: vec![TrackKind::Video, TrackKind::Audio],
             joins_at_key: resuming.is_some(),
@@ -352,6 +285,7 @@ impl Stream {
         self.log = Ring::sharing(&self.settings, Duration::ZERO, &self.cache_limit);
         self.newest = None;
         self.fps = FrameRate::default();
+        self.keys = KeyFrames::default();
     }
 
     /// Ready once the stream is live and its tracks are known.
@@ -471,6 +405,7 @@ impl Stream {
         self.newest = Some((frame.dts.millis(), frame.arrival));
         if frame.track.kind == TrackKind::Video && frame.track.index == 0 {
             self.fps.count(frame.arrival);
+            self.keys.count(frame.is_key(), frame.dts.millis());
         }
         self.frames += 1;
         self.append(frame);
@@ -485,6 +420,15 @@ impl Stream {
     fn admit(&mut self, frame: &Frame) -> bool {
         let track_wait = self.settings.track_wait;
         let key_frame_wait = self.settings.key_frame_wait;
+        let Some(publisher) = &mut self.publisher else { return false };
+        if publisher.first_frame.is_none() && self.tracks.origin.is_none() {
+            let (began, wall) = publisher.began;
+            let arrived = wall + frame.arrival.saturating_duration_since(began);
+            // The set is the same: what was told of it stays true.
+            let tracks = Arc::make_mut(&mut self.tracks);
+            tracks.origin = arrived.checked_sub(frame.dts.duration());
+            self.log.push_prologue(self.tracks.clone());
+        }
         let Some(publisher) = &mut self.publisher else { return false };
         let first = *publisher.first_frame.get_or_insert(frame.arrival);
         let waited = frame.arrival.saturating_duration_since(first);
@@ -566,81 +510,6 @@ impl Stream {
         self.tapped_token = self.last_token;
         for (_, queue) in &self.taps {
             queue.tracks(&self.tracks, self.tapped_token);
-        }
-    }
-}
-
-impl Output {
-    /// Starts a packager and feeds it the log, so that its first viewer starts at once too.
-    fn start(
-        packaging: Packaging,
-        settings: &StreamSettings,
-        cache_limit: &CacheLimit,
-        log: &Ring<Logged, Arc<TrackSet>>,
-        current: &Arc<TrackSet>,
-    ) -> Self {
-        let mut output = Self {
-            packaging,
-            packager: packaging.packager(),
-            ring: Ring::sharing(settings, Duration::ZERO, cache_limit),
-            readers: Vec::new(),
-        };
-        let mut known = None;
-        for (number, entry) in (log.base()..).zip(log.from(log.base())) {
-            let Some(tracks) = log.prologue_for(number) else { continue };
-            if known != Some(tracks.epoch) {
-                output.set_tracks(tracks);
-                known = Some(tracks.epoch);
-            }
-            output.push(&entry.frame, tracks);
-        }
-        if known != Some(current.epoch) {
-            output.set_tracks(current);
-        }
-        output
-    }
-
-    fn set_tracks(&mut self, tracks: &TrackSet) {
-        let mut bytes = BytesMut::new();
-        self.packager.prologue(tracks, &mut bytes);
-        let prologue = Prologue {
-            epoch: tracks.epoch,
-            bytes: bytes.freeze(),
-            has_video: tracks.has(TrackKind::Video),
-        };
-        self.ring.push_prologue(prologue.clone());
-        for reader in &self.readers {
-            reader.sink.deliver(reader.subscription, Delivery::Prologue(prologue.clone()));
-        }
-    }
-
-    fn push(&mut self, frame: &Frame, tracks: &TrackSet) {
-        let mut packets = Vec::new();
-        self.packager.push(frame, tracks, &mut packets);
-        self.deliver(packets);
-    }
-
-    /// Sends on what the packager keeps back.
-    fn flush(&mut self, epoch: u32) {
-        let mut packets = Vec::new();
-        self.packager.flush(epoch, &mut packets);
-        self.deliver(packets);
-    }
-
-    fn deliver(&mut self, packets: Vec<Packet>) {
-        if packets.is_empty() {
-            return;
-        }
-        if let Some((last, others)) = self.readers.split_last() {
-            for reader in others {
-                reader.sink.deliver(reader.subscription, Delivery::Packets(packets.clone()));
-            }
-            for packet in &packets {
-                self.ring.push(packet.clone());
-            }
-            last.sink.deliver(last.subscription, Delivery::Packets(packets));
-        } else {
-            packets.into_iter().for_each(|packet| self.ring.push(packet));
         }
     }
 }

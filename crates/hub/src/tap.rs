@@ -86,6 +86,9 @@ impl Queue {
 
     pub(crate) fn frame(&self, frame: &Frame) {
         let mut inner = self.0.lock();
+        if inner.ended {
+            return;
+        }
         // A single frame always fits.
         if inner.bytes > 0 && inner.bytes + frame.data.len() > inner.max_bytes {
             inner.lost = true;
@@ -141,6 +144,11 @@ impl TapEnd {
     #[must_use]
     pub fn has_come(&self) -> bool {
         self.0.0.lock().ended
+    }
+
+    /// Ends the tap: its reader comes to the end after what was tapped so far.
+    pub fn close(&self) {
+        self.0.end(&EndReason::Kicked);
     }
 
     /// Whether both tell of the same tap.

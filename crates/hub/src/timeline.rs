@@ -16,6 +16,10 @@ pub struct Repairs {
     pub jumps: u64,
     /// A frame came with an earlier time than its predecessor on the track and was moved.
     pub regressions: u64,
+    /// Packets that were lost on the way here.
+    pub lost_packets: u64,
+    /// Frames of which a part was lost.
+    pub torn_frames: u64,
 }
 
 /// Maps a publisher's time stamps to the stream's time line.
@@ -87,6 +91,34 @@ impl Timeline {
     #[must_use]
     pub fn repairs(&self) -> Repairs {
         self.repairs
+    }
+
+    /// Counts what was found wrong before times came here: jumps of the publisher's clocks, and
+    /// what was lost on the way.
+    pub fn set_reception(&mut self, jumps: u64, lost_packets: u64, torn_frames: u64) {
+        self.repairs = Repairs { jumps, lost_packets, torn_frames, ..self.repairs };
+    }
+
+    /// Where a publisher begins that has a clock of its own, which begins at zero.
+    #[must_use]
+    pub fn start(&self) -> i64 {
+        self.resume_at.max(0)
+    }
+
+    /// The decoding time of a frame of `track` whose publisher has put it on the stream's time line
+    /// itself: as it is, unless it lies before the one before.
+    pub fn exact(&mut self, track: TrackId, dts: Ticks) -> Ticks {
+        let known = self.tracks.iter_mut().find(|clock| clock.track == track);
+        let Some(clock) = known else {
+            self.tracks.push(TrackClock { track, dts, predicted: None });
+            return dts;
+        };
+        if dts < clock.dts {
+            self.repairs.regressions += 1;
+            return clock.dts.rescale(dts.base);
+        }
+        clock.dts = dts;
+        dts
     }
 
     /// The stream's time of a message that arrived with `timestamp` milliseconds, without any
@@ -214,7 +246,7 @@ mod tests {
         assert_eq!(line.dts(AUDIO, 100_050, base, None, now).millis(), 100_050);
         assert_eq!(line.dts(AUDIO, 5, base, None, now).millis(), 100_085);
         assert_eq!(video(&mut line, 40, now), 100_120);
-        assert_eq!(line.repairs(), Repairs { jumps: 1, regressions: 0 });
+        assert_eq!(line.repairs(), Repairs { jumps: 1, ..Repairs::default() });
     }
 
     #[test]

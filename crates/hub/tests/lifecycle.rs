@@ -189,7 +189,8 @@ impl World {
     fn publish(&mut self, name: usize, timestamp: u32) {
         let kind = Kind { protocol: Protocol::Rtmp, role: Role::Pub };
         let session = self.sessions.open(kind, None, SystemTime::now());
-        let outcome = self.registry.publish(&stream_name(name), &session, self.now);
+        let outcome =
+            self.registry.publish(&stream_name(name), &session, self.now, SystemTime::now());
         let occupied = self.expected[name] == Expected::Live;
         if occupied && name == 0 {
             assert!(matches!(outcome, Err(PublishError::Occupied(_))), "{outcome:?}");
@@ -261,7 +262,7 @@ impl World {
 
     fn wait(&mut self, time: Duration) {
         self.now += time;
-        let mut ended = self.registry.tick(self.now);
+        let mut ended = self.registry.tick(self.now, |_| false);
         ended.sort();
         let mut must_end = Vec::new();
         for name in 0..2 {
@@ -319,7 +320,7 @@ impl World {
         self.publishers.clear();
         self.watchers.clear();
         self.now += GRACE * 2;
-        self.registry.tick(self.now);
+        self.registry.tick(self.now, |_| false);
         for reader in &mut self.readers {
             reader.ended = true;
             reader.check();

@@ -35,7 +35,8 @@ fn streams_share_what_there_is() {
     for index in 0..4 {
         let name = StreamName::new("live", &index.to_string(), Identity::AppAndName);
         let session = sessions.open(kind, None, SystemTime::now());
-        let publication = registry.publish(&name.expect("a name"), &session, now);
+        let publication =
+            registry.publish(&name.expect("a name"), &session, now, SystemTime::now());
         let mut publication = publication.expect("nobody else publishes");
         let track = Track {
             id: TrackId::video(0),
@@ -55,7 +56,7 @@ fn streams_share_what_there_is() {
     assert_eq!(held(), 4 * 40 * FRAME);
 
     registry.set_max_cached(8 << 20);
-    registry.tick(now);
+    registry.tick(now, |_| false);
     publications.iter_mut().for_each(|publication| push(publication, 40));
     assert!(held() <= 8 << 20, "{} bytes", held());
     // A GOP whose beginning is gone is of no use to anybody: only the newest frame stays.
@@ -64,7 +65,7 @@ fn streams_share_what_there_is() {
     // There is room again: streams may grow to what their settings say.
     registry.set_max_cached(1 << 30);
     for second in 1..10 {
-        registry.tick(now + Duration::from_secs(second));
+        registry.tick(now + Duration::from_secs(second), |_| false);
     }
     for number in 50..90 {
         publications.iter_mut().for_each(|publication| push(publication, number));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use flv::tag::{self, Kind as TagKind, Tag};
 use flv::{audio, video};
-use headwater_hub::{Dialect, Form, Packaging, Packet};
+use headwater_hub::{Channel, Channels, Dialect, Form, Framing, Packaging, Packet};
 use media::{
     AudioDetails, Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind,
     TrackSet, Units,
@@ -36,7 +36,7 @@ fn track(id: TrackId, codec: Codec, enhanced: bool) -> Track {
 
 fn tracks(all: impl IntoIterator<Item = Track>) -> TrackSet {
     let tracks = all.into_iter().map(Arc::new).collect();
-    TrackSet { epoch: 1, tracks, metadata: None }
+    TrackSet { epoch: 1, tracks, metadata: None, origin: None }
 }
 
 /// A frame at 2 s that is shown 80 ms later.
@@ -171,7 +171,12 @@ fn unknown_codecs_pass_as_they_came() {
 #[test]
 fn rtmp_messages_are_for_the_players_message_stream() {
     let set = tracks([track(TrackId::video(0), Codec::H264, false)]);
-    let rtmp = Packaging::Rtmp { chunk_size: 128, stream_id: 5, dialect: Dialect::default() };
+    let rtmp = Packaging::Rtmp {
+        chunk_size: 128,
+        stream_id: 5,
+        dialect: Dialect::default(),
+        publishes: false,
+    };
     let big = Frame { data: vec![7; 1000].into(), ..frame(TrackId::video(0)) };
     let packets = packets(rtmp, &set, &big);
     let mut reader = chunk::Reader::new(chunk::Limits::MEDIA);
@@ -193,4 +198,103 @@ fn each_tag_is_a_websocket_message() {
     let length = u8::try_from(plain.len()).expect("a short tag");
     assert_eq!(framed[..2], [0x82, length]);
     assert_eq!(framed[2..], plain[..]);
+}
+
+/// What goes out over RTP, on channels 0 to 3.
+fn rtp(framing: Framing) -> Packaging {
+    let mut channels = Channels::default();
+    for (track, rtp) in [(TrackId::video(0), 0), (TrackId::audio(0), 2)] {
+        assert!(channels.set(Channel { track, rtp, rtcp: rtp + 1 }));
+    }
+    Packaging::Rtp { channels, framing, seed: 7, size: 400 }
+}
+
+/// The packets of a session: channel and bytes.
+fn rtp_packets(packets: &[Packet]) -> Vec<(u8, Bytes)> {
+    let mut all = Vec::new();
+    for packet in packets {
+        let mut rest = packet.bytes.clone();
+        if let Some(datagrams) = packet.datagrams {
+            while !rest.is_empty() {
+                let one = rest.split_to(usize::from(datagrams.size).min(rest.len()));
+                all.push((datagrams.channel, one));
+            }
+            continue;
+        }
+        while !rest.is_empty() {
+            let header = rest.split_to(4);
+            assert_eq!(header[0], b'$');
+            let length = u16::from_be_bytes([header[2], header[3]]).into();
+            all.push((header[1], rest.split_to(length)));
+        }
+    }
+    all
+}
+
+#[test]
+fn rtp_packets_and_their_reports_have_one_relation_to_the_wall_clock() {
+    let origin = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let video = track(TrackId::video(0), Codec::Vp8, true);
+    let audio = Track {
+        time_base: TimeBase::new(8_000).expect("a rate"),
+        details: Details::Audio(AudioDetails { sample_rate: 8_000, channels: 1, profile: 0 }),
+        ..track(TrackId::audio(0), Codec::PcmA, false)
+    };
+    let set = TrackSet { origin: Some(origin), ..tracks([video.clone(), audio]) };
+    for framing in [Framing::Interleaved, Framing::Datagrams] {
+        let mut packager = rtp(framing).packager();
+        // The sound is not known at first.
+        let alone = TrackSet { origin: Some(origin), ..tracks([video.clone()]) };
+        let mut out = Vec::new();
+        packager.prologue(&alone, &mut BytesMut::new());
+        packager.push(&frame(TrackId::video(0)), &alone, &mut out);
+        packager.prologue(&set, &mut BytesMut::new());
+        let time = |base| Ticks::from_millis(2_040, base);
+        let big = vec![9; 1_000];
+        let next = Frame {
+            dts: time(TimeBase::VIDEO),
+            kind: FrameKind::Delta,
+            data: big.into(),
+            ..frame(TrackId::video(0))
+        };
+        let base = TimeBase::new(8_000).expect("a rate");
+        let sound = Frame { dts: time(base), ..frame(TrackId::audio(0)) };
+        packager.push(&next, &set, &mut out);
+        packager.push(&sound, &set, &mut out);
+        let kinds: Vec<_> = out.iter().map(|packet| packet.kind).collect();
+        assert_eq!(kinds.iter().filter(|kind| **kind == FrameKind::Key).count(), 1, "{framing:?}");
+        let (mut reports, mut media) = (Vec::new(), Vec::new());
+        for (channel, bytes) in rtp_packets(&out) {
+            assert!(bytes.len() <= 400);
+            if channel % 2 == 1 {
+                let Some(Ok(rtp::rtcp::Message::SenderReport(info, _))) =
+                    rtp::rtcp::parse(&bytes).next()
+                else {
+                    panic!("no report");
+                };
+                reports.push((channel, info));
+            } else {
+                media.push((channel, rtp::Packet::parse(&bytes).expect("RTP")));
+            }
+        }
+        // One of the picture alone, then of both.
+        let of: Vec<_> = reports.iter().map(|(channel, _)| *channel).collect();
+        assert_eq!(of, [1, 1, 3], "{framing:?}");
+        let last: Vec<_> = reports.iter().rev().take(2).map(|(_, info)| info).collect();
+        assert_eq!(last[0].ntp, last[1].ntp);
+        let expected = rtp::rtcp::Ntp::of(origin + std::time::Duration::from_millis(2_040));
+        assert_eq!(last[0].ntp, expected);
+        // Shown 80 ms after it is decoded; the sound at once.
+        let picture = media.iter().rfind(|(channel, _)| *channel == 0).expect("a picture");
+        let told = reports.iter().rfind(|(channel, _)| *channel == 1).expect("a report");
+        assert_eq!(picture.1.timestamp.wrapping_sub(told.1.rtp), 7_200);
+        let heard = media.iter().rfind(|(channel, _)| *channel == 2).expect("sound");
+        assert_eq!(heard.1.timestamp, last[0].rtp);
+        let markers: Vec<_> =
+            media.iter().filter(|(c, _)| *c == 0).map(|(_, p)| p.marker).collect();
+        assert_eq!(markers, [true, false, false, true]);
+        let numbers: Vec<_> =
+            media.iter().filter(|(c, _)| *c == 0).map(|(_, p)| p.sequence).collect();
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)));
+    }
 }

@@ -70,6 +70,20 @@ pub(crate) fn prepare(socket: &TcpStream) -> io::Result<()> {
     options.set_keepalive(true)
 }
 
+/// Two connected ends inside the program, for what is carried in something else (a WebSocket, a
+/// tunnel through HTTP): the session has one, and does not notice.
+///
+/// # Errors
+/// When the system gives no sockets.
+pub fn pair() -> io::Result<(Conn, Conn)> {
+    let (ours, theirs) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    let conn = |socket: socket2::Socket| {
+        socket.set_nonblocking(true)?;
+        TcpStream::from_std(socket.into()).map(Conn::Plain)
+    };
+    Ok((conn(ours)?, conn(theirs)?))
+}
+
 /// A connection on its shard.
 #[derive(Debug)]
 pub enum Conn {
@@ -88,6 +102,17 @@ impl Conn {
         match self {
             Self::Plain(socket) => socket.local_addr(),
             Self::Tls(stream) => stream.get_ref().0.local_addr(),
+        }
+    }
+
+    /// The address of whom it is connected with.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(socket) => socket.peer_addr(),
+            Self::Tls(stream) => stream.get_ref().0.peer_addr(),
         }
     }
 

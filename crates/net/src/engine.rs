@@ -9,6 +9,7 @@ mod batch;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use hub::{
-    Cursor, Delivery, Drained, EndReason, Lag, Packaging, Packet, Ring, Stream, StreamSettings,
+    Cursor, Delivery, Drained, EndReason, Lag, Packaging, Packet, Ring, Start, Stream,
+    StreamSettings,
 };
 use media::TrackKind;
 use parking_lot::Mutex;
@@ -27,7 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::inbox::{Bell, Inbox, Letters, MirrorId, MirrorSink, News, Signal};
 use crate::shard::Shard;
 use crate::uring::Uring;
-use crate::viewer::{Action, Joining, Viewer};
+use crate::viewer::{Action, Begin, Joining, Viewer};
 
 /// Bytes that one viewer may get in one turn, so that a burst at join delays nobody: about 10 ms
 /// of a core's sending.
@@ -132,7 +134,7 @@ impl Engine {
     }
 
     /// Takes a viewer in and sends it what there is.
-    pub(crate) fn join(&mut self, joining: Joining, now: Instant, shard: &Rc<Shard>) {
+    pub(crate) fn join(&mut self, mut joining: Joining, now: Instant, shard: &Rc<Shard>) {
         let id = self.mirror(&joining.stream, joining.packaging, joining.flush_after);
         let serial = self.next_serial();
         let Some(mirror) = self.mirrors.get_mut(id.key) else { return };
@@ -141,8 +143,23 @@ impl Engine {
         let bell = |news| Bell::new(Signal { key, serial, news }, self.inbox.clone());
         let (read_bell, write_bell) = (bell(News::Readable), bell(News::Writable));
         let totals = joining.session.statistics();
+        let (ring, start) = (&mirror.ring, start(&mirror.ring, joining.begin));
+        let peer = &mut *joining.peer;
+        // A panic there ends the viewer when it is asked next.
+        let newest = ring.newest_dts_ms();
+        let greeting = catch_unwind(AssertUnwindSafe(|| match start {
+            Start::At(number) => peer.greeting(&mut ring.from(number), newest),
+            Start::KeyFrom(_) => peer.greeting(&mut std::iter::empty(), newest),
+        }));
+        joining.own.push(greeting.unwrap_or_default());
+        let cursor = if joining.outlets.is_empty() {
+            Cursor::join_at(ring, joining.own, start, now)
+        } else {
+            Cursor::join_datagrams(ring, joining.own, start, now)
+        };
         entry.insert(Viewer {
-            cursor: Cursor::join(&mirror.ring, joining.own, now),
+            cursor,
+            outlets: joining.outlets,
             conn: joining.conn,
             mirror: id,
             place: mirror.viewers.len(),
@@ -522,12 +539,39 @@ impl Mirror {
     }
 }
 
+/// The place in a ring that a viewer wants to begin at.
+fn start(ring: &Ring, begin: Begin) -> Start {
+    match begin {
+        Begin::Cached => ring.start(),
+        Begin::NextKey if ring.has_video() => Start::KeyFrom(ring.end()),
+        Begin::NextKey | Begin::Now => Start::At(ring.end()),
+    }
+}
+
 impl Viewer {
-    /// One vectored write, or a few, within the budget of a turn.
+    /// Sends what there is, within the budget of a turn.
     fn write(&mut self, mirror: &Mirror, now: Instant) -> Result<Drained, EndReason> {
-        if self.cursor.catch_up(&mirror.ring, &mirror.settings, now) == Lag::TooManySkips {
+        if !self.keeps_up(mirror, now) {
             return Err(EndReason::TooSlow);
         }
+        match self.write_to_connection(mirror, now)? {
+            Drained::All if !self.outlets.is_empty() => Ok(self.send_datagrams(mirror, now)),
+            other => Ok(other),
+        }
+    }
+
+    /// Skips what it was too slow for. `false` if that happens too often.
+    fn keeps_up(&mut self, mirror: &Mirror, now: Instant) -> bool {
+        match self.cursor.catch_up(&mirror.ring, &mirror.settings, now) {
+            Lag::TooManySkips => return false,
+            Lag::Skipped => self.session.count_skip(),
+            _ => {}
+        }
+        true
+    }
+
+    /// One vectored write, or a few.
+    fn write_to_connection(&mut self, mirror: &Mirror, now: Instant) -> Result<Drained, EndReason> {
         let mut cx = Context::from_waker(&self.write_waker);
         let conn = &mut self.conn;
         let progress = self
@@ -556,6 +600,25 @@ impl Viewer {
             }
         }
         Ok(progress.drained)
+    }
+
+    /// Sends packets as datagrams, within the budget of a turn. What a socket does not take is
+    /// lost: it would be late, and datagrams may be.
+    fn send_datagrams(&mut self, mirror: &Mirror, now: Instant) -> Drained {
+        let mut sent = 0;
+        while let Some((_, packet)) = self.cursor.next_datagrams(&mirror.ring) {
+            if let (Some(outlet), Some(datagrams)) = (self.outlet(packet), packet.datagrams)
+                && let Ok(taken) = outlet.send(&packet.bytes, datagrams.size)
+            {
+                self.written += taken as u64;
+                self.progress = now;
+            }
+            sent += packet.bytes.len();
+            if sent >= TURN_BUDGET {
+                return Drained::Budget;
+            }
+        }
+        Drained::All
     }
 
     /// Hands the protocol what the viewer says, until there is no more.

@@ -8,6 +8,7 @@
 
 mod client;
 mod conn;
+mod datagram;
 mod engine;
 mod inbox;
 mod listener;
@@ -17,8 +18,9 @@ mod uring;
 mod viewer;
 
 pub use client::{ClientTls, Trust, connect};
-pub use conn::{Conn, Connecting};
+pub use conn::{Conn, Connecting, pair};
+pub use datagram::{Datagrams, Pair, Ports, Room};
 pub use listener::{Listener, Listening};
 pub use shard::{Egress, Shard, Shards};
 pub use tls::{Tls, TlsError};
-pub use viewer::{Action, Joining, Peer};
+pub use viewer::{Action, Begin, Joining, Outlet, Peer};

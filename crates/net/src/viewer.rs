@@ -7,10 +7,11 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hub::{Cursor, EndReason, Packaging, Session, Stream};
+use hub::{Cursor, EndReason, Packaging, Packet, Session, Stream};
 use parking_lot::Mutex;
 
 use crate::conn::Conn;
+use crate::datagram::Datagrams;
 use crate::inbox::{Bell, MirrorId};
 use crate::shard::Shard;
 
@@ -32,6 +33,13 @@ pub trait Peer {
 
     /// What is to be done now; to be asked after each of the calls above until it is `None`.
     fn poll_action(&mut self) -> Option<Action>;
+
+    /// What the viewer is sent before its first packet, after what it was given when it joined.
+    /// `coming` are the packets that it will get first; none where that is not known yet. Those
+    /// to come are then not earlier than `newest`, the newest packet's decoding time in ms.
+    fn greeting(&mut self, _coming: &mut dyn Iterator<Item = &Packet>, _newest: i64) -> Bytes {
+        Bytes::new()
+    }
 
     /// What the viewer is told before its connection is closed.
     fn farewell(&mut self, reason: &EndReason) -> Bytes;
@@ -61,6 +69,27 @@ pub enum Action {
     Leave,
 }
 
+/// Where a viewer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Begin {
+    /// At the oldest cached GOP that the stream's settings grant.
+    #[default]
+    Cached,
+    /// At the next key frame.
+    NextKey,
+    /// With whatever comes next.
+    Now,
+}
+
+/// Where the datagrams of a channel go to.
+#[derive(Debug, Clone)]
+pub struct Outlet {
+    /// The channel.
+    pub channel: u8,
+    /// A socket that is connected to the viewer.
+    pub socket: Rc<Datagrams>,
+}
+
 /// Everything that a viewer needs to join.
 pub struct Joining {
     /// The connection.
@@ -72,8 +101,12 @@ pub struct Joining {
     /// How long packets may wait for others to go out with; as the stream's settings say if there
     /// is nothing here.
     pub flush_after: Option<Duration>,
+    /// Where it begins.
+    pub begin: Begin,
     /// What it gets before anything else.
     pub own: Vec<Bytes>,
+    /// Where its packets go to, if they do not go to the connection.
+    pub outlets: Vec<Outlet>,
     /// The protocol's side.
     pub peer: Box<dyn Peer>,
     /// The session, whose totals so far are counted on.
@@ -84,6 +117,8 @@ pub struct Joining {
 pub(crate) struct Viewer {
     pub(crate) conn: Conn,
     pub(crate) cursor: Cursor,
+    /// Empty if its packets go to the connection.
+    pub(crate) outlets: Vec<Outlet>,
     pub(crate) mirror: MirrorId,
     /// Its place in the mirror's list.
     pub(crate) place: usize,
@@ -110,6 +145,12 @@ impl Viewer {
     ) -> Result<T, EndReason> {
         let peer = &mut *self.peer;
         catch_unwind(AssertUnwindSafe(|| call(peer))).unwrap_or(Err(EndReason::Panicked))
+    }
+
+    /// Where a packet's datagrams go to.
+    pub(crate) fn outlet(&self, packet: &Packet) -> Option<&Datagrams> {
+        let channel = packet.datagrams?.channel;
+        self.outlets.iter().find(|outlet| outlet.channel == channel).map(|outlet| &*outlet.socket)
     }
 
     /// Makes the totals known to those who ask the session.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use headwater_net::{Action, Conn, Egress, Joining, Listener, Listening, Peer, Shard, Shards};
+use headwater_net::{
+    Action, Begin, Conn, Egress, Joining, Listener, Listening, Peer, Shard, Shards,
+};
 use hub::{
     Dialect, EndReason, Identity, Kind, Packaging, Protocol, Publication, Registry, Role, Session,
     Sessions, Stream, StreamName, StreamSettings,
@@ -74,7 +76,8 @@ impl Scene {
             sessions.open(kind, None, SystemTime::now())
         };
         let name = StreamName::new("live", "one", Identity::AppAndName).expect("a name");
-        let publication = registry.publish(&name, &open(Role::Pub), Instant::now());
+        let publication =
+            registry.publish(&name, &open(Role::Pub), Instant::now(), SystemTime::now());
         let mut publication = publication.expect("nobody else publishes");
         publication.announce(true, false, Instant::now()).expect("it publishes");
         publication.set_track(track(), 0, Instant::now()).expect("it publishes");
@@ -191,6 +194,8 @@ async fn join(
             stream,
             packaging: Packaging::Flv { websocket: false, dialect: Dialect::default() },
             flush_after: None,
+            begin: Begin::Cached,
+            outlets: Vec::new(),
             own: Vec::new(),
             peer: Box::new(Silent),
             session,

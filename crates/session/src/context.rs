@@ -1,18 +1,29 @@
 //! What all sessions of a server share.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use flv::caps::Capabilities;
-use hub::{EndReason, Form, Identity, Kind, NameError, Registry, Session, Sessions, StreamName};
-use tracing::{error, info, warn};
+use hub::gate::{self, Action, Credentials, Denial, Gate};
+use hub::{
+    Address, EndReason, Event, Events, Form, Identity, Kind, NameError, Protocol, Publication,
+    PublishError, Registry, Session, Sessions, StreamName,
+};
+use parking_lot::{Mutex, RwLock};
+use tokio::time::timeout;
+use tracing::{debug, error, info, warn};
 
 use crate::admission::{Admission, Limits};
 use crate::hls::HlsSettings;
 use crate::record::RecordSettings;
+use crate::relay::Relay;
+use crate::rtsp::RtspSettings;
 
 /// The rules of the sessions; may change while the server runs, and hold for sessions that begin
 /// afterwards.
@@ -24,10 +35,21 @@ pub struct Settings {
     pub default_app: String,
     /// How many connections there may be.
     pub limits: Limits,
+    /// How many viewers a stream may have.
+    pub max_viewers: usize,
+    /// What all viewers together may be sent before newcomers are turned away, in kbit/s of 1024
+    /// bits; 0 for no limit.
+    pub max_output: u64,
+    /// What a publisher may send, in kbit/s of 1024 bits; 0 for no limit.
+    pub max_input: u64,
+    /// How long it may take to find out whether somebody may do something.
+    pub gate_timeout: Duration,
     /// How long a viewer waits for a stream that is not there.
     pub wait_for_stream: Duration,
     /// Rules of RTMP sessions.
     pub rtmp: RtmpSettings,
+    /// Rules of RTSP sessions.
+    pub rtsp: RtspSettings,
     /// Rules of HTTP sessions.
     pub http: HttpSettings,
     /// Rules of HLS.
@@ -97,8 +119,13 @@ impl Default for Settings {
             identity: Identity::AppAndName,
             default_app: "live".to_owned(),
             limits: Limits { connections: 100_000, per_address: 1_000 },
+            max_viewers: usize::MAX,
+            max_output: 0,
+            max_input: 0,
+            gate_timeout: Duration::from_secs(10),
             wait_for_stream: Duration::from_secs(10),
             rtmp: RtmpSettings::default(),
+            rtsp: RtspSettings::default(),
             http: HttpSettings::default(),
             hls: HlsSettings::default(),
             record: RecordSettings::default(),
@@ -136,7 +163,6 @@ impl Default for LiveSettings {
 }
 
 /// What all sessions of a server share.
-#[derive(Debug)]
 pub struct Context {
     /// Streams by name.
     pub registry: Arc<Registry>,
@@ -146,6 +172,25 @@ pub struct Context {
     pub admission: Arc<Admission>,
     /// The rules.
     pub settings: ArcSwap<Settings>,
+    /// Tells what happens.
+    pub events: Events,
+    /// Says who may do what.
+    gate: RwLock<Arc<dyn Gate>>,
+    /// Streams whose beginning was told, and whose end was not.
+    started: Mutex<HashSet<StreamName>>,
+    /// What all viewers were sent lately, in kbit/s of 1024 bits.
+    output: AtomicU64,
+    /// Gets streams from elsewhere.
+    relay: OnceLock<Weak<Relay>>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("registry", &self.registry)
+            .field("sessions", &self.sessions.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Context {
@@ -157,7 +202,94 @@ impl Context {
             sessions: Arc::default(),
             admission: Admission::new(settings.limits),
             settings: ArcSwap::from_pointee(settings),
+            events: Events::default(),
+            gate: RwLock::new(Arc::new(gate::Open)),
+            started: Mutex::default(),
+            output: AtomicU64::new(0),
+            relay: OnceLock::new(),
         })
+    }
+
+    /// Changes who says who may do what; at first, everybody may.
+    pub fn set_gate(&self, gate: Arc<dyn Gate>) {
+        *self.gate.write() = gate;
+    }
+
+    /// Who gets streams from elsewhere that nobody publishes here; the first one stays.
+    pub(crate) fn set_relay(&self, relay: &Arc<Relay>) {
+        self.relay.get_or_init(|| Arc::downgrade(relay));
+    }
+
+    /// Somebody wants a stream, and has asked for it at this address. Whether it comes from
+    /// elsewhere, now or soon.
+    pub(crate) fn want(&self, stream: &StreamName, asked: &Address) -> bool {
+        let relay = self.relay.get().and_then(Weak::upgrade);
+        relay.is_some_and(|relay| relay.want(stream, asked))
+    }
+
+    /// Whether a viewer of a stream is this server itself, which pulls the stream.
+    fn is_circle(&self, stream: &StreamName, viewer: Option<SocketAddr>) -> bool {
+        let relay = self.relay.get().and_then(Weak::upgrade);
+        relay.zip(viewer).is_some_and(|(relay, viewer)| relay.calls_from(stream, viewer))
+    }
+
+    /// Whether there is anybody who may not do something.
+    #[must_use]
+    pub fn guards(&self, action: Action, protocol: Protocol) -> bool {
+        self.gate.read().guards(action, protocol)
+    }
+
+    /// Remembers what all viewers were sent in the last seconds, in kbit/s of 1024 bits.
+    pub fn set_output(&self, kbits: u64) {
+        self.output.store(kbits, Ordering::Relaxed);
+    }
+
+    /// Makes a session the publisher of a stream, which it may be as far as the gate is concerned.
+    ///
+    /// # Errors
+    /// [`PublishError`] when the stream cannot be published.
+    pub fn publish(
+        &self,
+        session: &Arc<Session>,
+        name: &StreamName,
+    ) -> Result<Publication, PublishError> {
+        let published = self.registry.publish(name, session, Instant::now(), SystemTime::now())?;
+        if self.started.lock().insert(name.clone()) {
+            self.events.emit(&Event::StreamStarted(name.clone()));
+        }
+        // Publishers are counted by the registry.
+        let _ = self.enter(session, name, usize::MAX);
+        info!(session = %session.id(), stream = %name, "publishes");
+        Ok(published)
+    }
+
+    /// A session takes part in a stream from now on. `false` if it would be one viewer too many.
+    pub(crate) fn enter(&self, session: &Arc<Session>, stream: &StreamName, most: usize) -> bool {
+        let Some(group) = self.sessions.join(session, stream, most) else { return false };
+        let (session, stream) = (session.clone(), stream.clone());
+        self.events.emit(&Event::Joined { session, stream, group });
+        true
+    }
+
+    /// Nobody publishes the stream any more.
+    pub fn stream_ended(&self, name: &StreamName) {
+        if self.started.lock().remove(name) {
+            self.events.emit(&Event::StreamEnded(name.clone()));
+        }
+    }
+
+    /// Ends a stream that nobody publishes, and nobody will.
+    pub(crate) fn end_stream(&self, name: &StreamName) {
+        if self.registry.end(name, &EndReason::StreamEnded) {
+            self.stream_ended(name);
+        }
+    }
+
+    /// Ends all streams.
+    pub fn end_streams(&self, reason: &EndReason) {
+        self.registry.end_all(reason);
+        let started: Vec<_> = self.started.lock().drain().collect();
+        started.into_iter().for_each(|name| self.events.emit(&Event::StreamEnded(name)));
     }
 
     /// Changes the rules for sessions that begin from now on.
@@ -176,7 +308,7 @@ impl Context {
     #[must_use]
     pub fn open(self: &Arc<Self>, kind: Kind, peer: Option<SocketAddr>) -> Tenure {
         let session = self.sessions.open(kind, peer, SystemTime::now());
-        Tenure { sessions: self.sessions.clone(), session, ended: false }
+        Tenure { context: self.clone(), session, ended: false }
     }
 }
 
@@ -184,7 +316,7 @@ impl Context {
 /// ended. Dropped without a word, the session's code has failed.
 #[derive(Debug)]
 pub struct Tenure {
-    sessions: Arc<Sessions>,
+    context: Arc<Context>,
     session: Arc<Session>,
     ended: bool,
 }
@@ -196,13 +328,95 @@ impl Tenure {
         &self.session
     }
 
+    /// Asks whether the peer may do something, with the query of its address and these credentials.
+    ///
+    /// # Errors
+    /// [`Denial`] says why it may not; so it does when there is no answer in time, or somebody ends
+    /// the session meanwhile.
+    pub fn ask(
+        &self,
+        action: Action,
+        stream: Option<&StreamName>,
+        credentials: Credentials,
+    ) -> impl Future<Output = Result<(), Denial>> + use<> {
+        let (session, stream) = (self.session.clone(), stream.cloned());
+        let limit = self.context.settings.load().gate_timeout;
+        let request = gate::Request { action, session: session.clone(), stream, credentials };
+        let answer = self.context.gate.read().ask(request);
+        async move {
+            let disposed = std::future::poll_fn(|cx| session.poll_disposed(cx));
+            let answer = tokio::select! {
+                answer = timeout(limit, answer) => answer,
+                reason = disposed => return Err(Denial::Unavailable(reason.to_string())),
+            };
+            match answer {
+                Ok(Ok(grant)) => {
+                    session.set_user(grant.user);
+                    Ok(())
+                }
+                Ok(Err(denial)) => {
+                    debug!(session = %session.id(), %action, %denial, "refused");
+                    Err(denial)
+                }
+                Err(_) => {
+                    warn!(session = %session.id(), %action, "nobody said in time whether it may");
+                    let text = "nobody says in time whether this is allowed: try again";
+                    Err(Denial::Unavailable(text.to_owned()))
+                }
+            }
+        }
+    }
+
+    /// The session is a viewer of a stream from now on, which may still be waited for.
+    ///
+    /// # Errors
+    /// [`Denial::Unavailable`] when there is no room.
+    pub fn join(&self, stream: &StreamName) -> Result<(), Denial> {
+        if self.context.is_circle(stream, self.session.peer()) {
+            let text = format!("{stream} is pulled from this server itself: it has no source");
+            return Err(Denial::Unavailable(text));
+        }
+        let settings = self.context.settings.load();
+        if settings.max_output > 0
+            && self.context.output.load(Ordering::Relaxed) >= settings.max_output
+        {
+            let text = "the server sends as much as limits.output_bitrate allows: try again later";
+            return Err(Denial::Unavailable(text.to_owned()));
+        }
+        let most = settings.max_viewers;
+        if self.context.enter(&self.session, stream, most) {
+            self.context.want(stream, &self.session.address());
+            return Ok(());
+        }
+        Err(Denial::Unavailable(format!(
+            "the stream already has {most} viewers, the most that limits.viewers_per_stream allows"
+        )))
+    }
+
+    /// The session pushes a stream to another server from now on.
+    pub(crate) fn carry(&self, stream: &StreamName) {
+        // Pushes are not counted as viewers.
+        let _ = self.context.enter(&self.session, stream, usize::MAX);
+    }
+
+    /// The session takes part in a stream no more, but goes on.
+    pub fn leave(&self, stream: &StreamName, reason: &EndReason) {
+        if let Some(group) = self.context.sessions.leave(&self.session, stream) {
+            let (session, stream, reason) = (self.session.clone(), stream.clone(), reason.clone());
+            self.context.events.emit(&Event::Left { session, stream, group, reason });
+        }
+    }
+
     /// The session has ended; says so in the log, once.
     pub fn end(&mut self, reason: &EndReason) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
         self.session.dispose(reason.clone());
-        self.sessions.close(&self.session);
+        while let Some(stream) = self.session.stream() {
+            self.leave(&stream, reason);
+        }
+        self.context.sessions.close(&self.session);
         let kind = self.session.kind();
         let address = self.session.address();
         let moved = self.session.statistics();

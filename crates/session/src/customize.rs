@@ -52,7 +52,7 @@ impl Publisher {
             raw_query: String::new(),
         };
         tenure.session().assume(Role::Pub, address);
-        match context.registry.publish(name, tenure.session(), Instant::now()) {
+        match context.publish(tenure.session(), name) {
             Ok(publication) => {
                 let ingest = Ingest::new(publication, tenure.session().id().clone());
                 Ok(Self { tenure, ingest, read: 0 })
@@ -74,13 +74,7 @@ impl Publisher {
         }
         self.read += tag.body.len() as u64;
         self.tenure.session().set_totals(self.read, 0);
-        let (time, body, now) = (tag.timestamp, &tag.body, Instant::now());
-        match tag.kind {
-            TagKind::Audio => self.ingest.audio(time, body, now),
-            TagKind::Video => self.ingest.video(time, body, now),
-            TagKind::Script => self.ingest.script(time, body, now),
-            TagKind::Other(_) => Ok(()),
-        }
+        self.ingest.tag(tag, Instant::now())
     }
 }
 

@@ -22,7 +22,7 @@ use ::hls::{Answer, Directives, Resource, multivariant};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use hub::{Stream, StreamName, Tap};
+use hub::{Address, Stream, StreamName, Tap};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -177,6 +177,9 @@ impl Hls {
                 return response;
             }
         }
+        if self.context.admission.is_blocked(peer.ip()) {
+            return not_found("this address is blocked");
+        }
         let settings = self.context.settings.load_full();
         let path = request.uri.path();
         let path = path.strip_prefix(settings.hls.prefix.as_str()).unwrap_or(path);
@@ -208,10 +211,11 @@ impl Hls {
         list: List,
     ) -> Response {
         let query = request.uri.query().unwrap_or_default();
-        let suffix = match self.viewers.admit(request, peer, name) {
+        let suffix = match self.viewers.admit(request, name) {
             Admission::Open => String::new(),
             Admission::Known { query } => query,
-            Admission::Redirect(response) | Admission::Refused(response) => return response,
+            Admission::New => return self.viewers.begin(request, peer, name).await,
+            Admission::Refused(response) => return response,
         };
         let directives = match Directives::parse(query) {
             Ok(directives) => directives,
@@ -222,7 +226,12 @@ impl Hls {
                 not_found("the stream is not recorded as HLS: see stream.record")
             });
         }
-        let Some(live) = self.find(name).await else {
+        let comes = request.method != Method::HEAD && {
+            let app = name.as_str().rsplit_once('/').map_or("", |(app, _)| app);
+            let (app_name, raw_query) = (app.to_owned(), query.to_owned());
+            self.context.want(name, &Address { app_name, raw_query, ..Address::default() })
+        };
+        let Some(live) = self.find(name, comes).await else {
             let text = format!(
                 "stream {name} is not published here; publish it, or check application and name"
             );
@@ -275,6 +284,10 @@ impl Hls {
             candidates.find(|live| live.now().window.find(file).is_some()).cloned()
         };
         let gone = "no such segment: it has left the window, or never was";
+        if !self.viewers.may_fetch(request.uri.query().unwrap_or_default(), names) {
+            let text = "segments are for those who watch: ask for the playlist first";
+            return refusal(StatusCode::FORBIDDEN, text);
+        }
         let Some(live) = find() else {
             for name in names {
                 if let Some(response) = self.read(request, name, file).await {
@@ -325,15 +338,16 @@ impl Hls {
         Some(media(request, vec![bytes], content_type, &cacheable(file)))
     }
 
-    /// The segments of a stream, once it is live; `None` if it is not in time.
-    async fn find(self: &Arc<Self>, name: &StreamName) -> Option<Arc<Live>> {
+    /// The segments of a stream, once it is live; `None` if it is not in time. `comes` says that it
+    /// will be, although it is not.
+    async fn find(self: &Arc<Self>, name: &StreamName, comes: bool) -> Option<Arc<Live>> {
         let known = self.live.lock().get(name).cloned();
         if let Some(live) = known {
             if !live.now().window.has_ended() {
                 return Some(live);
             }
             // It ended; is there a new publisher?
-            if !self.is_live(name) {
+            if !self.is_live(name) && !comes {
                 return Some(live);
             }
         }
@@ -371,7 +385,7 @@ impl Hls {
         (self.spawner)(Box::pin(task));
         if recorded {
             let hls = self.context.settings.load_full().hls.clone();
-            let files = files::write(name.clone(), hls.files, receiver);
+            let files = files::write(self.context.clone(), name.clone(), hls.files, receiver);
             let (writing, linger) = (self.writing.clone(), hls.linger);
             writing.fetch_add(1, Ordering::Relaxed);
             (self.spawner)(Box::pin(async move {

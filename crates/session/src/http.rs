@@ -5,6 +5,7 @@
 
 mod container;
 mod live;
+pub(crate) mod login;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use hub::gate::Denial;
 use hub::{EndReason, Kind, Protocol, Role};
 use net::{Conn, Connecting, Shard};
 use tokio::time::timeout;
@@ -22,7 +24,7 @@ use ws::head::Limits;
 use ws::{Cors, Method, Request, Responder, Status};
 
 use self::container::Container;
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Refusal};
 use crate::context::{Context, Settings, Tenure};
 
 /// Serves what is no stream: a connection of which these bytes were read already.
@@ -63,7 +65,10 @@ pub async fn serve(
         Ok(admitted) => admitted,
         Err(refusal) => {
             warn!(%peer, proto = "HTTP", %refusal, "connection refused");
-            let status = Status::SERVICE_UNAVAILABLE;
+            let status = match refusal {
+                Refusal::Blocked => Status::FORBIDDEN,
+                _ => Status::SERVICE_UNAVAILABLE,
+            };
             conn.close(Responder::unparsed().text(status, &refusal.to_string())).await;
             return;
         }
@@ -110,7 +115,7 @@ fn container(path: &str, settings: &Settings) -> Option<Container> {
 
 /// Reads until there is a request: it, all that was read, and where the request ends. `None` when
 /// the peer closes before.
-async fn read_head(
+pub(crate) async fn read_head(
     shard: &Shard,
     conn: &mut Conn,
 ) -> Result<Option<(Request, Bytes, usize)>, ws::head::Error> {
@@ -147,6 +152,17 @@ impl Exchange {
     fn open(&self, protocol: Protocol) -> Tenure {
         let kind = Kind { protocol, role: Role::Sub };
         self.context.open(kind, Some(self.admitted.peer()))
+    }
+
+    /// Refuses the request to somebody who may not do it.
+    async fn deny(self, mut tenure: Tenure, denial: &Denial) {
+        let text = denial.to_string();
+        tenure.end(&EndReason::Refused(text.clone()));
+        let refusal = match denial {
+            Denial::Unknown(_) => self.responder.unauthorized(login::CHALLENGE, &text),
+            _ => self.responder.text(login::status(denial), &text),
+        };
+        self.conn.close(refusal).await;
     }
 
     /// Refuses the request with a text that says what to do.

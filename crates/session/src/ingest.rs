@@ -3,11 +3,14 @@
 //! An odd tag is dropped and said once; it never ends a session: some encoders send unknown codes,
 //! wrong lengths or empty configurations now and then.
 
+pub(crate) mod frames;
+pub(crate) mod rtp;
 mod track;
 
 use std::time::Instant;
 
 use bytes::Bytes;
+use flv::tag::{self, Tag};
 use flv::{amf0, audio, script, video};
 use hub::{Publication, SessionId, Superseded};
 use media::{Codec, Frame, FrameKind, Ticks, TimeBase, TrackId, Units, inspect};
@@ -37,6 +40,17 @@ pub(crate) struct Ingest {
 impl Ingest {
     pub(crate) fn new(publication: Publication, session: SessionId) -> Self {
         Self { publication, session, tracks: Vec::new(), said: Vec::new() }
+    }
+
+    /// Takes a tag of FLV.
+    pub(crate) fn tag(&mut self, tag: &Tag, arrival: Instant) -> Result<(), Superseded> {
+        let (time, body) = (tag.timestamp, &tag.body);
+        match tag.kind {
+            tag::Kind::Audio => self.audio(time, body, arrival),
+            tag::Kind::Video => self.video(time, body, arrival),
+            tag::Kind::Script => self.script(time, body, arrival),
+            tag::Kind::Other(_) => Ok(()),
+        }
     }
 
     /// Takes a video tag body.

@@ -11,9 +11,13 @@ pub mod hls;
 pub mod http;
 mod ingest;
 pub mod record;
+pub mod relay;
+pub mod remote;
 pub mod rtmp;
+pub mod rtsp;
 
 pub use self::hls::{Hls, HlsSettings};
 pub use self::record::{RecordSettings, Recorder};
-pub use admission::{Admission, Admitted, Limits, Refusal};
+pub use self::rtsp::{Rtsp, RtspSettings};
+pub use admission::{Admission, Admitted, Blocked, Limits, Networks, Refusal};
 pub use context::{Context, HttpSettings, LiveSettings, RtmpSettings, Settings, Tenure};

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hub::{Stream, StreamName, Tap, TapEnd, Tapped, Template};
+use hub::{Event, Stream, StreamName, Tap, TapEnd, Tapped, Template, events};
 use media::{Frame, FrameKind, TrackKind, TrackSet};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -32,6 +32,18 @@ pub enum Format {
     Flv,
     Ts,
     Mp4,
+}
+
+impl Format {
+    /// Its name in the API and in notifications.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flv => "flv",
+            Self::Ts => "ts",
+            Self::Mp4 => "mp4",
+        }
+    }
 }
 
 impl fmt::Display for Format {
@@ -116,28 +128,57 @@ impl Recorder {
         let rules = stream.lock().settings().record;
         let wanted = [(rules.flv, Format::Flv), (rules.ts, Format::Ts), (rules.mp4, Format::Mp4)];
         for (_, format) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
-            let key = (name.clone(), format);
-            let mut tapped = self.tapped.lock();
-            // One whose stream is over may still be completing its file.
-            if tapped.get(&key).is_some_and(|end| !end.has_come()) {
-                continue;
-            }
-            let tap = Tap::open(stream, self.context.settings.load().record.max_queue);
-            let end = tap.end();
-            tapped.insert(key.clone(), end.clone());
-            drop(tapped);
-            self.running.fetch_add(1, Ordering::Relaxed);
-            let recorder = self.clone();
-            (self.spawner)(Box::pin(async move {
-                recorder.record(&key.0, key.1, tap).await;
-                let mut tapped = recorder.tapped.lock();
-                if tapped.get(&key).is_some_and(|newest| newest.is_of(&end)) {
-                    tapped.remove(&key);
-                }
-                drop(tapped);
-                recorder.running.fetch_sub(1, Ordering::Relaxed);
-            }));
+            self.begin(name, stream, format);
         }
+    }
+
+    /// Begins to record a stream, whatever its rules say. `false` if it is being recorded already.
+    pub fn begin(
+        self: &Arc<Self>,
+        name: &StreamName,
+        stream: &Arc<Mutex<Stream>>,
+        format: Format,
+    ) -> bool {
+        let key = (name.clone(), format);
+        let mut tapped = self.tapped.lock();
+        // One whose stream is over may still be completing its file.
+        if tapped.get(&key).is_some_and(|end| !end.has_come()) {
+            return false;
+        }
+        let tap = Tap::open(stream, self.context.settings.load().record.max_queue);
+        let end = tap.end();
+        tapped.insert(key.clone(), end.clone());
+        drop(tapped);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let recorder = self.clone();
+        (self.spawner)(Box::pin(async move {
+            recorder.record(&key.0, key.1, tap).await;
+            let mut tapped = recorder.tapped.lock();
+            if tapped.get(&key).is_some_and(|newest| newest.is_of(&end)) {
+                tapped.remove(&key);
+            }
+            drop(tapped);
+            recorder.running.fetch_sub(1, Ordering::Relaxed);
+        }));
+        true
+    }
+
+    /// Records a stream no more: its file is completed with what has come so far. `false` if it was
+    /// not being recorded.
+    pub fn end(&self, name: &StreamName, format: Format) -> bool {
+        let tapped = self.tapped.lock();
+        let end = tapped.get(&(name.clone(), format)).filter(|end| !end.has_come());
+        end.map(TapEnd::close).is_some()
+    }
+
+    /// What a stream is being recorded as.
+    #[must_use]
+    pub fn formats(&self, name: &StreamName) -> Vec<Format> {
+        let tapped = self.tapped.lock();
+        let is_running = |format: &Format| {
+            tapped.get(&(name.clone(), *format)).is_some_and(|end| !end.has_come())
+        };
+        [Format::Flv, Format::Ts, Format::Mp4].into_iter().filter(is_running).collect()
     }
 
     /// Whether nothing is being recorded, and all files are complete.
@@ -149,6 +190,7 @@ impl Recorder {
     async fn record(&self, name: &StreamName, format: Format, mut tap: Tap) {
         let settings = self.context.settings.load_full();
         let mut recording = Recording {
+            context: self.context.clone(),
             name: name.clone(),
             format,
             settings: settings.record.clone(),
@@ -174,6 +216,7 @@ impl Recorder {
 
 /// One stream in one format.
 struct Recording {
+    context: Arc<Context>,
     name: StreamName,
     format: Format,
     settings: RecordSettings,
@@ -275,8 +318,14 @@ impl Recording {
         };
         let file = File::create(template, &self.name).await?;
         info!(stream = %self.name, format = %self.format, file = %file.path(), "records");
+        self.context.events.emit(&Event::FileBegun(self.told(file.path(), 0, Duration::ZERO)));
         self.open = Some(Open { file, muxer });
         Ok(())
+    }
+
+    fn told(&self, path: &str, bytes: u64, duration: Duration) -> events::File {
+        let (stream, format) = (self.name.clone(), self.format.as_str());
+        events::File { stream, format, path: path.to_owned(), bytes, duration }
     }
 
     async fn write(&mut self) -> Result<(), file::Error> {
@@ -296,9 +345,10 @@ impl Recording {
         self.write().await?;
         if let Some(open) = self.open.take() {
             let (path, bytes) = (open.file.path().to_owned(), open.file.size());
-            let seconds =
-                Duration::from_millis(open.muxer.length_ms().unsigned_abs()).as_secs_f64();
+            let length = Duration::from_millis(open.muxer.length_ms().unsigned_abs());
+            let seconds = length.as_secs_f64();
             open.file.close().await?;
+            self.context.events.emit(&Event::FileCompleted(self.told(&path, bytes, length)));
             info!(
                 stream = %self.name, format = %self.format, file = %path, bytes, seconds,
                 "recorded"

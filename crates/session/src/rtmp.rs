@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use ::rtmp::server::{ConnectRequest, Event, PlayRequest, Session as Machine, StreamId};
 use bytes::BytesMut;
+use hub::gate::{Action, Credentials};
 use hub::{
     Address, Dialect, EndReason, Form, Kind, Packaging, Protocol, Role, StreamName, Waiting,
 };
 use media::Codec;
-use net::{Conn, Connecting, Joining, Shard};
+use net::{Begin, Conn, Connecting, Joining, Shard};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Sleep, timeout};
 use tracing::{debug, info, warn};
@@ -117,13 +118,13 @@ impl Connection {
         let mut pending: Option<Pending> = None;
         let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         loop {
-            self.work_off_events(publishers, &mut pending)?;
+            self.work_off_events(publishers, &mut pending).await?;
             self.transmit().await?;
             match self.wake(pending.as_ref(), timer.as_mut()).await {
                 Wake::Input(result) => {
                     if let Err(error) = result {
                         // What arrived before the fault still counts.
-                        self.work_off_events(publishers, &mut pending)?;
+                        self.work_off_events(publishers, &mut pending).await?;
                         return Err(protocol_reason(&error));
                     }
                 }
@@ -198,24 +199,25 @@ impl Connection {
         }
     }
 
-    fn work_off_events(
+    async fn work_off_events(
         &mut self,
         publishers: &mut Publishers,
         pending: &mut Option<Pending>,
     ) -> Result<(), EndReason> {
         while let Some(event) = self.state.machine.poll_event() {
             match event {
-                Event::Connect(request) => self.state.connect(*request)?,
+                Event::Connect(request) => self.state.connect(*request).await?,
                 Event::Publish { stream, name, .. } => {
-                    publishers.begin(&mut self.state, stream, &name)?;
+                    publishers.begin(&mut self.state, stream, &name).await?;
                 }
                 Event::Play { stream, request } => {
-                    self.state.play(stream, &request, !publishers.is_empty(), pending)?;
+                    let publishes = !publishers.is_empty();
+                    self.state.play(stream, &request, publishes, pending).await?;
                 }
                 Event::StreamEnded { stream } => {
-                    publishers.end(stream);
-                    if pending.as_ref().is_some_and(|pending| pending.stream == stream) {
-                        *pending = None;
+                    publishers.end(stream, &self.state.tenure);
+                    if let Some(gone) = pending.take_if(|pending| pending.stream == stream) {
+                        self.state.tenure.leave(gone.waiting.name(), &EndReason::PeerClosed);
                     }
                 }
                 Event::Audio { .. } | Event::Video { .. } | Event::Data { .. } => {
@@ -269,9 +271,16 @@ impl Connection {
         self.shard.join(Joining {
             conn: self.conn,
             stream: pending.waiting.stream().clone(),
-            packaging: Packaging::Rtmp { chunk_size, stream_id: pending.stream.0, dialect },
+            packaging: Packaging::Rtmp {
+                chunk_size,
+                stream_id: pending.stream.0,
+                dialect,
+                publishes: false,
+            },
             flush_after: settings.rtmp.flush_after,
+            begin: Begin::Cached,
             own,
+            outlets: Vec::new(),
             peer: Box::new(Viewer::new(self.state, pending.stream)),
             session,
         });
@@ -290,14 +299,34 @@ impl Connection {
 }
 
 impl State {
-    fn connect(&mut self, request: ConnectRequest) -> Result<(), EndReason> {
+    async fn connect(&mut self, request: ConnectRequest) -> Result<(), EndReason> {
         debug!(
             session = %self.tenure.session().id(),
-            app = request.app,
-            tc_url = request.tc_url,
+            app = without_query(&request.app),
+            tc_url = without_query(&request.tc_url),
             software = request.flash_ver,
             "connects"
         );
+        let session = self.tenure.session();
+        let address = Address {
+            url: request.tc_url.clone(),
+            app_name: request.app.clone(),
+            ..Address::default()
+        };
+        session.assume(Role::PubSub, address);
+        self.context.events.emit(&hub::Event::Connected {
+            session: session.clone(),
+            app: request.app.clone(),
+            flash_ver: request.flash_ver.clone(),
+            tc_url: request.tc_url.clone(),
+        });
+        let asked = self.tenure.ask(Action::Connect, None, Credentials::default());
+        if let Err(denial) = asked.await {
+            let text = denial.to_string();
+            // A machine that cannot say it has nobody to say it to.
+            let _ = self.machine.reject_connect("NetConnection.Connect.Rejected", &text);
+            return Err(EndReason::Refused(text));
+        }
         self.connected = Connected {
             enhanced: request.capabilities.can_decode(Codec::H265),
             multitrack: request.capabilities.multitrack(),
@@ -308,7 +337,7 @@ impl State {
     }
 
     /// A player asks for a stream: it is accepted when the stream is there.
-    fn play(
+    async fn play(
         &mut self,
         stream: StreamId,
         request: &PlayRequest,
@@ -318,7 +347,23 @@ impl State {
         let refused = if pending.is_some() || publishes {
             Err("one connection plays one stream, and does not publish beside it".to_owned())
         } else {
-            self.resolve(&request.name, Role::Sub)
+            match self.resolve(&request.name, Role::Sub) {
+                Ok(name) => {
+                    let asked = self.tenure.ask(Action::Play, Some(&name), Credentials::default());
+                    let joined = asked.await.and_then(|()| self.tenure.join(&name));
+                    match joined {
+                        Ok(()) => Ok(name),
+                        Err(denial) => {
+                            let (text, now) = (denial.to_string(), Instant::now());
+                            let code = "NetStream.Play.Failed";
+                            // A machine that cannot say it has nobody to say it to.
+                            let _ = self.machine.reject_play(stream, code, &text, now);
+                            return Err(EndReason::Refused(text));
+                        }
+                    }
+                }
+                Err(text) => Err(text),
+            }
         };
         match refused {
             Ok(name) => {
@@ -374,8 +419,13 @@ impl State {
     }
 }
 
+/// Queries may hold secrets, which no log should.
+fn without_query(text: &str) -> &str {
+    text.split('?').next().unwrap_or_default()
+}
+
 /// What the protocol machine found wrong, as the reason of a session's end.
-fn protocol_reason(error: &::rtmp::Error) -> EndReason {
+pub(crate) fn protocol_reason(error: &::rtmp::Error) -> EndReason {
     match error {
         ::rtmp::Error::TimedOut(what) => EndReason::Timeout(what),
         ::rtmp::Error::Refused { code, description } => {

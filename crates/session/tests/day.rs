@@ -192,7 +192,7 @@ fn every_frame_of_a_day_leaves_with_its_time() {
     let dialect = Dialect::default();
     let StreamId(stream_id) = StreamId(1);
     let chunk_size = chunk::Size::DEFAULT.get();
-    let rtmp = Packaging::Rtmp { chunk_size, stream_id, dialect };
+    let rtmp = Packaging::Rtmp { chunk_size, stream_id, dialect, publishes: false };
     let flv = Packaging::Flv { websocket: false, dialect };
     stream.lock().subscribe(rtmp, to_rtmp.clone());
     stream.lock().subscribe(flv, to_flv.clone());

@@ -1,176 +1,222 @@
-//! Streams and sessions as the API shows them.
+//! Streams and sessions as lal's API shows them.
+//!
+//! There may be ten thousand sessions: they are written as they are found, without a tree of values
+//! in between.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hub::{Role, Session, StreamState, Summary};
+use hub::{Kind, Protocol, Role, Session, SessionId, Summary};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
 use media::{Details, Track, TrackKind};
-use serde::Serialize;
-use serde_json::{Value, json};
-
-/// A stream as the page shows it.
-#[derive(Debug, Clone, Serialize)]
-pub struct StreamView {
-    /// Its path.
-    name: String,
-    /// The video track in words.
-    video: String,
-    /// The audio track in words.
-    audio: String,
-    /// How many read it.
-    viewers: usize,
-    /// What the publisher sends, in kbit/s.
-    kbps: u64,
-    /// The publisher's session; empty while it is away.
-    publisher: String,
-    /// What was mended of its time stamps: jumps and steps back.
-    repairs: u64,
-}
-
-impl StreamView {
-    /// `None` for a stream that nobody publishes.
-    pub(super) fn new(summary: &Summary, sessions: &[Arc<Session>]) -> Option<Self> {
-        if summary.state == StreamState::Idle {
-            return None;
-        }
-        let viewers = sessions.iter().filter(|s| is_viewer(s) && belongs(s, summary)).count();
-        let publisher = summary.publisher.as_ref();
-        Some(Self {
-            name: summary.name.to_string(),
-            video: words(summary, TrackKind::Video),
-            audio: words(summary, TrackKind::Audio),
-            viewers,
-            kbps: publisher.map_or(0, |session| session.statistics().read_kbits),
-            publisher: publisher.map(|session| session.id().to_string()).unwrap_or_default(),
-            repairs: summary.repairs.jumps + summary.repairs.regressions,
-        })
-    }
-}
+use serde::{Serialize, Serializer};
 
 /// lal's StatGroup, and what we know beyond it.
-pub(super) fn group(summary: &Summary, sessions: &[Arc<Session>]) -> Value {
-    let path = summary.name.as_str();
-    let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let viewers: Vec<Value> = sessions
-        .iter()
-        .filter(|viewer| is_viewer(viewer) && belongs(viewer, summary))
-        .map(session)
-        .collect();
-    let (width, height) = match first(summary, TrackKind::Video).map(|track| &track.details) {
-        Some(Details::Video(video)) => (video.width, video.height),
-        _ => (0, 0),
-    };
-    let now = Timestamp::now().as_second();
-    let rates: Vec<Value> = (1i64..)
-        .zip(&summary.video_fps)
-        .map(|(ago, frames)| json!({ "unix_sec": now - ago, "v": frames }))
-        .collect();
-    let tracks: Vec<Value> = summary.tracks.tracks.iter().map(|track| self::track(track)).collect();
-    json!({
-        "stream_name": name,
-        "app_name": app,
-        "audio_codec": codec(summary, TrackKind::Audio),
-        "video_codec": codec(summary, TrackKind::Video),
-        "video_width": width,
-        "video_height": height,
-        "pub": summary.publisher.as_ref().map_or_else(absent, session),
-        "subs": viewers,
-        "pull": absent(),
-        "in_frame_per_sec": rates,
-        "tracks": tracks,
-        "timestamp_jumps": summary.repairs.jumps,
-        "timestamp_regressions": summary.repairs.regressions,
-        "cached_bytes": summary.cached_bytes,
-    })
+#[derive(Debug, Serialize)]
+pub(crate) struct Group {
+    stream_name: String,
+    app_name: String,
+    audio_codec: String,
+    video_codec: String,
+    video_width: u32,
+    video_height: u32,
+    r#pub: Seat,
+    subs: Vec<Seat>,
+    pull: Seat,
+    in_frame_per_sec: Vec<Rate>,
+    tracks: Vec<TrackView>,
+    timestamp_jumps: u64,
+    timestamp_regressions: u64,
+    lost_packets: u64,
+    torn_frames: u64,
+    cached_bytes: usize,
 }
 
-/// Whether the session publishes or reads the stream.
-pub(super) fn belongs(session: &Session, summary: &Summary) -> bool {
-    let publishes = summary.publisher.as_ref().is_some_and(|p| p.id() == session.id());
-    let address = session.address();
-    // Names without an application were completed by the default one: the end decides.
-    let path = format!("{}/{}", address.app_name, address.stream_name);
-    let name = summary.name.as_str();
-    let path = path.trim_matches('/');
-    publishes
-        || path == name
-        || name.strip_suffix(path).is_some_and(|rest| rest.ends_with('/'))
-        || path.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'))
+/// lal's StatSession: all empty where there is none.
+#[derive(Debug, Default, Serialize)]
+struct Seat {
+    #[serde(serialize_with = "shown")]
+    session_id: Option<SessionId>,
+    #[serde(serialize_with = "shown")]
+    protocol: Option<Protocol>,
+    #[serde(serialize_with = "shown")]
+    base_type: Option<Role>,
+    #[serde(serialize_with = "shown")]
+    remote_addr: Option<SocketAddr>,
+    #[serde(serialize_with = "shown")]
+    start_time: Option<Time>,
+    read_bytes_sum: u64,
+    wrote_bytes_sum: u64,
+    bitrate_kbits: u64,
+    read_bitrate_kbits: u64,
+    write_bitrate_kbits: u64,
 }
 
-fn is_viewer(session: &Session) -> bool {
-    session.kind().role == Role::Sub
+/// The pictures of a second.
+#[derive(Debug, Serialize)]
+struct Rate {
+    unix_sec: i64,
+    v: u32,
 }
 
-/// lal's form of a time: local, with trailing zeros of the fraction dropped.
-pub(super) fn time(time: SystemTime) -> String {
-    let time = Timestamp::try_from(time).unwrap_or_default();
-    let local: Zoned = time.to_zoned(TimeZone::system());
-    let fraction = format!("{:03}", local.subsec_nanosecond() / 1_000_000);
-    let fraction = fraction.trim_end_matches('0');
-    let point = if fraction.is_empty() { "" } else { "." };
-    let offset =
-        if local.offset().is_zero() { "Z".to_owned() } else { local.strftime("%z").to_string() };
-    format!(
-        "{}{point}{fraction} {offset} {}",
-        local.strftime("%Y-%m-%d %H:%M:%S"),
-        local.strftime("%Z")
-    )
+#[derive(Debug, Serialize)]
+struct TrackView {
+    id: String,
+    codec: String,
+    known: bool,
+    enhanced: bool,
+    details: Option<DetailsView>,
 }
 
-fn session(session: &Arc<Session>) -> Value {
-    let (kind, moved) = (session.kind(), session.statistics());
-    let bitrate = match kind.role {
-        Role::Pub | Role::Pull => moved.read_kbits,
-        Role::Sub | Role::Push | Role::PubSub => moved.written_kbits,
-    };
-    json!({
-        "session_id": &**session.id(),
-        "protocol": kind.protocol.to_string(),
-        "base_type": kind.role.to_string(),
-        "remote_addr": session.peer().map(|peer| peer.to_string()).unwrap_or_default(),
-        "start_time": time(session.started()),
-        "read_bytes_sum": moved.read_bytes,
-        "wrote_bytes_sum": moved.written_bytes,
-        "bitrate_kbits": bitrate,
-        "read_bitrate_kbits": moved.read_kbits,
-        "write_bitrate_kbits": moved.written_kbits,
-    })
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum DetailsView {
+    Video { width: u32, height: u32, profile: u8, level: u8, fps: f64 },
+    Audio { sample_rate: u32, channels: u8, profile: u8 },
 }
 
-/// What lal shows where there is no session.
-fn absent() -> Value {
-    json!({
-        "session_id": "", "protocol": "", "base_type": "", "remote_addr": "", "start_time": "",
-        "read_bytes_sum": 0, "wrote_bytes_sum": 0,
-        "bitrate_kbits": 0, "read_bitrate_kbits": 0, "write_bitrate_kbits": 0,
-    })
-}
-
-fn track(track: &Track) -> Value {
-    let mut view = json!({
-        "id": track.id.to_string(),
-        "codec": track.codec.to_string(),
-        "known": track.codec.is_known(),
-        "enhanced": track.enhanced,
-    });
-    let details = match &track.details {
-        Details::Video(video) => json!({
-            "width": video.width, "height": video.height,
-            "profile": video.profile, "level": video.level,
-            "fps": f64::from(video.millihertz) / 1000.0,
-        }),
-        Details::Audio(audio) => json!({
-            "sample_rate": audio.sample_rate, "channels": audio.channels, "profile": audio.profile,
-        }),
-        Details::Unknown => Value::Null,
-    };
-    if let Some(view) = view.as_object_mut() {
-        view.insert("details".to_owned(), details);
+impl Group {
+    /// A stream; `sessions` are those that take part in it.
+    pub(super) fn new(summary: &Summary, sessions: &[Arc<Session>]) -> Self {
+        let zone = TimeZone::system();
+        let path = summary.name.as_str();
+        let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let (width, height) = match first(summary, TrackKind::Video).map(|track| &track.details) {
+            Some(Details::Video(video)) => (video.width, video.height),
+            _ => (0, 0),
+        };
+        let now = Timestamp::now().as_second();
+        let rates = (1i64..).zip(&summary.video_fps);
+        let viewers = sessions.iter().filter(|session| session.kind().role == Role::Sub);
+        let publisher = summary.publisher.as_deref();
+        let seat = |is_pull: bool| {
+            let ours = publisher.filter(|session| (session.kind().role == Role::Pull) == is_pull);
+            ours.map_or_else(Seat::default, |session| Seat::new(session, &zone))
+        };
+        Self {
+            stream_name: name.to_owned(),
+            app_name: app.to_owned(),
+            audio_codec: codec(summary, TrackKind::Audio),
+            video_codec: codec(summary, TrackKind::Video),
+            video_width: width,
+            video_height: height,
+            r#pub: seat(false),
+            subs: viewers.map(|session| Seat::new(session, &zone)).collect(),
+            pull: seat(true),
+            in_frame_per_sec: rates.map(|(ago, &v)| Rate { unix_sec: now - ago, v }).collect(),
+            tracks: summary.tracks.tracks.iter().map(|track| TrackView::new(track)).collect(),
+            timestamp_jumps: summary.repairs.jumps,
+            timestamp_regressions: summary.repairs.regressions,
+            lost_packets: summary.repairs.lost_packets,
+            torn_frames: summary.repairs.torn_frames,
+            cached_bytes: summary.cached_bytes,
+        }
     }
-    view
+}
+
+impl Seat {
+    fn new(session: &Session, zone: &TimeZone) -> Self {
+        let (Kind { protocol, role }, moved) = (session.kind(), session.statistics());
+        Self {
+            session_id: Some(session.id().clone()),
+            protocol: Some(protocol),
+            base_type: Some(role),
+            remote_addr: session.peer(),
+            start_time: Some(Time::new(session.started(), zone)),
+            read_bytes_sum: moved.read_bytes,
+            wrote_bytes_sum: moved.written_bytes,
+            bitrate_kbits: match role {
+                Role::Pub | Role::Pull => moved.read_kbits,
+                Role::Sub | Role::Push | Role::PubSub => moved.written_kbits,
+            },
+            read_bitrate_kbits: moved.read_kbits,
+            write_bitrate_kbits: moved.written_kbits,
+        }
+    }
+}
+
+impl TrackView {
+    fn new(track: &Track) -> Self {
+        let details = match &track.details {
+            Details::Video(video) => Some(DetailsView::Video {
+                width: video.width,
+                height: video.height,
+                profile: video.profile,
+                level: video.level,
+                fps: f64::from(video.millihertz) / 1000.0,
+            }),
+            Details::Audio(audio) => Some(DetailsView::Audio {
+                sample_rate: audio.sample_rate,
+                channels: audio.channels,
+                profile: audio.profile,
+            }),
+            Details::Unknown => None,
+        };
+        Self {
+            id: track.id.to_string(),
+            codec: track.codec.to_string(),
+            known: track.codec.is_known(),
+            enhanced: track.enhanced,
+            details,
+        }
+    }
+}
+
+/// As text; nothing is an empty one.
+fn shown<T: fmt::Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_str(""),
+    }
+}
+
+/// A time in lal's form: local, with trailing zeros of the fraction dropped.
+#[derive(Debug)]
+pub(super) struct Time {
+    local: jiff::civil::DateTime,
+    offset_seconds: i32,
+    abbreviation: String,
+}
+
+impl Time {
+    pub(super) fn new(time: SystemTime, zone: &TimeZone) -> Self {
+        let time = Timestamp::try_from(time).unwrap_or_default();
+        let info = zone.to_offset_info(time);
+        Self {
+            local: info.offset().to_datetime(time),
+            offset_seconds: info.offset().seconds(),
+            abbreviation: info.abbreviation().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (date, time) = (self.local.date(), self.local.time());
+        write!(f, "{:04}-{:02}-{:02}", date.year(), date.month(), date.day())?;
+        write!(f, " {:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
+        match time.millisecond() {
+            0 => {}
+            millis if millis % 100 == 0 => write!(f, ".{}", millis / 100)?,
+            millis if millis % 10 == 0 => write!(f, ".{:02}", millis / 10)?,
+            millis => write!(f, ".{millis:03}")?,
+        }
+        match self.offset_seconds {
+            0 => f.write_str(" Z")?,
+            offset => {
+                let sign = if offset < 0 { '-' } else { '+' };
+                let minutes = offset.abs() / 60;
+                write!(f, " {sign}{:02}{:02}", minutes / 60, minutes % 60)?;
+            }
+        }
+        write!(f, " {}", self.abbreviation)
+    }
 }
 
 fn first(summary: &Summary, kind: TrackKind) -> Option<&Arc<Track>> {
@@ -181,27 +227,23 @@ fn codec(summary: &Summary, kind: TrackKind) -> String {
     first(summary, kind).map(|track| track.codec.to_string()).unwrap_or_default()
 }
 
-fn words(summary: &Summary, kind: TrackKind) -> String {
-    let Some(track) = first(summary, kind) else { return String::new() };
-    match &track.details {
-        Details::Video(video) => format!("{} {}×{}", track.codec, video.width, video.height),
-        Details::Audio(audio) => format!("{} {} Hz", track.codec, audio.sample_rate),
-        Details::Unknown => track.codec.to_string(),
-    }
-}
-
-/// Every protocol of a session has a name that clients of lal know.
 #[cfg(test)]
 mod tests {
-    use hub::Protocol;
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
     fn times_look_like_lals() {
-        let text = time(SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500));
-        assert!(text.contains("1970-01-01") || text.contains("1969-12-31"), "{text}");
-        assert!(text.contains(":01.5 "), "{text}");
+        let text = |millis, zone: TimeZone| {
+            Time::new(SystemTime::UNIX_EPOCH + Duration::from_millis(millis), &zone).to_string()
+        };
+        let east = TimeZone::fixed(jiff::tz::offset(8));
+        let west = TimeZone::posix("XXX3:30").unwrap();
+        assert_eq!(text(1_500, TimeZone::UTC), "1970-01-01 00:00:01.5 Z UTC");
+        assert_eq!(text(0, TimeZone::UTC), "1970-01-01 00:00:00 Z UTC");
+        assert_eq!(text(86_400_050, east), "1970-01-02 08:00:00.05 +0800 +08");
+        assert_eq!(text(86_400_007, west), "1970-01-01 20:30:00.007 -0330 XXX");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! What a configuration of the right form must also fulfil, and what it should.
 
+mod auth;
+mod relay;
+
 use hub::Template;
 
 use super::error::{Place, Problem};
 use super::sections::Stream;
 use super::tree::Tree;
 use super::units::Span;
-use super::values::{Address, Level};
+use super::values::{Address, Level, RtspAuth};
 use super::{Config, OVERRIDES};
 
 /// Every override is looked at whenever a stream begins.
@@ -14,6 +17,12 @@ const MAX_OVERRIDES: usize = 1000;
 
 /// The longest text of a setting, which ends up in names, answers and log lines.
 const MAX_TEXT: usize = 255;
+
+/// The longest URL, which is as much as most servers take.
+const MAX_URL: usize = 8000;
+
+/// The shortest secret that nobody guesses who sees what was signed with it.
+const MIN_SECRET: usize = 16;
 
 /// Reports what is impossible, and warns of what is unwise.
 pub(super) fn check(
@@ -28,6 +37,11 @@ pub(super) fn check(
     checks.durations();
     checks.templates();
     checks.certificate();
+    checks.rtsp();
+    checks.webhooks();
+    checks.auth();
+    checks.relay();
+    checks.api();
     checks.addresses();
     checks.overrides();
     warn(config, warnings);
@@ -147,6 +161,48 @@ impl Checks<'_> {
         }
     }
 
+    fn api(&mut self) {
+        let api = &self.config.api;
+        if api.token_file.get().is_none() && api.token.is_empty() && !api.open {
+            let what = "it is empty, and so is api.token";
+            self.report("api.token_file", what, "name a file for the token, or set api.token");
+        }
+        if api.token.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            self.report("api.token", "it has blanks", "use letters and digits");
+        }
+    }
+
+    fn rtsp(&mut self) {
+        let rtsp = &self.config.rtsp;
+        let (min, max) = (rtsp.udp_port_min, rtsp.udp_port_max);
+        if min != 0 && max < min.saturating_add(3) {
+            let what = format!("there is no room for two pairs of ports from {min} to {max}");
+            self.report("rtsp.udp_port_max", what, "use a wider range, such as 30000 to 60000");
+        }
+        if rtsp.auth != RtspAuth::Off && (rtsp.username.is_empty() || rtsp.password.is_empty()) {
+            let key = if rtsp.username.is_empty() { "rtsp.username" } else { "rtsp.password" };
+            let what = "it is empty, and rtsp.auth asks for it".to_owned();
+            self.report(key, what, "set both, or rtsp.auth = \"off\" to let everybody in");
+        }
+    }
+
+    fn webhooks(&mut self) {
+        let webhooks = &self.config.webhooks;
+        for (key, url) in webhooks.urls() {
+            if !url.is_empty() && !is_url(url) {
+                // The URL may hold a secret.
+                let what = "it is not a URL of http or https with a host";
+                let remedy = "write something like \"https://hooks.example/headwater\"";
+                self.report(&format!("webhooks.{key}"), what, remedy);
+            }
+        }
+        let length = webhooks.secret.len();
+        if length > MAX_TEXT {
+            let what = format!("it has {length} bytes, more than {MAX_TEXT}");
+            self.report("webhooks.secret", what, "use a shorter one");
+        }
+    }
+
     fn addresses(&mut self) {
         let listeners = listeners(self.config);
         for (i, (key, address)) in listeners.iter().enumerate() {
@@ -189,6 +245,14 @@ impl Checks<'_> {
     }
 }
 
+/// Whether requests can be sent there.
+fn is_url(text: &str) -> bool {
+    let is_short = text.len() <= MAX_URL;
+    is_short
+        && reqwest::Url::parse(text)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
 /// Every address that is listened on, and its key.
 fn listeners(config: &Config) -> Vec<(&'static str, &Address)> {
     let mut all = Vec::new();
@@ -196,21 +260,42 @@ fn listeners(config: &Config) -> Vec<(&'static str, &Address)> {
         all.extend(config.rtmp.listen.iter().map(|a| ("rtmp.listen", a)));
         all.extend(config.rtmp.tls_listen.iter().map(|a| ("rtmp.tls_listen", a)));
     }
+    if config.rtsp.enable {
+        all.extend(config.rtsp.listen.iter().map(|a| ("rtsp.listen", a)));
+        all.extend(config.rtsp.tls_listen.iter().map(|a| ("rtsp.tls_listen", a)));
+        all.extend(config.rtsp.ws_listen.iter().map(|a| ("rtsp.ws_listen", a)));
+        all.extend(config.rtsp.wss_listen.iter().map(|a| ("rtsp.wss_listen", a)));
+    }
     all.extend(config.http.listen.iter().map(|a| ("http.listen", a)));
     all.extend(config.http.tls_listen.iter().map(|a| ("http.tls_listen", a)));
     if config.api.enable {
         all.extend(config.api.listen.iter().map(|a| ("api.listen", a)));
+        all.extend(config.api.tls_listen.iter().map(|a| ("api.tls_listen", a)));
     }
     all
 }
 
 fn warn(config: &Config, warnings: &mut Vec<String>) {
+    if config.rtsp.auth == RtspAuth::Basic && !config.rtsp.listen.is_empty() {
+        warnings.push(
+            "rtsp.auth: \"basic\" sends the password in the clear to rtsp.listen; use \"digest\", \
+             or listen with TLS alone"
+                .to_owned(),
+        );
+    }
+    let secret = &config.webhooks.secret;
+    if !secret.is_empty() && secret.len() < MIN_SECRET {
+        warnings.push(format!(
+            "webhooks.secret: it can be guessed by whoever sees a request; use {MIN_SECRET} random \
+             characters or more"
+        ));
+    }
     let listeners = listeners(config);
-    for (_, address) in listeners.iter().filter(|(key, _)| *key == "api.listen") {
-        if !address.is_loopback() {
+    for (key, address) in listeners.iter().filter(|(key, _)| key.starts_with("api.")) {
+        if config.api.open && !address.is_loopback() {
             warnings.push(format!(
-                "api.listen: {address} can be reached from other hosts, and the API asks for no \
-                 password; use 127.0.0.1 unless the network is private"
+                "{key}: {address} can be reached from other hosts, and api.open lets everybody in; \
+                 set a token, or use 127.0.0.1 unless the network is private"
             ));
         }
     }
@@ -222,7 +307,7 @@ fn warn(config: &Config, warnings: &mut Vec<String>) {
              made at start, which players do not trust"
         ));
     }
-    if listeners.iter().all(|(key, _)| *key == "api.listen") {
+    if listeners.iter().all(|(key, _)| key.starts_with("api.")) {
         warnings.push("nothing is served: rtmp and http listen nowhere".to_owned());
     }
     if config.log.level != Level::Off && !config.log.to_terminal && config.log.file.get().is_none()

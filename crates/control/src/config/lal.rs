@@ -12,9 +12,10 @@
 //! * `merge_write_size: 0` is our default flush, not a write per message; above, see
 //!   [`flush_after`].
 //! * There is one certificate for all listeners.
-//! * Access control that is not supported refuses the configuration: a warning would leave open
-//!   what was closed.
 
+mod auth;
+mod notify;
+mod relay;
 mod table;
 
 use std::path::Path;
@@ -24,6 +25,9 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use toml::Value;
 
+use self::auth::SimpleAuth;
+use self::notify::Notify;
+use self::relay::{RelayPull, RelayPush};
 use self::table::{FEATURES, KEYS, OPTIONAL};
 use super::error::{Error, Place, Problem};
 use super::suggest::list;
@@ -44,12 +48,18 @@ const BEHAVIOUR: [(&str, &str); 4] = [
 #[serde(default)]
 struct Conf {
     rtmp: Rtmp,
+    rtsp: Rtsp,
     default_http: Listeners,
     httpflv: Served,
     httpts: Served,
     hls: Hls,
     record: Record,
     http_api: Api,
+    http_notify: Notify,
+    simple_auth: SimpleAuth,
+    relay_push: RelayPush,
+    static_relay_pull: RelayPull,
+    relay_pull: RelayPull,
     server_id: Option<String>,
     log: Log,
 }
@@ -66,6 +76,24 @@ struct Rtmp {
     gop_num: Option<i64>,
     single_gop_max_frame_num: Option<i64>,
     merge_write_size: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Rtsp {
+    enable: Option<bool>,
+    addr: Option<String>,
+    rtsps_enable: Option<bool>,
+    rtsps_addr: Option<String>,
+    rtsps_cert_file: Option<String>,
+    rtsps_key_file: Option<String>,
+    out_wait_key_frame_flag: Option<bool>,
+    ws_rtsp_enable: Option<bool>,
+    ws_rtsp_addr: Option<String>,
+    auth_enable: Option<bool>,
+    auth_method: Option<i64>,
+    username: Option<String>,
+    password: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -171,10 +199,14 @@ pub(super) fn translate(
     translation.hls(&conf);
     translation.records(&conf);
     translation.caches(&conf);
+    conf.http_notify.translate(&mut translation);
+    conf.simple_auth.translate(&mut translation);
+    conf.relay_push.translate(&mut translation);
+    conf.relay_pull.translate(&mut translation, "relay_pull.addr");
+    conf.static_relay_pull.translate(&mut translation, "static_relay_pull.addr");
     translation.rest(&conf);
     translation.name_the_rest(&json);
     let tree = translation.tree;
-    Error::unless_empty(lost_protection(file, &json))?;
     Ok(tree)
 }
 
@@ -291,28 +323,58 @@ impl Translation<'_> {
         self.put("stream.record", Value::Array(formats), "record.enable_flv");
     }
 
-    /// The certificate, and whether RTMPS and HTTPS are served with it.
-    fn certificate(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) -> (bool, bool) {
-        let Conf { rtmp, default_http: http, .. } = conf;
+    fn rtsp(&mut self, rtsp: &Rtsp, tls: bool) {
+        let (plain, websocket) = (on(rtsp.enable), on(rtsp.ws_rtsp_enable));
+        self.put("rtsp.enable", Value::from(plain || tls || websocket), "rtsp.enable");
+        self.listen("rtsp.listen", plain, rtsp.addr.as_deref(), "rtsp.addr");
+        self.listen("rtsp.tls_listen", tls, rtsp.rtsps_addr.as_deref(), "rtsp.rtsps_addr");
+        let address = rtsp.ws_rtsp_addr.as_deref();
+        self.listen("rtsp.ws_listen", websocket, address, "rtsp.ws_rtsp_addr");
+        let start = if on(rtsp.out_wait_key_frame_flag) { "key_frame" } else { "now" };
+        self.put("rtsp.start", Value::from(start), "rtsp.out_wait_key_frame_flag");
+        // lal publishers may be silent for two to four minutes.
+        self.put("rtsp.publisher_idle", Value::from("2m"), "rtsp.enable");
+        if on(rtsp.auth_enable) {
+            let method = if rtsp.auth_method == Some(0) { "basic" } else { "digest" };
+            self.put("rtsp.auth", Value::from(method), "rtsp.auth_method");
+            let text = |value: &Option<String>| Value::from(value.clone().unwrap_or_default());
+            self.put("rtsp.username", text(&rtsp.username), "rtsp.username");
+            self.put("rtsp.password", text(&rtsp.password), "rtsp.password");
+            self.warnings.push(
+                "rtsp.auth_enable: publishers are asked for name and password, too; lal asks \
+                 viewers alone (rtsp.auth_publish = false does so here)"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// The certificate, and whether RTMPS, HTTPS and RTSPS are served with it.
+    fn certificate(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) -> (bool, bool, bool) {
+        let Conf { rtmp, rtsp, default_http: http, .. } = conf;
         let over_tls = conf.served().into_iter().find(|served| on(served.enable_https));
         let (rtmps, https) = (on(rtmp.rtmps_enable), over_tls.is_some());
+        let rtsps = on(rtsp.rtsps_enable);
         let own = over_tls.unwrap_or(&conf.httpflv);
         let https_files = (
             either(&own.https_cert_file, &http.https_cert_file),
             either(&own.https_key_file, &http.https_key_file),
         );
         let rtmps_files = (rtmp.rtmps_cert_file.as_deref(), rtmp.rtmps_key_file.as_deref());
-        let ((cert, private), key) = match (https, rtmps) {
-            (false, false) => return (false, false),
-            (true, _) => (https_files, "default_http.https_cert_file"),
-            (false, true) => (rtmps_files, "rtmp.rtmps_cert_file"),
+        let rtsps_files = (rtsp.rtsps_cert_file.as_deref(), rtsp.rtsps_key_file.as_deref());
+        let all = [
+            (https, https_files, "HTTPS", "default_http.https_cert_file"),
+            (rtmps, rtmps_files, "RTMPS", "rtmp.rtmps_cert_file"),
+            (rtsps, rtsps_files, "RTSPS", "rtsp.rtsps_cert_file"),
+        ];
+        let mut wanted = all.iter().filter(|(wanted, ..)| *wanted);
+        let Some(&(_, (cert, private), chosen, key)) = wanted.next() else {
+            return (false, false, false);
         };
-        if rtmps && https && rtmps_files != https_files {
-            self.warnings.push(
-                "rtmp.rtmps_cert_file and rtmp.rtmps_key_file are not those of HTTPS; there is one \
-                 certificate for all listeners, and that of HTTPS is taken"
-                    .to_owned(),
-            );
+        for (.., other) in wanted.filter(|(_, files, ..)| *files != (cert, private)) {
+            self.warnings.push(format!(
+                "{other} and its key are not those of {chosen}; there is one certificate for all \
+                 listeners, and that of {chosen} is taken"
+            ));
         }
         let (cert, private) = (cert.unwrap_or_default(), private.unwrap_or_default());
         if !exists(Path::new(cert)) || !exists(Path::new(private)) {
@@ -320,16 +382,17 @@ impl Translation<'_> {
             self.warnings.push(format!(
                 "{key}: {cert:?} or its key {private:?} is not there; nothing is served with TLS"
             ));
-            return (false, false);
+            return (false, false, false);
         }
         self.put("tls.cert", Value::from(cert), key);
         self.put("tls.key", Value::from(private), key);
-        (rtmps, https)
+        (rtmps, https, rtsps)
     }
 
     fn listeners(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) {
         let Conf { rtmp, default_http: http, http_api: api, .. } = conf;
-        let (rtmps, https) = self.certificate(conf, exists);
+        let (rtmps, https, rtsps) = self.certificate(conf, exists);
+        self.rtsp(&conf.rtsp, rtsps);
 
         let plain = on(rtmp.enable);
         self.put("rtmp.enable", Value::from(plain || rtmps), "rtmp.enable");
@@ -359,6 +422,8 @@ impl Translation<'_> {
 
         self.put("api.enable", Value::from(on(api.enable)), "http_api.enable");
         self.listen("api.listen", on(api.enable), api.addr.as_deref(), "http_api.addr");
+        // lal's asks nobody for anything.
+        self.put("api.open", Value::from(on(api.enable)), "http_api.addr");
     }
 
     fn caches(&mut self, conf: &Conf) {
@@ -527,31 +592,6 @@ fn either<'a>(own: &'a Option<String>, all: &'a Option<String>) -> Option<&'a st
 fn flush_after(bytes: i64) -> Span {
     const BYTES_PER_MILLISECOND: u64 = 250;
     Span::from_millis((bytes.unsigned_abs() / BYTES_PER_MILLISECOND).clamp(20, 350))
-}
-
-/// The switches of access control for what is served here.
-const GUARDS: [&str; 5] = [
-    "pub_rtmp_enable",
-    "sub_rtmp_enable",
-    "sub_httpflv_enable",
-    "sub_httpts_enable",
-    "hls_m3u8_enable",
-];
-
-/// Access control that was in force and would not be here.
-fn lost_protection(file: &Arc<str>, json: &Json) -> Vec<Problem> {
-    let flags = json.get("simple_auth").and_then(Json::as_object).into_iter().flatten();
-    let mut problems = Vec::new();
-    for (flag, _) in flags.filter(|(key, value)| key.ends_with("_enable") && is_set(value)) {
-        // What is not served needs no guard.
-        if GUARDS.contains(&flag.as_str()) {
-            let place = Place::File { file: file.clone(), at: None };
-            let key = format!("simple_auth.{flag}");
-            let problem = Problem::new(place, &key, "access control is not supported yet");
-            problems.push(problem.remedy("set it to false to let everybody in"));
-        }
-    }
-    problems
 }
 
 /// Whether a value asks for anything: not false, zero or empty.

@@ -31,7 +31,8 @@ pub use reload::Reload;
 pub use schema::{Effect, Key, Section};
 use schema::{Report, configuration};
 use sections::{
-    Api, Flv, Hls, Http, Limits, Log, Mp4, Record, Rtmp, Server, Stream, StreamOverride, Tls, Ts,
+    Access, Api, Auth, Flv, Hls, Http, Limits, Log, Mp4, Record, Relay, Rtmp, Rtsp, Server, Stream,
+    StreamOverride, Tls, Ts, Webhooks,
 };
 
 configuration! {
@@ -43,6 +44,8 @@ configuration! {
         log: Log,
         /// RTMP and RTMPS.
         rtmp: Rtmp,
+        /// RTSP and RTSPS.
+        rtsp: Rtsp,
         /// HTTP and HTTPS for viewers.
         http: Http,
         /// HTTP-FLV and WebSocket-FLV.
@@ -55,6 +58,14 @@ configuration! {
         hls: Hls,
         /// How streams are recorded.
         record: Record,
+        /// Streams from and to other servers.
+        relay: Relay,
+        /// Who may publish and play.
+        auth: Auth,
+        /// Which addresses may connect.
+        access: Access,
+        /// Notifications.
+        webhooks: Webhooks,
         /// The certificate of all listeners with TLS.
         tls: Tls,
         /// The operator's API and page.
@@ -96,11 +107,81 @@ impl Config {
         Some((section, section.keys.iter().find(|k| k.name == key)?))
     }
 
+    /// All values, but `***` in the place of secrets and of what may hold some.
+    #[must_use]
+    pub fn without_secrets(&self) -> toml::Table {
+        let mut table = self.to_table();
+        for (section, key) in SECRETS {
+            let value = table.get_mut(*section).and_then(|values| values.get_mut(*key));
+            match value {
+                Some(toml::Value::String(text)) if !text.is_empty() => "***".clone_into(text),
+                Some(toml::Value::Array(users)) => {
+                    for user in users.iter_mut().filter_map(toml::Value::as_table_mut) {
+                        user.insert("password".to_owned(), "***".into());
+                    }
+                }
+                _ => {}
+            }
+        }
+        for values in table.iter_mut().filter_map(|(_, values)| values.as_table_mut()) {
+            for (_, value) in values.iter_mut() {
+                if let toml::Value::String(url) = value
+                    && url.contains("://")
+                    && let Some((before, _)) = url.split_once('?')
+                {
+                    *url = format!("{before}?***");
+                }
+            }
+        }
+        if let Some(relay) = table.get_mut("relay") {
+            hide_logins(relay);
+        }
+        for (key, url) in self.webhooks.urls() {
+            // Paths of receivers are secrets as often as not.
+            let Some(shown) = table.get_mut("webhooks").and_then(|values| values.get_mut(key))
+            else {
+                continue;
+            };
+            if let Ok(url) = reqwest::Url::parse(url) {
+                *shown = format!("{}/***", url.origin().ascii_serialization()).into();
+            }
+        }
+        table
+    }
+
     /// All values as TOML.
     fn to_table(&self) -> toml::Table {
         toml::Table::try_from(self).expect("settings are text, numbers, flags, lists and tables")
     }
 }
+
+/// Hides what may be secret in the addresses of other servers: logins, keys of streams, queries.
+fn hide_logins(value: &mut toml::Value) {
+    match value {
+        toml::Value::String(text) => {
+            if let Some((scheme, rest)) = text.split_once("://") {
+                let authority = rest.split(['/', '?']).next().unwrap_or_default();
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                *text = format!("{scheme}://{host}/***");
+            }
+        }
+        toml::Value::Array(all) => all.iter_mut().for_each(hide_logins),
+        toml::Value::Table(all) => all.iter_mut().for_each(|(_, value)| hide_logins(value)),
+        _ => {}
+    }
+}
+
+/// Sections and keys of secrets.
+const SECRETS: &[(&str, &str)] = &[
+    ("rtsp", "password"),
+    ("hls", "session_key"),
+    ("auth", "users"),
+    ("auth", "jwt_secret"),
+    ("auth", "lal_key"),
+    ("auth", "lal_override"),
+    ("webhooks", "secret"),
+    ("api", "token"),
+];
 
 /// The name of the list of [`StreamOverride`]s.
 const OVERRIDES: &str = "stream_override";

@@ -10,8 +10,10 @@ use super::schema::{Effect, Key, Report, section, section_with_overrides};
 use super::tests::{Sample, TestRng};
 use super::units::{Size, Span};
 use super::values::{
-    Addresses, Download, Egress, FilePath, FlushAfter, HevcOut, HlsCleanup, HlsContainer, Identity,
-    Level, LogFormat, Pattern, RecordFormats, Rotation, SecondPublisher,
+    Addresses, CallbackFor, Download, Egress, FilePath, FlushAfter, Guarded, HevcOut, HlsCleanup,
+    HlsContainer, Identity, LalGuard, Level, LogFormat, Networks, Pattern, PullRule, PushRule,
+    RecordFormats, Rotation, RtspAuth, RtspStart, RtspTransport, SecondPublisher, TornFrames, User,
+    Words,
 };
 
 section! {
@@ -98,12 +100,70 @@ section! {
 }
 
 section! {
+    /// RTSP and RTSPS: cameras, VMS and players.
+    pub struct Rtsp {
+        /// Whether RTSP is served.
+        Restart enable: bool = true,
+        /// Where to listen: ":PORT" for all addresses of both families, or "IP:PORT".
+        Restart listen: Addresses = Addresses::one(":5544"),
+        /// Where to listen with TLS.
+        Restart tls_listen: Addresses = Addresses::one(":5322"),
+        /// Where to listen for RTSP in WebSockets.
+        Restart ws_listen: Addresses = Addresses::one(":5566"),
+        /// Where to listen for RTSP in WebSockets with TLS.
+        Restart wss_listen: Addresses = Addresses::none(),
+        /// Whether packets may go as datagrams; if not, clients are told to use the connection.
+        Live udp: bool = true,
+        /// The first port for datagrams; 0 leaves the choice to the system. Each track of a
+        /// session takes two.
+        Restart udp_port_min: u32 = 30_000; 0..=65_534,
+        /// The last port for datagrams.
+        Restart udp_port_max: u32 = 60_000; 0..=65_535,
+        /// Bytes of an RTP packet that this server makes, its header included.
+        Live packet_size: u32 = 1_200; 256..=8_192,
+        /// How long a datagram that came early waits for those before it.
+        Live reorder_window: Span = Span::from_millis(100);
+            Span::default()..=Span::from_secs(5),
+        /// What becomes of frames of which a part was lost: "drop" or "pass".
+        Live torn_frames: TornFrames = TornFrames::Drop,
+        /// Where viewers begin: "cached" (with what is cached, so that they start at once; viewers
+        /// of datagrams at the next key frame), "key_frame" (at the next) or "now".
+        Live start: RtspStart = RtspStart::Cached,
+        /// How long packets may wait for others on their way to RTSP viewers, up to "350ms";
+        /// "stream" for what stream.flush_after says.
+        Live flush_after: FlushAfter = FlushAfter::AsStream,
+        /// How long a client may take from one request to the next until it plays or publishes.
+        Live setup_timeout: Span = Span::from_secs(10);
+            Span::from_secs(1)..=Span::from_secs(300),
+        /// How long a viewer of datagrams may be silent; it is told so, and gets a quarter more.
+        Live session_timeout: Span = Span::from_secs(60);
+            Span::from_secs(4)..=Span::from_secs(3600),
+        /// How long a publisher may send nothing before it is taken for dead.
+        Live publisher_idle: Span = Span::from_secs(30);
+            Span::from_secs(2)..=Span::from_secs(3600),
+        /// How clients prove who they are: "off", "digest" (SHA-256 or MD5), "digest_md5" or
+        /// "basic" (only over TLS).
+        Live auth: RtspAuth = RtspAuth::Off,
+        /// The name that clients must know.
+        Live username: String = String::new(),
+        /// The password that clients must know.
+        Live password: String = String::new(),
+        /// Whether viewers are asked for name and password.
+        Live auth_play: bool = true,
+        /// Whether publishers are asked for name and password.
+        Live auth_publish: bool = true,
+    }
+}
+
+section! {
     /// HTTP and HTTPS for viewers. The operator's API listens elsewhere: see section api.
     pub struct Http {
         /// Where to listen: ":PORT" for all addresses of both families, or "IP:PORT".
         Restart listen: Addresses = Addresses::one(":8080"),
         /// Where to listen with TLS.
         Restart tls_listen: Addresses = Addresses::one(":4433"),
+        /// Whether there is a page with a player for each stream: http://HOST/play/APP/NAME.
+        Restart player_page: bool = false,
         /// How long a request's head may take to arrive.
         Live head_timeout: Span = Span::from_secs(10);
             Span::from_secs(1)..=Span::from_secs(300),
@@ -236,12 +296,25 @@ section! {
 }
 
 section! {
-    /// The operator's API and page. There is no authentication: keep it on a private address.
+    /// The operator's API and page. On this host they ask for nothing; from elsewhere, for a token.
     pub struct Api {
         /// Whether the API is served.
         Restart enable: bool = true,
         /// Where to listen: ":PORT" for all addresses of both families, or "IP:PORT".
         Restart listen: Addresses = Addresses::one("127.0.0.1:8083"),
+        /// Where to listen with TLS.
+        Restart tls_listen: Addresses = Addresses::none(),
+        /// What requests must have in Authorization: Bearer TOKEN, from this host, too. Without
+        /// one, requests from elsewhere must have a token that the server makes at its first start
+        /// and keeps in token_file.
+        Live token: String = String::new(),
+        /// Where the token is kept that the server has made.
+        Restart token_file: FilePath = FilePath::from("headwater.token"),
+        /// Whether the API is open to everybody who can reach it.
+        Live open: bool = false,
+        /// Whether lal's endpoints answer faults with statuses such as 404. lal, and so the API by
+        /// default, says 200 always.
+        Live status_codes: bool = false,
     }
 }
 
@@ -286,6 +359,186 @@ section_with_overrides! {
 }
 
 section! {
+    /// Streams that come from other servers, and streams that go there. Addresses are
+    /// rtmp://HOST/APP/NAME and rtsp://HOST/PATH, with TLS rtmps:// and rtsps://; streams also come
+    /// from http://, https://, ws:// and wss:// (FLV and MPEG-TS). Behind the host, they may have
+    /// places: {path} is the stream's whole path here, {app} and {name} are its two halves, {query}
+    /// is what follows the ? in the address that the viewer, or the publisher, has used.
+    pub struct Relay {
+        /// What is pulled: a list of tables [[relay.pull]] with stream (a path, or a pattern such
+        /// as "cameras/*"), from (a list of addresses: the next one is tried where one fails),
+        /// start ("always" or "on_demand"; a pattern is pulled on demand), stop_after and
+        /// rtsp_transport. The first whose pattern fits counts.
+        Live pull: Vec<PullRule> = Vec::new(),
+        /// What is pushed: a list of tables [[relay.push]] with stream (a path or a pattern), to (a
+        /// list of addresses: all at once) and rtsp_transport.
+        Live push: Vec<PushRule> = Vec::new(),
+        /// Servers that are asked for every stream that nobody publishes here, such as
+        /// "rtmp://origin.example": this one is an edge then. The next one is asked where one fails.
+        Live origins: Vec<String> = Vec::new(),
+        /// How long pulls on demand go on without viewers, where nothing else is said.
+        Live stop_after: Span = Span::from_secs(10); Span::default()..=Span::from_secs(86_400),
+        /// How long viewers are kept while the source of their stream is away.
+        Live hold: Span = Span::from_secs(60); Span::default()..=Span::from_secs(3600),
+        /// How long is waited after a first failure; each further one doubles it.
+        Live retry_min: Span = Span::from_secs(1); Span::from_millis(100)..=Span::from_secs(300),
+        /// The longest wait between two tries.
+        Live retry_max: Span = Span::from_secs(30); Span::from_millis(100)..=Span::from_secs(3600),
+        /// How long connecting may take, and each answer of the other server.
+        Live connect_timeout: Span = Span::from_secs(10);
+            Span::from_secs(1)..=Span::from_secs(300),
+        /// How long a source may send nothing before the next one is tried.
+        Live source_idle: Span = Span::from_secs(10); Span::from_secs(1)..=Span::from_secs(3600),
+        /// What RTP travels over where nothing else is said: "tcp", "udp" or "auto" (UDP, and TCP
+        /// where that is refused or nothing arrives).
+        Live rtsp_transport: RtspTransport = RtspTransport::Tcp,
+        /// Whether the certificates of other servers are checked.
+        Live tls_verify: bool = true,
+        /// A file with certificates of authorities (PEM) to trust instead of the system's.
+        Live tls_ca: FilePath = FilePath::default(),
+    }
+}
+
+section! {
+    /// Who may publish and play. There are several ways to show that one may; any of them will do.
+    /// Credentials are a user's name and password (RTSP and HTTP: as their protocols have it; RTMP,
+    /// and all others as well: ?user=NAME&pass=PASSWORD behind the stream's name), or a token
+    /// (?token=TOKEN, or Authorization: Bearer TOKEN over HTTP).
+    pub struct Auth {
+        /// What needs credentials: any of "publish" and "play".
+        Live required: Words<Guarded> = Words::default(),
+        /// Who has a password, and for which streams: a list of tables [[auth.users]] with name,
+        /// password, publish and play (patterns of paths such as "live/*"), and api (true lets the
+        /// user use the API).
+        Live users: Vec<User> = Vec::new(),
+        /// A secret of tokens (JWT) that are signed with HS256; empty for none.
+        Live jwt_secret: String = String::new(),
+        /// The public keys of tokens that are signed with RS256 or ES256: a file or a URL of a JSON
+        /// Web Key Set; empty for none.
+        Live jwt_keys: String = String::new(),
+        /// Who must have issued tokens (iss); empty for anybody.
+        Live jwt_issuer: String = String::new(),
+        /// Whom tokens must be meant for (aud); empty for anybody.
+        Live jwt_audience: String = String::new(),
+        /// A URL that is asked, by POST, whether somebody may do something: an answer of 200 to 299
+        /// says yes. Empty for none.
+        Live callback: String = String::new(),
+        /// What it is asked about: any of "connect" (RTMP), "publish", "play" and "api". What it
+        /// refuses stays refused whatever the credentials.
+        Live callback_for: Words<CallbackFor> =
+            [CallbackFor::Publish, CallbackFor::Play].into_iter().collect(),
+        /// How long it may take to answer; without an answer in time, it is no.
+        Live callback_timeout: Span = Span::from_secs(3);
+            Span::from_millis(100)..=Span::from_secs(30),
+        /// The key of lal's simple authentication: ?lal_secret= with the MD5 of the key and the
+        /// stream's name.
+        Live lal_key: String = String::new(),
+        /// A lal_secret that always fits; empty for none.
+        Live lal_override: String = String::new(),
+        /// Where lal's simple authentication holds: any of "pub_rtmp", "sub_rtmp", "sub_httpflv",
+        /// "sub_httpts", "pub_rtsp", "sub_rtsp" and "hls_m3u8".
+        Live lal_for: Words<LalGuard> = Words::default(),
+    }
+}
+
+impl Auth {
+    /// Whether what a client knows must be told as it is, not as a proof of it.
+    #[must_use]
+    pub fn takes_secrets(&self) -> bool {
+        !(self.jwt_secret.is_empty() && self.jwt_keys.is_empty() && self.callback.is_empty())
+    }
+}
+
+section! {
+    /// Which addresses may connect, by whatever protocol. The operator's API is not concerned.
+    pub struct Access {
+        /// Only these addresses and networks, such as ["192.0.2.0/24"]; all if there is none.
+        Live allow: Networks = Networks::default(),
+        /// None of these.
+        Live deny: Networks = Networks::default(),
+    }
+}
+
+section! {
+    /// Notifications by POST with a JSON body: each event has a URL; without one it is not told.
+    pub struct Webhooks {
+        /// The URL of all events that have none of their own; empty for none.
+        Live url: String = String::new(),
+        /// The server has started.
+        Live on_server_start: String = String::new(),
+        /// All streams and sessions, now and then.
+        Live on_update: String = String::new(),
+        /// A client of RTMP has connected.
+        Live on_rtmp_connect: String = String::new(),
+        /// A publisher has come.
+        Live on_pub_start: String = String::new(),
+        /// A publisher has gone.
+        Live on_pub_stop: String = String::new(),
+        /// A viewer has come.
+        Live on_sub_start: String = String::new(),
+        /// A viewer has gone.
+        Live on_sub_stop: String = String::new(),
+        /// A stream is pulled from another server.
+        Live on_relay_pull_start: String = String::new(),
+        /// It is pulled no more.
+        Live on_relay_pull_stop: String = String::new(),
+        /// A stream is pushed to another server.
+        Live on_relay_push_start: String = String::new(),
+        /// It is pushed no more.
+        Live on_relay_push_stop: String = String::new(),
+        /// A segment of HLS was begun or completed on disk.
+        Live on_hls_make_ts: String = String::new(),
+        /// A stream has begun.
+        Live on_stream_start: String = String::new(),
+        /// A stream has ended.
+        Live on_stream_stop: String = String::new(),
+        /// A recording has begun.
+        Live on_record_start: String = String::new(),
+        /// A recording is complete.
+        Live on_record_stop: String = String::new(),
+        /// How often on_update is told; "0s" for once, at the start.
+        Live update_interval: Span = Span::from_secs(5); Span::default()..=Span::from_secs(3600),
+        /// How long a receiver may take to answer.
+        Live timeout: Span = Span::from_secs(3); Span::from_millis(100)..=Span::from_secs(60),
+        /// How often an event is told again that was not taken (no answer, or one of 500 to 599).
+        Live retries: u32 = 2; 0..=10,
+        /// How many events may wait; further ones are dropped, and counted.
+        Live queue: u32 = 1024; 1..=100_000,
+        /// With a secret, requests have a header Headwater-Signature: sha256=HEX, the HMAC of
+        /// the body; empty for none.
+        Live secret: String = String::new(),
+        /// Whether receivers and callbacks may have addresses of this host and of private networks.
+        /// Where others than the operator choose URLs, they should not.
+        Live private_targets: bool = true,
+    }
+}
+
+impl Webhooks {
+    /// All URLs with their keys; the first is that of events that have none of their own.
+    pub(crate) fn urls(&self) -> [(&'static str, &String); 17] {
+        [
+            ("url", &self.url),
+            ("on_server_start", &self.on_server_start),
+            ("on_update", &self.on_update),
+            ("on_rtmp_connect", &self.on_rtmp_connect),
+            ("on_pub_start", &self.on_pub_start),
+            ("on_pub_stop", &self.on_pub_stop),
+            ("on_sub_start", &self.on_sub_start),
+            ("on_sub_stop", &self.on_sub_stop),
+            ("on_relay_pull_start", &self.on_relay_pull_start),
+            ("on_relay_pull_stop", &self.on_relay_pull_stop),
+            ("on_relay_push_start", &self.on_relay_push_start),
+            ("on_relay_push_stop", &self.on_relay_push_stop),
+            ("on_hls_make_ts", &self.on_hls_make_ts),
+            ("on_stream_start", &self.on_stream_start),
+            ("on_stream_stop", &self.on_stream_stop),
+            ("on_record_start", &self.on_record_start),
+            ("on_record_stop", &self.on_record_stop),
+        ]
+    }
+}
+
+section! {
     /// How much of anything there may be.
     pub struct Limits {
         /// Connections in all.
@@ -295,6 +548,14 @@ section! {
         Live connections_per_address: u32 = 2000; 1..=10_000_000,
         /// Streams that are published at the same time.
         Live publishers: u32 = 1000; 1..=1_000_000,
+        /// Viewers of one stream; 0 for no limit.
+        Live viewers_per_stream: u32 = 0; 0..=10_000_000,
+        /// What a publisher may send, in kbit/s, over ten seconds; it is sent away if it sends more.
+        /// 0 for no limit.
+        Live publisher_bitrate: u32 = 0; 0..=10_000_000,
+        /// What all viewers together may be sent, in kbit/s; newcomers are turned away while it is
+        /// more. 0 for no limit.
+        Live output_bitrate: u32 = 0; 0..=1_000_000_000,
         /// What the caches of all streams may hold. Beyond it, streams keep less than
         /// stream.max_cache, the largest give up most.
         Live cache: Size = Size::from_bytes(4 << 30);

@@ -12,7 +12,8 @@ pub(super) use proptest::test_runner::TestRng;
 use super::units::{Size, Span};
 use super::values::{
     Address, Addresses, Download, Egress, FilePath, FlushAfter, HevcOut, HlsCleanup, HlsContainer,
-    Identity, Level, LogFormat, Pattern, RecordFormat, RecordFormats, Rotation, SecondPublisher,
+    Identity, Level, LogFormat, Networks, Pattern, PullRule, PullStart, PushRule, Rotation,
+    RtspAuth, RtspStart, RtspTransport, SecondPublisher, TornFrames, User, Word, Words, network,
 };
 use super::*;
 
@@ -123,14 +124,62 @@ sample_choices!(
     Identity,
     Level,
     LogFormat,
-    RecordFormat,
     Rotation,
-    SecondPublisher
+    RtspAuth,
+    RtspStart,
+    RtspTransport,
+    PullStart,
+    SecondPublisher,
+    TornFrames
 );
 
-impl Sample for RecordFormats {
+impl<T: Word> Sample for Words<T> {
     fn sample(rng: &mut TestRng) -> Self {
-        Vec::<RecordFormat>::sample(rng).into_iter().collect()
+        T::ALL.iter().copied().filter(|_| rng.random()).collect()
+    }
+}
+
+impl Sample for Networks {
+    fn sample(rng: &mut TestRng) -> Self {
+        let all = ["192.0.2.0/24", "127.0.0.1", "2001:db8::/32"];
+        all.iter().filter(|_| rng.random()).filter_map(|text| network(text).ok()).collect()
+    }
+}
+
+impl Sample for Vec<User> {
+    fn sample(rng: &mut TestRng) -> Self {
+        let user = |rng: &mut TestRng| User {
+            name: Sample::sample(rng),
+            password: Sample::sample(rng),
+            publish: vec![Sample::sample(rng)],
+            play: Vec::new(),
+            api: Sample::sample(rng),
+        };
+        (0..rng.random_range(0..3)).map(|_| user(rng)).collect()
+    }
+}
+
+impl Sample for Vec<PullRule> {
+    fn sample(rng: &mut TestRng) -> Self {
+        let rule = |rng: &mut TestRng| PullRule {
+            stream: Sample::sample(rng),
+            from: vec![Sample::sample(rng)],
+            start: Sample::sample(rng),
+            stop_after: Sample::sample(rng),
+            rtsp_transport: Sample::sample(rng),
+        };
+        (0..rng.random_range(0..3)).map(|_| rule(rng)).collect()
+    }
+}
+
+impl Sample for Vec<PushRule> {
+    fn sample(rng: &mut TestRng) -> Self {
+        let rule = |rng: &mut TestRng| PushRule {
+            stream: Sample::sample(rng),
+            to: vec![Sample::sample(rng)],
+            rtsp_transport: Sample::sample(rng),
+        };
+        (0..rng.random_range(0..3)).map(|_| rule(rng)).collect()
     }
 }
 

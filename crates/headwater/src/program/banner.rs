@@ -25,6 +25,9 @@ fn text_for(addresses: &Addresses, egress: Egress, example: &str) -> String {
     if let Some(at) = addresses.rtmps.first() {
         line("over TLS", format!("{}/{example}", url("rtmps", at, 443)));
     }
+    if let Some(at) = addresses.rtsp.first() {
+        line("RTSP", format!("{}/{example}", url("rtsp", at, 554)));
+    }
     if let Some(at) = addresses.http.first() {
         line("HTTP-FLV", format!("{}/{example}.flv", url("http", at, 80)));
         line("WebSocket-FLV", format!("{}/{example}.flv", url("ws", at, 80)));
@@ -34,11 +37,12 @@ fn text_for(addresses: &Addresses, egress: Egress, example: &str) -> String {
     if let Some(at) = addresses.https.first() {
         line("HTTPS-FLV", format!("{}/{example}.flv", url("https", at, 443)));
     }
-    if let Some(at) = addresses.http.first() {
-        line("page", format!("{}/", url("http", at, 80)));
-    }
     if let Some(at) = addresses.api.first() {
-        line("API", format!("{}/api/stat/all_group", url("http", at, 80)));
+        line("page", format!("{}/", url("http", at, 80)));
+        line("API", format!("{}/api/v1/streams", url("http", at, 80)));
+    }
+    if let Some(at) = addresses.api_tls.first() {
+        line("page over TLS", format!("{}/", url("https", at, 443)));
     }
     let way = if egress == Egress::Uring { "io_uring" } else { "epoll" };
     line("sends by", way.to_owned());

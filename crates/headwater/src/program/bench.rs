@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::crowd::{Crowd, progress, seconds};
 use super::media_file;
 use super::push::{Publishing, publish_copies, report};
-use super::source::{Tls, seed};
+use super::source::{Access, seed};
 use super::stats::Times;
 use super::transfer::block_on;
 
@@ -72,7 +72,7 @@ pub(super) struct Connect {
     #[arg(long, value_name = "N", default_value_t = 500.0)]
     rate: f64,
     #[command(flatten)]
-    tls: Tls,
+    access: Access,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -92,10 +92,10 @@ impl Connect {
             for number in 0..self.connections {
                 #[allow(clippy::cast_precision_loss)] // connections are counted in thousands
                 let at = start + Duration::from_secs_f64(number as f64 / self.rate);
-                let (endpoint, tls, bar) = (endpoint.clone(), self.tls.clone(), bar.clone());
+                let (endpoint, access, bar) = (endpoint.clone(), self.access.clone(), bar.clone());
                 attempts.spawn_local(async move {
                     sleep_until(at).await;
-                    let outcome = endpoint.try_once(&tls).await;
+                    let outcome = endpoint.try_once(&access).await;
                     bar.inc(1);
                     outcome
                 });
@@ -156,9 +156,9 @@ impl Endpoint {
     }
 
     /// How long it took to connect, and until the handshake of RTMP was done.
-    async fn try_once(&self, tls: &Tls) -> Result<(Duration, Option<Duration>)> {
+    async fn try_once(&self, access: &Access) -> Result<(Duration, Option<Duration>)> {
         let start = Instant::now();
-        let mut conn = tls.connect(&self.host, self.port, self.secure).await?;
+        let mut conn = access.connect(&self.host, self.port, self.secure).await?;
         let connected = start.elapsed();
         if !self.rtmp {
             return Ok((connected, None));
@@ -202,7 +202,7 @@ pub(super) struct Play {
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     duration: f64,
     #[command(flatten)]
-    tls: Tls,
+    access: Access,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -215,7 +215,7 @@ impl Play {
             viewers: self.viewers,
             rate: self.rate,
             duration: seconds(self.duration)?,
-            tls: self.tls.clone(),
+            access: self.access.clone(),
             quiet: self.quiet,
         };
         let report = crowd.watch().await?;
@@ -239,7 +239,7 @@ pub(super) struct Publish {
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     duration: f64,
     #[command(flatten)]
-    tls: Tls,
+    access: Access,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -251,7 +251,7 @@ impl Publish {
             repeat: true,
             flat_out: false,
             until: Some(Instant::now() + seconds(self.duration)?),
-            tls: self.tls.clone(),
+            access: self.access.clone(),
         };
         let tags = match &self.file {
             Some(file) => media_file::read(file)?,

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::source::{Source, Tls};
+use super::source::{Access, Source};
 use super::stats::Times;
 use super::transfer::picture;
 
@@ -26,7 +26,7 @@ pub(super) struct Crowd {
     pub(super) rate: f64,
     /// How long each watches.
     pub(super) duration: Duration,
-    pub(super) tls: Tls,
+    pub(super) access: Access,
     pub(super) quiet: bool,
 }
 
@@ -99,7 +99,7 @@ impl Crowd {
 
     async fn try_visit(&self, number: usize, visit: &mut Visit) -> Result<()> {
         let start = Instant::now();
-        let mut source = Source::open(&self.url_of(number), &self.tls).await?;
+        let mut source = Source::open(&self.url_of(number), &self.access).await?;
         visit.connected = Some(source.connected_after);
         let until = Instant::now() + self.duration;
         let mut heard = Instant::now();

@@ -47,7 +47,7 @@ fn play(server: &Server) {
 }
 
 fn tell(addresses: &Addresses) {
-    if let Some(at) = addresses.http.first() {
+    if let Some(at) = addresses.api.first() {
         let url = banner::url("http", at, 80);
         println!("\nWatch the demo stream: {url}/?stream={}/{}", STREAM.0, STREAM.1);
     }

@@ -1,20 +1,27 @@
 //! Logs to the terminal and to a rotating file.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
+use control::config::values::Level;
+use control::logs::{Line, LogFeed, Logs, rfc3339};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Context as Scope, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, fmt, reload};
 
 /// What is logged, and where to.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
-    pub(super) level: LevelFilter,
+    pub(super) level: Level,
     pub(super) terminal: bool,
     pub(super) json: bool,
     pub(super) file: Option<File>,
@@ -30,22 +37,15 @@ pub(super) struct File {
 }
 
 /// Keeps the logs going; dropped, what is still in memory is written.
-pub(super) struct Logs {
-    level: reload::Handle<LevelFilter, Registry>,
+pub(super) struct Logging {
+    /// For those who look at the log, and change its level.
+    pub(super) logs: Arc<Logs>,
     _writer: Option<WorkerGuard>,
 }
 
-impl Logs {
-    /// Changes what is logged from now on.
-    pub(super) fn set_level(&self, level: LevelFilter) {
-        // Only fails when logging has ended.
-        let _ = self.level.reload(level);
-    }
-}
-
 /// Begins to log.
-pub(super) fn start(options: &Options) -> Result<Logs> {
-    let (level, handle) = reload::Layer::new(options.level);
+pub(super) fn start(options: &Options) -> Result<Logging> {
+    let (level, handle) = reload::Layer::new(filter(options.level));
     let mut layers: Vec<Box<dyn Layer<_> + Send + Sync>> = Vec::new();
     if options.terminal {
         // Colours only where somebody sees them: files and journals get plain text.
@@ -61,8 +61,72 @@ pub(super) fn start(options: &Options) -> Result<Logs> {
         let layer = fmt::layer().with_target(false).with_ansi(false).with_writer(writer);
         layers.push(if options.json { layer.json().boxed() } else { layer.boxed() });
     }
+    let feed = Arc::new(LogFeed::default());
+    layers.push(ForThePage(feed.clone()).boxed());
     tracing_subscriber::registry().with(level).with(layers).init();
-    Ok(Logs { level: handle, _writer: guard })
+    let apply = move |level| {
+        // Only fails when logging has ended.
+        let _: Result<(), _> = handle.reload(filter(level));
+    };
+    let logs = Arc::new(Logs::new(feed, options.level, Box::new(apply)));
+    Ok(Logging { logs, _writer: guard })
+}
+
+/// What is logged at a level. Libraries talk of themselves at length: they are heard when they warn,
+/// and when everything is to be heard.
+fn filter(level: Level) -> Targets {
+    let ours = match level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+        Level::Off => LevelFilter::OFF,
+    };
+    let others = if level == Level::Trace { ours } else { ours.min(LevelFilter::WARN) };
+    Targets::new().with_target("headwater", ours).with_default(others)
+}
+
+/// Hands lines to those who look at the log through the API.
+struct ForThePage(Arc<LogFeed>);
+
+impl<S: Subscriber> Layer<S> for ForThePage {
+    fn on_event(&self, event: &Event<'_>, _context: Scope<'_, S>) {
+        let mut line = Line {
+            time: rfc3339(SystemTime::now()),
+            level: event.metadata().level().as_str(),
+            message: String::new(),
+            fields: BTreeMap::new(),
+        };
+        event.record(&mut Fields(&mut line));
+        self.0.push(line);
+    }
+}
+
+/// Longer texts are cut: the page is for looking, files are for keeping.
+const MAX_FIELD: usize = 2_000;
+
+struct Fields<'a>(&'a mut Line);
+
+impl Fields<'_> {
+    fn put(&mut self, field: &Field, text: String) {
+        let text = text.chars().take(MAX_FIELD).collect();
+        if field.name() == "message" {
+            self.0.message = text;
+        } else {
+            self.0.fields.insert(field.name(), text);
+        }
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
 }
 
 fn open(file: &File) -> Result<RollingFileAppender> {
@@ -77,7 +141,29 @@ fn open(file: &File) -> Result<RollingFileAppender> {
     if file.keep > 0 {
         builder = builder.max_log_files(file.keep);
     }
-    builder
-        .build(folder)
+    std::fs::create_dir_all(folder)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| Ok(builder.build(folder)?))
         .with_context(|| format!("cannot write logs to {}; set log.file", file.path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level as At;
+
+    use super::*;
+
+    #[test]
+    fn libraries_are_heard_when_they_warn() {
+        for (level, target, at, heard) in [
+            (Level::Debug, "headwater_net::shard", At::DEBUG, true),
+            (Level::Debug, "hyper::proto", At::DEBUG, false),
+            (Level::Info, "hyper::proto", At::WARN, true),
+            (Level::Error, "hyper::proto", At::WARN, false),
+            (Level::Trace, "hyper::proto", At::TRACE, true),
+            (Level::Off, "headwater", At::ERROR, false),
+        ] {
+            assert_eq!(filter(level).would_enable(target, &at), heard, "{level} {target} {at}");
+        }
+    }
 }

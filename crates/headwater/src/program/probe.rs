@@ -14,7 +14,7 @@ use clap::Args;
 use tokio::time::{Instant, timeout_at};
 
 use super::crowd::seconds;
-use super::source::{Source, Tls};
+use super::source::{Access, Source};
 use super::transfer::block_on;
 use analysis::Analysis;
 use record::Recorder;
@@ -41,7 +41,7 @@ pub(super) struct Probe {
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
     #[command(flatten)]
-    tls: Tls,
+    access: Access,
 }
 
 impl Probe {
@@ -64,7 +64,7 @@ impl Probe {
 
     async fn listen(&self, duration: Duration) -> Result<Analysis> {
         let is_live = self.source.contains("://");
-        let mut source = Source::open(&self.source, &self.tls).await?;
+        let mut source = Source::open(&self.source, &self.access).await?;
         let start = Instant::now();
         let mut recorder = Recorder::new(is_live);
         loop {

@@ -9,13 +9,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::crowd::{self, Crowd};
 use super::saver::Saver;
-use super::source::{Source, Tls};
+use super::source::{Access, Source};
 use super::transfer::{Meter, block_on};
 
 pub(super) const HELP: &str = "Examples:
   headwater pull rtmp://127.0.0.1/live/me                    watch the bit rate and the key frames
   headwater pull http://127.0.0.1:8080/live/me.flv me.flv    record
   headwater pull rtmp://127.0.0.1/live/me me.mp4             record as MP4, or me.ts
+  headwater pull rtsp://user:pass@camera/stream1 me.mp4      record a camera
   headwater pull wss://127.0.0.1:4433/live/me.flv --insecure over TLS, whatever the certificate
   headwater pull rtmp://127.0.0.1/live/me --viewers 500 --rate 100 --duration 30
                                                              500 viewers, and how they fared";
@@ -23,8 +24,8 @@ pub(super) const HELP: &str = "Examples:
 /// Play a stream, and save it as FLV, MPEG-TS or MP4 if wanted.
 #[derive(Args)]
 pub(super) struct Pull {
-    /// rtmp[s]://HOST/APP/NAME, http[s]://HOST/APP/NAME.flv or ws[s]://HOST/APP/NAME.flv; {i} is
-    /// the viewer's number.
+    /// rtmp[s]://HOST/APP/NAME, rtsp[s]://…, http[s]://HOST/APP/NAME.flv or ws[s]://…; {i} is the
+    /// viewer's number.
     url: String,
     /// Where to save it: what ends with .ts becomes MPEG-TS, with .mp4 fragmented MP4, else FLV.
     #[arg(conflicts_with = "viewers")]
@@ -39,7 +40,7 @@ pub(super) struct Pull {
     #[arg(long, value_name = "N", default_value_t = 100.0)]
     rate: f64,
     #[command(flatten)]
-    tls: Tls,
+    access: Access,
     /// Show no live line.
     #[arg(long, short)]
     quiet: bool,
@@ -57,7 +58,7 @@ impl Pull {
             viewers: self.viewers,
             rate: self.rate,
             duration: duration.unwrap_or(Duration::from_secs(10)),
-            tls: self.tls.clone(),
+            access: self.access.clone(),
             quiet: self.quiet,
         };
         block_on(async {
@@ -71,7 +72,7 @@ impl Pull {
         let mut file = self.file.as_deref().map(Saver::create).transpose()?;
         let until = duration.map(|duration| Instant::now() + duration);
         let mut meter = Meter::new(self.quiet, None);
-        let mut source = Source::open(&self.url.replace("{i}", "0"), &self.tls).await?;
+        let mut source = Source::open(&self.url.replace("{i}", "0"), &self.access).await?;
         let outcome = loop {
             let next = match until {
                 Some(until) => timeout_at(until, source.next()).await.ok(),

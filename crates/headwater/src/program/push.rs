@@ -17,21 +17,24 @@ use tokio::time::{Instant, sleep_until};
 
 use super::crowd::{progress, seconds};
 use super::media_file;
-use super::source::{Tls, seed};
+use super::rtsp::{self, Pushing};
+use super::source::{Access, seed};
 use super::transfer::{Meter, block_on};
 
 pub(super) const HELP: &str = "Examples:
   headwater push me.flv rtmp://127.0.0.1/live/me             publish in real time
   headwater push me.mp4 rtmp://127.0.0.1/live/me --loop      over and over, time goes on
+  headwater push me.mp4 rtsp://127.0.0.1:5544/live/me        over RTSP
   headwater push me.flv rtmp://127.0.0.1/live/me-{i} --copies 100 --loop --duration 60
                                                              a hundred streams for a minute";
 
-/// Publish an FLV, MPEG-TS or MP4 file to an RTMP server, in real time.
+/// Publish an FLV, MPEG-TS or MP4 file to an RTMP or RTSP server, in real time.
 #[derive(Args)]
 pub(super) struct Push {
     /// The file: FLV, MPEG-TS or MP4, fragmented or not.
     file: PathBuf,
-    /// Where to publish it: rtmp[s]://HOST[:PORT]/APP/NAME[?QUERY]; {i} is the copy's number.
+    /// Where to publish it: rtmp[s]://HOST[:PORT]/APP/NAME[?QUERY], or rtsp[s]://…; {i} is the
+    /// copy's number.
     url: String,
     /// Begin anew at the end, with time stamps that go on, until interrupted.
     #[arg(long = "loop")]
@@ -46,7 +49,7 @@ pub(super) struct Push {
     #[arg(long, value_name = "SECONDS")]
     duration: Option<f64>,
     #[command(flatten)]
-    tls: Tls,
+    access: Access,
     /// Show no live line.
     #[arg(long, short)]
     quiet: bool,
@@ -61,7 +64,7 @@ pub(super) struct Publishing {
     pub(super) flat_out: bool,
     /// When it ends at the latest.
     pub(super) until: Option<Instant>,
-    pub(super) tls: Tls,
+    pub(super) access: Access,
 }
 
 impl Push {
@@ -73,7 +76,7 @@ impl Push {
                 repeat: self.repeat,
                 flat_out: self.flat_out,
                 until: duration.map(|duration| Instant::now() + duration),
-                tls: self.tls.clone(),
+                access: self.access.clone(),
             };
             if self.copies == 1 {
                 self.publish_one(&tags, &publishing).await
@@ -153,20 +156,35 @@ impl Publishing {
         url: &str,
         mut sent: impl FnMut(&Tag),
     ) -> Result<()> {
+        if rtsp::is_rtsp(url) {
+            ensure!(!self.flat_out, "--flat-out is for RTMP: RTP is sent in real time");
+            let mut pushing = Pushing::open(url, &self.access).await?;
+            self.play(tags, async |tag| {
+                sent(tag);
+                pushing.send(tag)
+            })
+            .await?;
+            return pushing.finish().await;
+        }
         let target = Target::parse(url).context("the URL to publish to")?;
-        let conn = self.tls.connect(&target.host, target.port, target.secure).await?;
+        let conn = self.access.connect(&target.host, target.port, target.secure).await?;
         let mut pusher = connect_push(conn, target, Config::default(), seed())
             .await
             .with_context(|| format!("{url} does not take the stream"))?;
-        self.send(tags, &mut pusher, &mut sent).await?;
+        self.play(tags, async |tag| {
+            send_tag(&mut pusher, tag.kind, tag.timestamp, &tag.body).await?;
+            sent(tag);
+            Ok(())
+        })
+        .await?;
         pusher.finish().await.context("the server went away at the end")
     }
 
-    async fn send(
+    /// Hands tags out when they are due.
+    async fn play(
         &self,
         tags: &[Tag],
-        pusher: &mut Pusher<Conn>,
-        sent: &mut impl FnMut(&Tag),
+        mut send: impl AsyncFnMut(&Tag) -> Result<()>,
     ) -> Result<()> {
         let (start, length) = (Instant::now(), length(tags));
         for lap in 0u32.. {
@@ -180,8 +198,7 @@ impl Publishing {
                 }
                 // The wire's 32 bits wrap.
                 let timestamp = u32::try_from(at & 0xFFFF_FFFF).unwrap_or_default();
-                send_tag(pusher, tag.kind, timestamp, &tag.body).await?;
-                sent(&Tag { timestamp, ..tag.clone() });
+                send(&Tag { timestamp, ..tag.clone() }).await?;
             }
             if !self.repeat {
                 break;

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use control::config::values::{Level, LogFormat, Rotation};
+use control::config::values::{LogFormat, Rotation};
 use control::config::{Config, Loaded, Sources};
-use headwater::{Addresses, Options, Server};
+use control::logs::Logs;
+use control::operations::Reloaded;
+use headwater::{Addresses, Options, ReloadRequest, Server};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::{banner, logging};
@@ -97,7 +99,10 @@ pub(super) fn run(
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let server = Server::start(&Options::from_config(&loaded.config))?;
+        let (sender, reloads) = mpsc::channel(1);
+        let mut options = Options::from_config(&loaded.config);
+        (options.reloads, options.logs) = (Some(sender), logs.logs.clone());
+        let server = Server::start(&options)?;
         let addresses = server.addresses().clone();
         if let Some(file) = ready_file {
             write_ready(file, &addresses)?;
@@ -106,7 +111,7 @@ pub(super) fn run(
             print!("{}", banner::text(&server, "live/me"));
         }
         started(&server, &addresses);
-        let drain_timeout = supervise(&server, source, loaded.config, &logs).await?;
+        let drain_timeout = supervise(&server, source, loaded.config, &logs.logs, reloads).await?;
         server.drain(drain_timeout).await;
         info!("stopped");
         Ok(())
@@ -119,7 +124,8 @@ async fn supervise(
     server: &Server,
     source: &Source,
     config: Config,
-    logs: &logging::Logs,
+    logs: &Logs,
+    mut reloads: mpsc::Receiver<ReloadRequest>,
 ) -> Result<Duration> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -129,7 +135,19 @@ async fn supervise(
         tokio::select! {
             _ = terminate.recv() => return Ok(known.latest.server.drain_timeout.get()),
             _ = interrupt.recv() => return Ok(known.latest.server.drain_timeout.get()),
-            _ = hang_up.recv() => known.reload(server, source, logs),
+            _ = hang_up.recv() => {
+                if let Err(error) = known.reload(server, source, logs) {
+                    error!("the new configuration is refused, the old one stays: {error}");
+                }
+            }
+            Some(asked) = reloads.recv() => {
+                let outcome = known.reload(server, source, logs);
+                if let Err(error) = &outcome {
+                    warn!("the new configuration is refused, the old one stays: {error}");
+                }
+                // Whoever asked may have gone.
+                let _ = asked.send(outcome);
+            }
         }
     }
 }
@@ -143,36 +161,36 @@ struct Known {
 }
 
 impl Known {
-    fn reload(&mut self, server: &Server, source: &Source, logs: &logging::Logs) {
-        let loaded = match source.load() {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                error!("the new configuration is refused, the old one stays: {error:#}");
-                return;
-            }
-        };
-        if let Err(error) = server.reload(&Options::from_config(&loaded.config)) {
-            error!("the new configuration is refused, the old one stays: {error}");
-            return;
-        }
-        logs.set_level(level(loaded.config.log.level));
+    /// Reads the configuration again; the error says why the old one stays.
+    fn reload(
+        &mut self,
+        server: &Server,
+        source: &Source,
+        logs: &Logs,
+    ) -> Result<Reloaded, String> {
+        let loaded = source.load().map_err(|error| format!("{error:#}"))?;
+        let options = Options::from_config(&loaded.config);
+        server.reload(&options).map_err(|error| error.to_string())?;
+        logs.set_level(loaded.config.log.level);
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
         let applied = self.latest.diff(&loaded.config).applied;
         info!(?applied, "configuration read again");
-        let keys = self.at_start.diff(&loaded.config).needs_restart;
-        if !keys.is_empty() {
+        let needs_restart = self.at_start.diff(&loaded.config).needs_restart;
+        if !needs_restart.is_empty() {
+            let keys = &needs_restart;
             warn!(?keys, "these settings hold when the server starts again");
         }
         self.latest = loaded.config;
+        Ok(Reloaded { applied, needs_restart, warnings: loaded.warnings })
     }
 }
 
 fn log_options(config: &Config) -> logging::Options {
     let log = &config.log;
     logging::Options {
-        level: level(log.level),
+        level: log.level,
         terminal: log.to_terminal,
         json: log.format == LogFormat::Json,
         file: log.file.get().map(|path| logging::File {
@@ -184,17 +202,6 @@ fn log_options(config: &Config) -> logging::Options {
             },
             keep: usize::try_from(log.keep_files).unwrap_or(usize::MAX),
         }),
-    }
-}
-
-fn level(level: Level) -> LevelFilter {
-    match level {
-        Level::Trace => LevelFilter::TRACE,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
-        Level::Off => LevelFilter::OFF,
     }
 }
 
@@ -215,9 +222,14 @@ fn write_ready(file: &Path, addresses: &Addresses) -> Result<()> {
     let text = json!({
         "rtmp": port(&addresses.rtmp),
         "rtmps": port(&addresses.rtmps),
+        "rtsp": port(&addresses.rtsp),
+        "rtsps": port(&addresses.rtsps),
+        "rtsp_ws": port(&addresses.rtsp_ws),
         "http": port(&addresses.http),
         "https": port(&addresses.https),
         "api": port(&addresses.api),
+        "api_tls": port(&addresses.api_tls),
+        "rtsp_wss": port(&addresses.rtsp_wss),
         "pid": std::process::id(),
     });
     let partial = file.with_extension("partial");

@@ -17,6 +17,7 @@ use ws::client::{Key, Response, chunked};
 use ws::frame::{self, Opcode, write_masked_frame};
 
 use super::media_file;
+use super::rtsp::{Pulled, Transport};
 
 /// How long a server may take to accept a connection, and again for TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,19 +28,23 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The longest WebSocket message that a server may send: a large frame.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// Whose certificates are accepted.
+/// How servers are reached.
 #[derive(Args, Debug, Clone, Default)]
-pub(super) struct Tls {
+pub(super) struct Access {
     /// Accept any certificate, such as the self-signed one of a server that was given none.
     #[arg(long)]
     pub(super) insecure: bool,
     /// Accept certificates of these authorities (PEM) instead of the system's.
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub(super) ca: Option<PathBuf>,
+    /// What RTP packets travel over with rtsp://: "tcp", "udp", or "auto" (UDP, and TCP where that
+    /// is refused or nothing arrives).
+    #[arg(long, value_name = "HOW", default_value = "tcp")]
+    pub(super) rtsp_transport: Transport,
 }
 
-impl Tls {
-    fn client(&self) -> Result<ClientTls> {
+impl Access {
+    pub(super) fn client(&self) -> Result<ClientTls> {
         let trust = match &self.ca {
             _ if self.insecure => Trust::Anyone,
             Some(file) => Trust::File(file.clone()),
@@ -79,12 +84,13 @@ pub(super) struct Source {
 enum Inner {
     Rtmp(Box<Puller<Conn>>),
     Http(Box<Http>),
+    Rtsp(Box<Pulled>),
     File(std::vec::IntoIter<Tag>),
 }
 
 impl Source {
     /// Opens a URL, or a file if it is none.
-    pub(super) async fn open(url: &str, tls: &Tls) -> Result<Self> {
+    pub(super) async fn open(url: &str, tls: &Access) -> Result<Self> {
         let start = Instant::now();
         let (inner, connected) = match url.split_once("://") {
             Some(("rtmp" | "rtmps", _)) => {
@@ -100,8 +106,14 @@ impl Source {
                 let (http, connected) = Http::open(scheme, rest, tls).await?;
                 (Inner::Http(Box::new(http)), connected)
             }
+            Some(("rtsp" | "rtsps", _)) => {
+                let pulled = Pulled::open(url, tls).await?;
+                (Inner::Rtsp(Box::new(pulled)), start.elapsed())
+            }
             Some((other, _)) => {
-                bail!("{other}:// is not spoken; write rtmp[s]://, http[s]:// or ws[s]://")
+                bail!(
+                    "{other}:// is not spoken; write rtmp[s]://, rtsp[s]://, http[s]:// or ws[s]://"
+                )
             }
             None => (Inner::File(media_file::read(Path::new(url))?.into_iter()), Duration::ZERO),
         };
@@ -113,6 +125,7 @@ impl Source {
         match &mut self.inner {
             Inner::File(tags) => Ok(tags.next()),
             Inner::Http(http) => http.next().await,
+            Inner::Rtsp(pulled) => pulled.next().await,
             Inner::Rtmp(puller) => loop {
                 let event = puller.next().await.context("the stream broke off")?;
                 let (kind, timestamp, body) = match event {
@@ -131,6 +144,10 @@ impl Source {
     pub(super) async fn finish(self) -> Result<()> {
         match self.inner {
             Inner::Rtmp(puller) => puller.finish().await.context("the server went away at the end"),
+            Inner::Rtsp(pulled) => {
+                pulled.finish().await;
+                Ok(())
+            }
             Inner::Http(_) | Inner::File(_) => Ok(()),
         }
     }
@@ -146,7 +163,7 @@ struct Http {
 
 impl Http {
     /// `rest` is the URL behind its scheme.
-    async fn open(scheme: &str, rest: &str, tls: &Tls) -> Result<(Self, Duration)> {
+    async fn open(scheme: &str, rest: &str, tls: &Access) -> Result<(Self, Duration)> {
         let start = Instant::now();
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let secure = matches!(scheme, "https" | "wss");

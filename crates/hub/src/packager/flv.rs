@@ -57,6 +57,7 @@ impl Packager for Flv {
                 track: frame.track.kind,
                 dts_ms,
                 epoch: tracks.epoch,
+                datagrams: None,
             });
         });
     }

@@ -45,7 +45,14 @@ impl Mp4 {
             (false, _) => (FrameKind::Audio, TrackKind::Audio),
         };
         let dts_ms = fragment.start.millis();
-        Packet { bytes: self.wrap(fragment.bytes).freeze(), kind, track, dts_ms, epoch }
+        Packet {
+            bytes: self.wrap(fragment.bytes).freeze(),
+            kind,
+            track,
+            dts_ms,
+            epoch,
+            datagrams: None,
+        }
     }
 }
 
@@ -59,7 +66,14 @@ impl Packager for Mp4 {
                 let section = self.wrap(BytesMut::from(&self.fragmenter.init()[..]));
                 let (kind, track) = (FrameKind::Config, TrackKind::Data);
                 let epoch = tracks.epoch;
-                self.due.push(Packet { bytes: section.freeze(), kind, track, dts_ms: end, epoch });
+                self.due.push(Packet {
+                    bytes: section.freeze(),
+                    kind,
+                    track,
+                    dts_ms: end,
+                    epoch,
+                    datagrams: None,
+                });
             }
         }
         if !self.fragmenter.is_empty() {

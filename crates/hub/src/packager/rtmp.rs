@@ -14,17 +14,25 @@ use super::flv::wire_time;
 use super::{Dialect, Packager, meaning};
 use crate::Packet;
 
-/// The packager of RTMP viewers.
+/// How metadata begins: its name, as an AMF0 string.
+const ON_META_DATA: &[u8] = b"\x02\x00\x0aonMetaData";
+
+/// What a publisher says before metadata that the server is to give to its viewers.
+const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
+
+/// The packager of RTMP viewers, and of servers that are published to.
 #[derive(Debug)]
 pub(super) struct Rtmp {
     size: Size,
     stream_id: u32,
     dialect: Dialect,
+    publishes: bool,
 }
 
 impl Rtmp {
-    pub(super) fn new(chunk_size: u32, stream_id: u32, dialect: Dialect) -> Self {
-        Self { size: Size::new(chunk_size).unwrap_or(Size::DEFAULT), stream_id, dialect }
+    pub(super) fn new(chunk_size: u32, stream_id: u32, dialect: Dialect, publishes: bool) -> Self {
+        let size = Size::new(chunk_size).unwrap_or(Size::DEFAULT);
+        Self { size, stream_id, dialect, publishes }
     }
 
     /// Appends a message; one that is too long for RTMP is left out. Returns whether it was
@@ -37,7 +45,10 @@ impl Rtmp {
         };
         let timestamp = wire_time(dts_ms);
         let header = Header { chunk_stream, kind, stream_id: self.stream_id, timestamp };
-        chunk::write_message(out, header, &[&body.header, &body.payload], self.size).is_ok()
+        let is_metadata = kind == Kind::DataAmf0 && body.payload.starts_with(ON_META_DATA);
+        let prefix = if self.publishes && is_metadata { SET_DATA_FRAME } else { &[] };
+        let parts = [prefix, &body.header, &body.payload];
+        chunk::write_message(out, header, &parts, self.size).is_ok()
     }
 }
 
@@ -59,6 +70,7 @@ impl Packager for Rtmp {
                     track: frame.track.kind,
                     dts_ms,
                     epoch: tracks.epoch,
+                    datagrams: None,
                 });
             }
         });

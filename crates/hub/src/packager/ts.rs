@@ -55,6 +55,7 @@ impl Ts {
                 track: unit.track,
                 dts_ms: unit.dts.millis(),
                 epoch,
+                datagrams: None,
             });
         }
     }

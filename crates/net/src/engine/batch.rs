@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Instant;
 
-use hub::{Cursor, EndReason, Lag};
+use hub::{Cursor, EndReason};
 
 use super::{Engine, TURN_BUDGET};
 use crate::conn::Conn;
@@ -25,6 +25,8 @@ const WORTH_IT: usize = 4;
 pub(super) struct Scratch {
     keys: Vec<usize>,
     sends: Vec<Send>,
+    /// Packets that go out as datagrams: for whom, and the packet's number.
+    datagrams: Vec<(usize, u64)>,
 }
 
 /// One viewer's part of a batch.
@@ -48,9 +50,11 @@ impl Engine {
         let worth_it = scratch.keys.len() >= WORTH_IT;
         if worth_it {
             for keys in scratch.keys.chunks(BATCH) {
-                self.line_up(keys, &mut scratch.sends, now, shard);
+                let datagrams = &mut scratch.datagrams;
+                self.line_up(keys, &mut scratch.sends, datagrams, now, shard);
                 self.send_lined_up(id, &mut scratch.sends, &mut uring);
                 self.take_results(&mut scratch.sends, now, shard);
+                self.send_datagrams_together(id, datagrams, &mut uring, now);
             }
         }
         self.scratch = scratch;
@@ -59,20 +63,40 @@ impl Engine {
     }
 
     /// Chooses the viewers that can be served together, and serves the others at once.
-    fn line_up(&mut self, keys: &[usize], sends: &mut Vec<Send>, now: Instant, shard: &Rc<Shard>) {
+    fn line_up(
+        &mut self,
+        keys: &[usize],
+        sends: &mut Vec<Send>,
+        datagrams: &mut Vec<(usize, u64)>,
+        now: Instant,
+        shard: &Rc<Shard>,
+    ) {
         sends.clear();
+        datagrams.clear();
         for &key in keys {
             let Some(viewer) = self.viewers.get_mut(key) else { continue };
             if viewer.blocked {
                 continue;
             }
             let Some(mirror) = self.mirrors.get(viewer.mirror.key) else { continue };
-            if viewer.conn.is_tls() {
-                self.send(key, now, shard);
-            } else if viewer.cursor.catch_up(&mirror.ring, &mirror.settings, now)
-                == Lag::TooManySkips
+            let by_connection = viewer.outlets.is_empty();
+            if (by_connection && viewer.conn.is_tls())
+                || (!by_connection && viewer.cursor.has_own())
             {
+                self.send(key, now, shard);
+            } else if !viewer.keeps_up(mirror, now) {
                 self.end(key, &EndReason::TooSlow, shard);
+            } else if !by_connection {
+                let mut bytes = 0;
+                while bytes < TURN_BUDGET
+                    && let Some((number, packet)) = viewer.cursor.next_datagrams(&mirror.ring)
+                {
+                    bytes += packet.bytes.len();
+                    datagrams.push((key, number));
+                }
+                if bytes >= TURN_BUDGET {
+                    self.unfinished.push(key);
+                }
             } else {
                 sends.push(Send { key, slices: 0..0, wanted: 0, result: Ok(0) });
             }
@@ -112,6 +136,56 @@ impl Engine {
                 send.result = result;
             }
         });
+    }
+
+    /// Sends what was lined up as datagrams. What a socket does not take is lost.
+    fn send_datagrams_together(
+        &mut self,
+        id: MirrorId,
+        datagrams: &[(usize, u64)],
+        uring: &mut Uring,
+        now: Instant,
+    ) {
+        for lot in datagrams.chunks(BATCH) {
+            let Some(mirror) = self.mirrors.get(id.key) else { return };
+            let mut slices = Vec::with_capacity(lot.len());
+            let mut sockets = Vec::with_capacity(lot.len());
+            for (key, number) in lot {
+                let Some(packet) = mirror.ring.get(*number) else { continue };
+                let (Some(viewer), Some(datagrams)) = (self.viewers.get(*key), packet.datagrams)
+                else {
+                    continue;
+                };
+                let Some(outlet) = viewer.outlet(packet) else { continue };
+                if outlet.takes_whole(packet.bytes.len(), datagrams.size) {
+                    slices.push(IoSlice::new(&packet.bytes));
+                    sockets.push((*key, outlet));
+                } else {
+                    // A kernel that cannot cut. What it does not take is lost.
+                    let _ = outlet.send(&packet.bytes, datagrams.size);
+                }
+            }
+            let messages: Vec<_> = sockets
+                .iter()
+                .zip(&slices)
+                .map(|((_, outlet), slice)| Message {
+                    socket: outlet.as_fd(),
+                    slices: std::slice::from_ref(slice),
+                })
+                .collect();
+            let mut taken = Vec::with_capacity(messages.len());
+            uring.send(&messages, |index, result| {
+                if let (Ok(bytes), Some((key, _))) = (result, sockets.get(index)) {
+                    taken.push((*key, bytes));
+                }
+            });
+            for (key, bytes) in taken {
+                if let Some(viewer) = self.viewers.get_mut(key) {
+                    viewer.written += bytes as u64;
+                    viewer.progress = now;
+                }
+            }
+        }
     }
 
     fn take_results(&mut self, sends: &mut Vec<Send>, now: Instant, shard: &Rc<Shard>) {

@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 
 use ::hls::playlist::{self, Form};
 use ::hls::{Init, Segment};
-use hub::{StreamName, Template};
+use hub::{Event, StreamName, Template, events};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::live::Published;
+use crate::context::Context;
 
 /// What becomes of files that are old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,12 +61,15 @@ const END: &str = "#EXT-X-ENDLIST\n";
 /// Writes what is published until the stream ends. Returns what was written, to be removed as the
 /// rules say. A failure ends the files, not the stream.
 pub(super) async fn write(
+    context: Arc<Context>,
     name: StreamName,
     settings: FileSettings,
     mut published: mpsc::Receiver<Arc<Published>>,
 ) -> Option<Files> {
     let folder = settings.folder(&name);
     let mut files = Files {
+        context,
+        name: name.clone(),
         folder: folder.clone(),
         cleanup: settings.cleanup,
         next: None,
@@ -95,6 +99,8 @@ pub(super) async fn write(
 
 /// What was written of a stream.
 pub(super) struct Files {
+    context: Arc<Context>,
+    name: StreamName,
     folder: PathBuf,
     cleanup: Cleanup,
     /// The number of the next segment.
@@ -127,6 +133,7 @@ impl Files {
             if self.next.is_some_and(|next| next < segment.number) {
                 warn!(folder = %self.folder.display(), "the disk is too slow: segments are missing");
             }
+            self.tell(segment, false);
             self.segment(segment)?;
             self.next = Some(segment.number + 1);
         }
@@ -142,7 +149,26 @@ impl Files {
         } else {
             self.record(now, &fresh)?;
         }
+        // They are in the playlists now.
+        fresh.iter().for_each(|segment| self.tell(segment, true));
         Ok(())
+    }
+
+    fn tell(&self, segment: &Segment, complete: bool) {
+        let path = |file: &str| self.folder.join(file).display().to_string();
+        let is_kept = self.cleanup != Cleanup::Rolling;
+        let micros =
+            segment.duration().unsigned_abs() * 1_000_000 / ::hls::TIMESCALE.unsigned_abs();
+        let length = Duration::from_micros(micros);
+        self.context.events.emit(&Event::Segment(events::Segment {
+            stream: self.name.clone(),
+            complete,
+            file: path(&segment.file()),
+            live_playlist: path(PLAYLIST),
+            record_playlist: if is_kept { path(RECORD) } else { String::new() },
+            number: segment.number,
+            duration: if complete { length } else { Duration::ZERO },
+        }));
     }
 
     /// Writes a segment, and what a player needs before it.

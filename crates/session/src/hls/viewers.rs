@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use http::header::HOST;
+use http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
+use hub::gate::{Action, Denial};
 use hub::{Address, EndReason, Kind, Protocol, Role, StreamName};
 use md5::{Digest, Md5};
 use parking_lot::Mutex;
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use super::Response;
 use super::respond::{not_found, redirect, refusal};
 use crate::context::{Context, Tenure};
+use crate::http::login;
 
 /// The parameter that carries a viewer's id.
 const PARAMETER: &str = "session_id";
@@ -23,6 +25,8 @@ const PARAMETER: &str = "session_id";
 #[derive(Debug)]
 pub(super) struct Viewers {
     context: Arc<Context>,
+    /// Where the settings have no key.
+    own_key: String,
     table: Mutex<HashMap<String, Viewer>>,
 }
 
@@ -41,21 +45,24 @@ pub(super) enum Admission {
     Open,
     /// A viewer that is known: this is added to all addresses.
     Known { query: String },
-    /// A new viewer: it is sent to an address of its own.
-    Redirect(Response),
+    /// A new viewer: it gets a session, and an address of its own.
+    New,
     /// Nobody who may watch.
     Refused(Response),
 }
 
 impl Viewers {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, table: Mutex::default() }
+        let own_key = format!("{:016x}{:016x}", context.seed(), context.seed());
+        Self { context, own_key, table: Mutex::default() }
     }
 
     /// Looks who asks for a playlist.
-    pub(super) fn admit(&self, request: &Parts, peer: SocketAddr, name: &StreamName) -> Admission {
+    pub(super) fn admit(&self, request: &Parts, name: &StreamName) -> Admission {
         let settings = self.context.settings.load();
-        let Some(key) = &settings.hls.session_key else { return Admission::Open };
+        if !self.are_counted() {
+            return Admission::Open;
+        }
         let query = request.uri.query().unwrap_or_default();
         if let Some(id) = id_in(query) {
             let mut table = self.table.lock();
@@ -70,18 +77,63 @@ impl Viewers {
                 }
             };
         }
-        let mut table = self.table.lock();
-        if table.len() >= settings.limits.connections {
+        if self.table.lock().len() >= settings.limits.connections {
             let text = "the server has as many viewers as it may have";
             return Admission::Refused(refusal(StatusCode::SERVICE_UNAVAILABLE, text));
         }
-        let tenure = self.open(request, peer, name);
+        Admission::New
+    }
+
+    /// Begins the session of a new viewer, if it may watch, and sends it to an address of its own.
+    pub(super) async fn begin(
+        &self,
+        request: &Parts,
+        peer: SocketAddr,
+        name: &StreamName,
+    ) -> Response {
+        let mut tenure = self.open(request, peer, name);
+        let authorization = request.headers.get(AUTHORIZATION);
+        let credentials = login::credentials(authorization.and_then(|value| value.to_str().ok()));
+        let allowed = tenure.ask(Action::Play, Some(name), credentials).await;
+        if let Err(denial) = allowed.and_then(|()| tenure.join(name)) {
+            let text = denial.to_string();
+            tenure.end(&EndReason::Refused(text.clone()));
+            let code = StatusCode::from_u16(login::status(&denial).code());
+            let mut response = refusal(code.unwrap_or(StatusCode::FORBIDDEN), &text);
+            if let Denial::Unknown(_) = denial {
+                let challenge = HeaderValue::from_static(login::CHALLENGE);
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            }
+            return response;
+        }
+        let settings = self.context.settings.load();
+        let key = settings.hls.session_key.as_ref().unwrap_or(&self.own_key);
         let id = hex(&Md5::digest(format!("{}{key}", tenure.session().id())));
+        let query = request.uri.query().unwrap_or_default();
         let mark = if query.is_empty() { "" } else { "&" };
         let location = format!("{}?{query}{mark}{PARAMETER}={id}", request.uri.path());
         let (stream, seen) = (name.clone(), Instant::now());
-        table.insert(id, Viewer { tenure, stream, seen, read: 0, written: 0 });
-        Admission::Redirect(redirect(&location))
+        let viewer = Viewer { tenure, stream, seen, read: 0, written: 0 };
+        self.table.lock().insert(id, viewer);
+        redirect(&location)
+    }
+
+    /// Whether viewers are sessions: so it is set, or not everybody may watch.
+    fn are_counted(&self) -> bool {
+        let settings = self.context.settings.load();
+        settings.hls.session_key.is_some() || self.context.guards(Action::Play, Protocol::Hls)
+    }
+
+    /// Whether segments of these streams may be fetched: where not everybody may watch, by those
+    /// alone who have a session.
+    pub(super) fn may_fetch(&self, query: &str, names: &[StreamName]) -> bool {
+        match id_in(query) {
+            Some(id) => {
+                let table = self.table.lock();
+                table.get(id).is_some_and(|viewer| names.contains(&viewer.stream))
+            }
+            None => !self.context.guards(Action::Play, Protocol::Hls),
+        }
     }
 
     /// A viewer was sent so many bytes.

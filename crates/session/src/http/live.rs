@@ -9,18 +9,19 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use hub::gate;
 use hub::{
     Address, Dialect, EndReason, Form, NameError, Packaging, Role, StreamName, StreamState,
     file_header,
 };
-use net::{Action, Conn, Joining, Peer, Shard};
+use net::{Action, Begin, Conn, Joining, Peer, Shard};
 use tracing::{info, warn};
 use ws::frame::{Event, Reader, close_frame, pong_frame};
 use ws::response::{LiveBody, switching_protocols};
 use ws::{Method, Status, frame};
 
 use super::container::Container;
-use super::{Exchange, MAX_IGNORED, Waited, wait};
+use super::{Exchange, MAX_IGNORED, Waited, login, wait};
 use crate::admission::Admitted;
 use crate::context::{HttpSettings, Tenure};
 
@@ -45,6 +46,15 @@ pub(super) async fn answer(mut exchange: Exchange, container: Container) {
             return;
         }
     };
+    let credentials = login::credentials(exchange.request.header("authorization"));
+    let mut allowed = tenure.ask(gate::Action::Play, Some(&name), credentials).await;
+    if exchange.request.method() != Method::Head {
+        allowed = allowed.and_then(|()| tenure.join(&name));
+    }
+    if let Err(denial) = allowed {
+        exchange.deny(tenure, &denial).await;
+        return;
+    }
     if exchange.request.method() == Method::Head {
         answer_head(exchange, container, tenure, &name).await;
         return;
@@ -112,7 +122,9 @@ pub(super) async fn answer(mut exchange: Exchange, container: Container) {
         stream,
         packaging,
         flush_after: container.rules(&settings.http).flush_after,
+        begin: Begin::Cached,
         own,
+        outlets: Vec::new(),
         peer: Box::new(viewer),
         session,
     });

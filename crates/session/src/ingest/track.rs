@@ -112,6 +112,55 @@ impl TrackIngest {
         self.track.time_base
     }
 
+    /// Whether decoders know enough to begin.
+    pub(super) fn is_described(&self) -> bool {
+        let needed = self.track.codec.has_nal_units()
+            || matches!(self.track.codec, Codec::Aac | Codec::Av1 | Codec::Vp9);
+        !(needed && self.track.config.is_empty())
+    }
+
+    /// Takes the decoder configuration that a key frame itself has, for publishers that send none
+    /// apart.
+    pub(super) fn learn(&mut self, frame: &[u8]) {
+        if let Some(config) = inspect::frame_config(self.track.codec, frame)
+            && config != self.track.config
+        {
+            // What was just made can be read.
+            let _ = self.configure(&config);
+        }
+    }
+
+    /// Sound whose description has more to say than its frames.
+    pub(super) fn set_details(&mut self, details: Details) {
+        self.track.time_base = inspect::time_base(self.track.codec, &details);
+        self.track.details = details;
+    }
+
+    /// How many pictures may come before one and be shown after it, if the parameter sets tell.
+    pub(super) fn reorder_depth(&self) -> u32 {
+        match &self.sets {
+            ParameterSets::H264(sets) => {
+                let sps = sets.sps().first().and_then(|sps| h264::Sps::parse(sps).ok());
+                sps.and_then(|sps| sps.vui?.max_num_reorder_frames).unwrap_or_default()
+            }
+            ParameterSets::H265(sets) => {
+                let sps = sets.sps().first().and_then(|sps| h265::Sps::parse(sps).ok());
+                sps.map_or(0, |sps| sps.max_num_reorder_pics)
+            }
+            ParameterSets::None => 0,
+        }
+    }
+
+    /// How long a picture lasts, in ticks of 90 kHz; 40 ms if nobody tells.
+    pub(super) fn picture_ticks(&self) -> i64 {
+        match &self.track.details {
+            Details::Video(video) if video.millihertz > 0 => {
+                90_000_000 / i64::from(video.millihertz)
+            }
+            _ => 3_600,
+        }
+    }
+
     pub(super) fn set_color_info(&mut self, info: Bytes) {
         self.track.color_info = Some(info);
     }

@@ -4,21 +4,22 @@ use std::time::Instant;
 
 use ::rtmp::command::Level;
 use ::rtmp::server::{Event, Session as Machine, StreamId};
-use hub::{EndReason, PublishError, Role};
-use tracing::info;
+use hub::gate::{Action, Credentials};
+use hub::{EndReason, PublishError, Role, StreamName};
 
 use super::{State, protocol_reason};
+use crate::context::Tenure;
 use crate::ingest::Ingest;
 
 /// What a connection publishes, by message stream.
 #[derive(Default)]
 pub(super) struct Publishers {
-    streams: Vec<(StreamId, Ingest)>,
+    streams: Vec<(StreamId, StreamName, Ingest)>,
 }
 
 impl Publishers {
     /// The peer asks to publish: it is refused before any success is said, or accepted.
-    pub(super) fn begin(
+    pub(super) async fn begin(
         &mut self,
         state: &mut State,
         stream: StreamId,
@@ -26,18 +27,21 @@ impl Publishers {
     ) -> Result<(), EndReason> {
         let refusal = match state.resolve(name, Role::Pub) {
             Ok(name) => {
+                let asked = state.tenure.ask(Action::Publish, Some(&name), Credentials::default());
+                let allowed = asked.await;
                 let session = state.tenure.session();
-                match state.context.registry.publish(&name, session, Instant::now()) {
-                    Ok(publication) => {
-                        info!(session = %session.id(), stream = %name, "publishes");
-                        self.streams.push((stream, Ingest::new(publication, session.id().clone())));
+                match allowed.map(|()| state.context.publish(session, &name)) {
+                    Ok(Ok(publication)) => {
+                        let ingest = Ingest::new(publication, session.id().clone());
+                        self.streams.push((stream, name, ingest));
                         let accepted = state.machine.accept_publish(stream, Instant::now());
                         return accepted.map_err(|e| protocol_reason(&e));
                     }
-                    Err(error @ PublishError::Occupied(_)) => {
+                    Ok(Err(error @ PublishError::Occupied(_))) => {
                         ("NetStream.Publish.BadName", error.to_string())
                     }
-                    Err(error) => ("NetStream.Publish.Failed", error.to_string()),
+                    Ok(Err(error)) => ("NetStream.Publish.Failed", error.to_string()),
+                    Err(denial) => ("NetStream.Publish.Denied", denial.to_string()),
                 }
             }
             Err(error) => ("NetStream.Publish.BadName", error),
@@ -59,8 +63,12 @@ impl Publishers {
     }
 
     /// The message stream no longer publishes.
-    pub(super) fn end(&mut self, stream: StreamId) {
-        self.streams.retain(|(id, _)| *id != stream);
+    pub(super) fn end(&mut self, stream: StreamId, tenure: &Tenure) {
+        let ended = self.streams.extract_if(.., |(id, ..)| *id == stream);
+        for (_, name, ingest) in ended {
+            drop(ingest);
+            tenure.leave(&name, &EndReason::PeerClosed);
+        }
     }
 
     /// Takes media in.
@@ -72,7 +80,7 @@ impl Publishers {
             return Ok(());
         };
         // Media of a stream that has just ended may still be on its way.
-        let Some((_, ingest)) = self.streams.iter_mut().find(|(id, _)| *id == stream) else {
+        let Some((.., ingest)) = self.streams.iter_mut().find(|(id, ..)| *id == stream) else {
             return Ok(());
         };
         let taken = match event {
@@ -87,7 +95,7 @@ impl Publishers {
     /// Tells every message stream why it ends.
     pub(super) fn say_goodbye(&self, machine: &mut Machine, reason: &EndReason) {
         let text = reason.to_string();
-        for (stream, _) in &self.streams {
+        for (stream, ..) in &self.streams {
             // A machine that cannot say it has nobody to say it to.
             let _ = machine.notify_status(*stream, Level::Error, "NetStream.Publish.Denied", &text);
         }

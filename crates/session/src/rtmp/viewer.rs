@@ -115,6 +115,9 @@ impl Peer for Viewer {
     fn released(self: Box<Self>, mut conn: Conn, remains: Bytes, shard: &Rc<Shard>) {
         let shard = shard.clone();
         let state = self.state;
+        if let Some(stream) = state.tenure.session().stream() {
+            state.tenure.leave(&stream, &EndReason::PeerClosed);
+        }
         shard.clone().spawn(async move {
             let sent = tokio::time::timeout(super::WRITE_TIMEOUT, conn.write_all(&remains)).await;
             let connection = Connection { shard, conn, state };

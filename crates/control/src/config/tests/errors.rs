@@ -139,3 +139,95 @@ fn values_are_in_range_and_agree() {
         ],
     );
 }
+
+#[test]
+fn whoever_closes_a_door_must_have_a_key() {
+    refused(
+        "[auth]\nrequired = 'publish'\nlal_for = []\ncallback = 'auth.example/secret'\n\
+         jwt_keys = 'ftp://x'\n[api]\ntoken_file = ''\n",
+        &[
+            "headwater.toml:4:12: auth.callback: it is not a URL of http or https with a host; \
+             write something like \"https://auth.example/headwater\"",
+            "headwater.toml:5:12: auth.jwt_keys: it is neither a file nor a URL of http or https \
+             with a host; write something like \"https://auth.example/.well-known/jwks.json\"",
+            "headwater.toml:7:14: api.token_file: it is empty, and so is api.token; name a file \
+             for the token, or set api.token",
+        ],
+    );
+    refused(
+        "[auth]\nrequired = ['play']\nlal_for = 'pub_rtmp'\n",
+        &[
+            "headwater.toml:3:11: auth.lal_for: nobody could show a lal_secret; set auth.lal_key or \
+           auth.lal_override",
+        ],
+    );
+    refused(
+        "[auth]\nrequired = ['play']\n",
+        &["headwater.toml:2:12: auth.required: nobody could show any credentials; add \
+           [[auth.users]], or set auth.jwt_secret or auth.jwt_keys"],
+    );
+    refused(
+        "[[auth.users]]\nname = 'a:b'\npassword = 'x'\n[[auth.users]]\nname = 'c'\npassword = ''\n\
+         [[auth.users]]\nname = 'c'\npassword = 'y'\n",
+        &[
+            "headwater.toml:2:8: auth.users[0].name: \"a:b\" is not a name; use 1 to 255 \
+             characters, and no colon",
+            "headwater.toml:6:12: auth.users[1].password: it has 0 bytes; use 1 to 255 bytes",
+            "headwater.toml:8:8: auth.users[2].name: there is another user \"c\"; give each user a \
+             name of its own",
+        ],
+    );
+}
+
+#[test]
+fn receivers_are_urls_of_http_and_are_not_repeated() {
+    refused(
+        "[webhooks]\nurl = 'ftp://host/token'\non_update = 'host:80/token'\non_pub_start = \
+         ''\non_pub_stop = 'https://u:p@hooks.example:9000/x?y'\n",
+        &[
+            "headwater.toml:2:7: webhooks.url: it is not a URL of http or https with a host; write \
+             something like \"https://hooks.example/headwater\"",
+            "headwater.toml:3:13: webhooks.on_update: it is not a URL of http or https with a \
+             host; write something like \"https://hooks.example/headwater\"",
+        ],
+    );
+    let long = format!("[webhooks]\nsecret = '{}'\n", "x".repeat(256));
+    let expected = "headwater.toml:2:10: webhooks.secret: it has 256 bytes, more than 255; use a \
+                    shorter one";
+    refused(&long, &[expected]);
+    let warnings = read("[webhooks]\nsecret = 'swordfish'\n").unwrap().warnings;
+    let short = warnings.iter().find(|w| w.starts_with("webhooks.secret: it can be guessed"));
+    assert!(short.is_some_and(|warning| !warning.contains("swordfish")), "{warnings:?}");
+    let config = read("[webhooks]\nurl = 'https://u:token@hooks.example:9/token?token'\n");
+    let shown = config.unwrap().config.without_secrets();
+    assert_eq!(shown["webhooks"]["url"].as_str(), Some("https://hooks.example:9/***"));
+    assert_eq!(shown["webhooks"]["on_update"].as_str(), Some(""));
+}
+
+#[test]
+fn relays_have_addresses_that_can_be_called() {
+    refused(
+        "relay.retry_min = '1m'\nrelay.origins = ['origin:1935']\n\
+         [[relay.pull]]\nstream = 'a/*'\nfrom = []\nstart = 'always'\n\
+         [[relay.pull]]\nstream = 'a/b'\nfrom = ['rtsp://u:secret@{name}/x']\n\
+         [[relay.push]]\nstream = ''\nto = ['http://h/x', 'rtmp://h/{nmae}', 'rtmp://h/secret{']\n",
+        &[
+            "headwater.toml:2:18: relay.origins[0]: it is no address; write something like \
+             \"rtmp://origin.example\"",
+            "headwater.toml:5:8: relay.pull[0].from: there are 0; write 1 to 32 addresses",
+            "headwater.toml:6:9: relay.pull[0].start: a pattern does not say which streams there \
+             are; write \"on_demand\", or the path of one stream",
+            "headwater.toml:9:9: relay.pull[1].from[0]: the host must be written out; write \
+             SCHEME://HOST/APP/NAME with rtmp, rtmps, rtsp, rtsps, http, https, ws, wss",
+            "headwater.toml:11:10: relay.push[0].stream: it has 0 bytes; write a path such as \
+             \"live/camera1\", or a pattern",
+            "headwater.toml:12:7: relay.push[0].to[0]: http:// is not possible here; write \
+             SCHEME://HOST/APP/NAME with rtmp, rtmps, rtsp, rtsps",
+            "headwater.toml:12:21: relay.push[0].to[1]: {nmae} is not one of {path}, {app}, \
+             {name}, {query}; write SCHEME://HOST/APP/NAME with rtmp, rtmps, rtsp, rtsps",
+            "headwater.toml:12:40: relay.push[0].to[2]: a brace is not closed; write \
+             SCHEME://HOST/APP/NAME with rtmp, rtmps, rtsp, rtsps",
+            "default: relay.retry_max: 30s is less than relay.retry_min; use a longer time",
+        ],
+    );
+}

@@ -99,11 +99,15 @@ fn the_whole_of_lals_keys_is_understood() {
         file = "./logs/lalserver.log"
         [rtmp]
         publisher_idle = "2m"
+        [rtsp]
+        start = "key_frame"
+        publisher_idle = "2m"
         [tls]
         cert = "./conf/cert.pem"
         key = "./conf/key.pem"
         [api]
         listen = ":8083"
+        open = true
         [mp4]
         enable = false
         [hls]
@@ -130,27 +134,44 @@ fn the_whole_of_lals_keys_is_understood() {
     assert_eq!(
         reasons,
         [
-            "RTSP is not supported yet",
             "the profiler is that of another runtime",
             "log lines always have a time and a level, and never a source file",
             "a broken invariant ends one session and is logged, whatever is set",
             "streams are not listed in the log; ask the API",
         ]
     );
-    assert!(warnings[0].starts_with("rtsp.addr, rtsp.auth_enable, rtsp.auth_method, "));
 }
 
 #[test]
 fn features_that_are_switched_off_are_not_missed() {
-    let (_, warnings) = translated(
-        &FULL.replace("\"relay_push\": { \"enable\": false", "\"relay_push\": { \"enable\": true"),
+    let audio = "\"add_dummy_audio_enable\": false";
+    assert!(FULL.contains(audio), "{FULL}");
+    let (_, warnings) = translated(&FULL.replace(audio, "\"add_dummy_audio_enable\": true"));
+    let of_audio: Vec<_> = warnings.iter().filter(|warning| warning.contains("audio")).collect();
+    assert_eq!(of_audio.len(), 1, "{of_audio:?}");
+}
+
+#[test]
+fn relays_are_those_of_lal() {
+    let (config, warnings) = translated(
+        r#"{
+          "relay_push": {"enable": true, "addr_list": ["a:1935", "b.example"]},
+          "static_relay_pull": {"enable": true, "addr": "origin:19350"}
+        }"#,
     );
-    let of_relay: Vec<_> = warnings.iter().filter(|warning| warning.contains("relay")).collect();
-    assert_eq!(
-        of_relay,
-        ["relay_push.addr_list and relay_push.enable have no effect: streams are not pushed to \
-          other servers yet"]
-    );
+    assert!(!warnings.iter().any(|warning| warning.contains("no effect")), "{warnings:?}");
+    let [rule] = &config.relay.push[..] else { panic!("{:?}", config.relay.push) };
+    assert!(rule.stream.matches("live/a"));
+    let to = ["rtmp://a:1935/{app}/{name}?{query}", "rtmp://b.example/{app}/{name}?{query}"];
+    assert_eq!(rule.to, to);
+    assert_eq!(config.relay.origins, ["rtmp://origin:19350"]);
+    let off = r#"{"relay_push": {"enable": false, "addr_list": ["a"]},
+                  "relay_pull": {"enable": false, "addr": "b"}}"#;
+    let (config, _) = translated(off);
+    assert!(config.relay.push.is_empty() && config.relay.origins.is_empty());
+    // Its old name.
+    let (config, _) = translated(r#"{"relay_pull": {"enable": true, "addr": "b"}}"#);
+    assert_eq!(config.relay.origins, ["rtmp://b"]);
 }
 
 #[test]
@@ -189,6 +210,37 @@ fn values_that_differ_from_the_sample_are_translated() {
 }
 
 #[test]
+fn notifications_go_where_they_went() {
+    let text = r#"{"http_notify": {
+        "enable": true, "update_interval_sec": 7, "on_update": "http://127.0.0.1:10101/update",
+        "on_pub_start": "http://hooks.example/pub?key=1", "on_pub_stop": "",
+        "on_hls_make_ts": "https://hooks.example/ts"
+    }}"#;
+    let (config, warnings) = translated(text);
+    let mut expected = Webhooks {
+        update_interval: units::Span::from_secs(7),
+        on_update: "http://127.0.0.1:10101/update".to_owned(),
+        on_pub_start: "http://hooks.example/pub?key=1".to_owned(),
+        on_hls_make_ts: "https://hooks.example/ts".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(config.webhooks, expected);
+    assert!(!warnings.iter().any(|warning| warning.contains("http_notify")), "{warnings:?}");
+    // lal tells the update once then.
+    let (config, _) = translated(&text.replace("\"update_interval_sec\": 7,", ""));
+    expected.update_interval = units::Span::default();
+    assert_eq!(config.webhooks, expected);
+    let (config, _) = translated(&text.replace("true", "false"));
+    assert_eq!(config.webhooks, Default::default());
+    let error = read(&text.replace("http://hooks", "hooks")).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "lal.conf.json, lal's key http_notify.on_pub_start: webhooks.on_pub_start: it is not a URL \
+         of http or https with a host; write something like \"https://hooks.example/headwater\""
+    );
+}
+
+#[test]
 fn an_empty_file_serves_nothing_as_in_lal() {
     let loaded = read("{}").unwrap();
     let config = &loaded.config;
@@ -223,14 +275,23 @@ fn wrong_values_are_refused_where_they_stand() {
              \":PORT\", for all addresses, nor \"IP:PORT\"; host names are not looked up; the \
              default is listen = [\":1935\"]",
         ),
-        (
-            r#"{"simple_auth": {"pub_rtmp_enable": true, "pub_rtsp_enable": true}}"#,
-            "lal.conf.json: simple_auth.pub_rtmp_enable: access control is not supported yet; set \
-             it to false to let everybody in",
-        ),
     ] {
         assert_eq!(read(text).unwrap_err().to_string(), expected);
     }
+}
+
+#[test]
+fn what_was_closed_stays_closed() {
+    let text = r#"{"simple_auth": {"key": "k", "dangerous_lal_secret": "s",
+        "pub_rtmp_enable": true, "sub_rtsp_enable": true, "hls_m3u8_enable": true}}"#;
+    let (config, _) = translated(text);
+    assert_eq!(config.auth.lal_for.to_string(), "pub_rtmp, sub_rtsp, hls_m3u8");
+    assert_eq!((&*config.auth.lal_key, &*config.auth.lal_override), ("k", "s"));
+    let error = read(&text.replace("\"k\"", "\"\"").replace("\"s\"", "\"\"")).unwrap_err();
+    assert!(error.to_string().contains("nobody could show a lal_secret"), "{error}");
+    // Where nothing is closed, the key opens nothing.
+    let (config, _) = translated(&text.replace("true", "false"));
+    assert!(config.auth.lal_for.is_empty() && config.auth.lal_key.is_empty());
 }
 
 #[test]

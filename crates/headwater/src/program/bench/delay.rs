@@ -20,7 +20,7 @@ use super::histogram;
 use crate::program::crowd::seconds;
 use crate::program::media_file;
 use crate::program::push::{length, send_tag};
-use crate::program::source::{Source, Tls, seed};
+use crate::program::source::{Access, Source, seed};
 use crate::program::stats::Times;
 
 /// Names our user data in an SEI message (H.264 D.1.7).
@@ -48,7 +48,7 @@ pub(in crate::program) struct Delay {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     #[command(flatten)]
-    tls: Tls,
+    access: Access,
 }
 
 /// The clock of a measurement.
@@ -80,8 +80,9 @@ impl Delay {
             let publishing = self.publish(tags.into(), clock, until);
             let mut viewers = JoinSet::new();
             for (index, url) in urls.iter().enumerate() {
-                let (url, tls) = (url.clone(), self.tls.clone());
-                viewers.spawn_local(async move { (index, watch(&url, &tls, clock, until).await) });
+                let (url, access) = (url.clone(), self.access.clone());
+                viewers
+                    .spawn_local(async move { (index, watch(&url, &access, clock, until).await) });
             }
             let (published, mut watched) = tokio::join!(publishing, viewers.join_all());
             published?;
@@ -102,7 +103,7 @@ impl Delay {
 
     async fn publish(&self, tags: Rc<[Tag]>, clock: Clock, until: Instant) -> Result<()> {
         let target = Target::parse(&self.url).context("the URL to publish to")?;
-        let conn = self.tls.connect(&target.host, target.port, target.secure).await?;
+        let conn = self.access.connect(&target.host, target.port, target.secure).await?;
         let mut pusher = connect_push(conn, target, Config::default(), seed())
             .await
             .with_context(|| format!("{} does not take the stream", self.url))?;
@@ -124,8 +125,8 @@ impl Delay {
 }
 
 /// The delays of the pictures that were sent after the viewer had joined.
-async fn watch(url: &str, tls: &Tls, clock: Clock, until: Instant) -> Result<Times> {
-    let mut source = Source::open(url, tls).await?;
+async fn watch(url: &str, access: &Access, clock: Clock, until: Instant) -> Result<Times> {
+    let mut source = Source::open(url, access).await?;
     let mut joined = None;
     let mut delays = Vec::new();
     while let Ok(next) = timeout_at(until, source.next()).await {

@@ -1,0 +1,43 @@
+// HLS by hls.js, or by the browser itself where there are no Media Source Extensions.
+
+/** Opens a playlist; `report(state, detail)` hears how it goes. */
+export function openHls(video, url, report) {
+  let player = null;
+  let stopped = false;
+  const ending = new AbortController();
+  let repaired = 0;
+  const natively = () => {
+    video.src = url;
+    video.addEventListener('error', () => report('broken', video.error?.message ?? ''), { signal: ending.signal });
+  };
+  const failed = (Hls, data) => {
+    if (!data.fatal) return;
+    const status = data.response?.code;
+    if (status === 404) report('missing');
+    else if (status === 401 || status === 403) report('refused', String(status));
+    else if (/codec/i.test(data.details)) report('codec', data.mimeType ?? '');
+    else if (data.type === Hls.ErrorTypes.MEDIA_ERROR && repaired++ < 2) player.recoverMediaError();
+    else report('broken', data.details);
+  };
+  import('../../vendor/hls.js').then(({ default: Hls }) => {
+    if (stopped) return;
+    if (!Hls.isSupported()) {
+      if (video.canPlayType('application/vnd.apple.mpegurl')) natively();
+      else report('unsupported');
+      return;
+    }
+    player = new Hls({ enableWorker: false, lowLatencyMode: true, backBufferLength: 20 });
+    player.on(Hls.Events.ERROR, (_, data) => failed(Hls, data));
+    player.loadSource(url);
+    player.attachMedia(video);
+  }, () => report('broken', 'hls.js'));
+  video.addEventListener('ended', () => report('ended'), { signal: ending.signal });
+  return {
+    stop() {
+      stopped = true;
+      ending.abort();
+      player?.destroy();
+      player = null;
+    },
+  };
+}

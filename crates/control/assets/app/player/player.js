@@ -1,0 +1,115 @@
+// One player for all transports: what differs is who feeds the video.
+import { openFlv } from './flv.js';
+import { openHls } from './hls.js';
+import { openMp4 } from './mse.js';
+
+/** The transports, by the names that links use. */
+export const transports = {
+  flv: 'HTTP-FLV',
+  ws: 'WebSocket-FLV',
+  ts: 'HTTP-TS',
+  'ws-ts': 'WebSocket-TS',
+  hls: 'HLS',
+  mp4: 'MP4',
+  'ws-mp4': 'WebSocket-MP4',
+};
+
+const sources = () => Boolean(window.MediaSource ?? window.ManagedMediaSource);
+
+/** What this browser plays best: phones of Apple have HLS alone. */
+export function usualTransport() {
+  return sources() ? 'flv' : 'hls';
+}
+
+/** The transport that a link means, or the usual one. */
+export function transportOf(wish) {
+  return Object.hasOwn(transports, wish ?? '') ? wish : usualTransport();
+}
+
+/**
+ * Plays in `video`. `report(state, detail)` hears: waiting, playing, blocked (the browser wants
+ * a click first), ended, missing, refused, codec, unsupported, broken.
+ */
+export class Player {
+  constructor(video, report) {
+    this.video = video;
+    this.report = report;
+    this.source = null;
+    this.state = 'idle';
+    this.firstAfter = null;
+    video.addEventListener('playing', () => {
+      clearTimeout(this.stalling);
+      if (!this.source) return;
+      this.firstAfter ??= performance.now() - this.began;
+      this.tell('playing');
+    });
+    // Short waits are not worth a message; they come with every jump to the newest picture.
+    video.addEventListener('waiting', () => {
+      clearTimeout(this.stalling);
+      this.stalling = setTimeout(() => this.state === 'playing' && this.tell('stalled'), 1500);
+    });
+    // A new source pauses the video; it is started once there is something to show.
+    video.addEventListener('loadeddata', () => this.resume());
+  }
+
+  tell(state, detail) {
+    this.state = state;
+    this.report(state, detail);
+  }
+
+  play(url, transport) {
+    this.stop();
+    this.began = performance.now();
+    this.firstAfter = null;
+    this.tell('waiting');
+    if (transport !== 'hls' && !sources()) {
+      this.tell('unsupported');
+      return;
+    }
+    const mine = {};
+    this.token = mine;
+    // Reports of a source that was stopped are of no interest any more.
+    const report = (state, detail) => this.token === mine && this.tell(state, detail);
+    this.source = this.open(url, transport, report);
+  }
+
+  /** Starts the video; browsers may want a click for that, which is where this is called again. */
+  resume() {
+    if (!this.source) return;
+    this.video.play().catch(error => {
+      if (error.name === 'NotAllowedError' && this.source) this.tell('blocked');
+    });
+  }
+
+  open(url, transport, report) {
+    if (transport === 'hls') return openHls(this.video, url, report);
+    if (transport.endsWith('mp4')) return openMp4(this.video, url, report);
+    return openFlv(this.video, url, report, { type: transport.endsWith('ts') ? 'mpegts' : 'flv' });
+  }
+
+  stop() {
+    clearTimeout(this.stalling);
+    this.token = null;
+    const old = this.source;
+    this.source = null;
+    old?.stop();
+    this.video.removeAttribute('src');
+    this.video.load();
+    this.state = 'idle';
+  }
+
+  /** What is measured while it plays. */
+  figures() {
+    const { video } = this;
+    const quality = video.getVideoPlaybackQuality?.();
+    const last = video.buffered.length - 1;
+    return {
+      buffered: last >= 0 ? Math.max(0, video.buffered.end(last) - video.currentTime) : 0,
+      decoded: quality?.totalVideoFrames ?? 0,
+      dropped: quality?.droppedVideoFrames ?? 0,
+      width: video.videoWidth,
+      height: video.videoHeight,
+      first: this.firstAfter,
+    };
+  }
+}

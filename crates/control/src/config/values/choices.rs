@@ -1,0 +1,389 @@
+//! Settings that are one of a few words, or any of them.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::config::suggest::nearest;
+
+/// Defines an enum that is written as one of a few words.
+macro_rules! choice {
+    ($(
+        $(#[$about:meta])+
+        pub enum $name:ident { $( $(#[$doc:meta])+ $variant:ident = $word:literal, )+ }
+    )+) => { $(
+        $(#[$about])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[$doc])+ $variant, )+ }
+
+        impl $name {
+            /// Every value, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The word that stands for it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl Word for $name {
+            const ALL: &'static [Self] = Self::ALL;
+
+            fn as_str(self) -> &'static str {
+                self.as_str()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(word: &str) -> Result<Self, String> {
+                match word {
+                    $($word => Ok(Self::$variant),)+
+                    other => Err(not_one_of(other, &[$($word),+])),
+                }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = String::deserialize(deserializer)?;
+                word.parse().map_err(de::Error::custom)
+            }
+        }
+    )+ };
+}
+
+choice! {
+    /// How much is logged.
+    pub enum Level {
+        /// Everything, packets included in debug builds.
+        Trace = "trace",
+        /// What helps to find a fault.
+        Debug = "debug",
+        /// Sessions and streams that begin and end.
+        Info = "info",
+        /// Peers that misbehave.
+        Warn = "warn",
+        /// What an operator must act upon.
+        Error = "error",
+        /// Nothing.
+        Off = "off",
+    }
+
+    /// When a new log file is begun.
+    pub enum Rotation {
+        /// At midnight, UTC.
+        Daily = "daily",
+        /// At every full hour.
+        Hourly = "hourly",
+        /// Not at all.
+        Never = "never",
+    }
+
+    /// How a log line is written.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// For collectors: one JSON object per line.
+        Json = "json",
+    }
+
+    /// What makes two stream names the same.
+    pub enum Identity {
+        /// `live/a` and `other/a` are two streams.
+        AppAndName = "app_and_name",
+        /// Only the last item of the path counts.
+        Name = "name",
+    }
+
+    /// What somebody meets who publishes to a stream that has a publisher.
+    pub enum SecondPublisher {
+        /// The newcomer is refused.
+        Refuse = "refuse",
+        /// The newcomer replaces the old publisher.
+        Takeover = "takeover",
+    }
+
+    /// How viewers are written to.
+    pub enum Egress {
+        /// `io_uring` where the system allows it, otherwise `epoll`.
+        Auto = "auto",
+        /// One system call for each viewer.
+        Epoll = "epoll",
+        /// One system call for many viewers; the server does not start where it is forbidden.
+        Uring = "io_uring",
+    }
+
+    /// Where a viewer of RTSP begins.
+    pub enum RtspStart {
+        /// With the cached GOP; as datagrams, at the next key frame.
+        Cached = "cached",
+        /// At the next key frame.
+        KeyFrame = "key_frame",
+        /// With whatever comes next.
+        Now = "now",
+    }
+
+    /// When a stream is pulled from another server.
+    pub enum PullStart {
+        /// As long as the server runs.
+        Always = "always",
+        /// While somebody watches.
+        OnDemand = "on_demand",
+    }
+
+    /// What packets of RTP travel over, where this server is the client.
+    pub enum RtspTransport {
+        /// The connection.
+        Tcp = "tcp",
+        /// Datagrams.
+        Udp = "udp",
+        /// Datagrams, and the connection where they are refused or do not arrive.
+        Auto = "auto",
+    }
+
+    /// What becomes of frames of which a part was lost.
+    pub enum TornFrames {
+        /// They are left out.
+        Drop = "drop",
+        /// They are passed on as they are.
+        Pass = "pass",
+    }
+
+    /// How RTSP clients prove who they are.
+    pub enum RtspAuth {
+        /// They need not.
+        Off = "off",
+        /// By Digest, with SHA-256 or MD5 as the client can.
+        Digest = "digest",
+        /// By Digest with MD5, for clients that stumble over a second offer.
+        DigestMd5 = "digest_md5",
+        /// By Basic: the password goes over the network.
+        Basic = "basic",
+    }
+
+    /// What segments of HLS are made of.
+    pub enum HlsContainer {
+        /// What fits the codecs: fragmented MP4 at low latency, else transport streams.
+        Auto = "auto",
+        /// Transport streams.
+        Ts = "ts",
+        /// Fragmented MP4.
+        Fmp4 = "fmp4",
+    }
+
+    /// What a stream is recorded as.
+    pub enum RecordFormat {
+        /// FLV files.
+        Flv = "flv",
+        /// MPEG transport streams.
+        Ts = "ts",
+        /// Fragmented MP4.
+        Mp4 = "mp4",
+        /// Segments and playlists.
+        Hls = "hls",
+    }
+
+    /// What becomes of HLS files that are old.
+    pub enum HlsCleanup {
+        /// They stay.
+        Never = "never",
+        /// They are removed when the stream has ended for hls.linger.
+        AfterEnd = "after_end",
+        /// Segments are removed when they have left the playlist, the rest after the end.
+        Rolling = "rolling",
+    }
+
+    /// What may need credentials.
+    pub enum Guarded {
+        /// To send a stream.
+        Publish = "publish",
+        /// To read a stream.
+        Play = "play",
+    }
+
+    /// What a callback is asked about.
+    pub enum CallbackFor {
+        /// Clients of RTMP that connect.
+        Connect = "connect",
+        /// Publishers.
+        Publish = "publish",
+        /// Viewers.
+        Play = "play",
+        /// Requests of the API.
+        Api = "api",
+    }
+
+    /// Where lal's simple authentication holds.
+    pub enum LalGuard {
+        /// Publishers of RTMP.
+        PubRtmp = "pub_rtmp",
+        /// Viewers of RTMP.
+        SubRtmp = "sub_rtmp",
+        /// Viewers of FLV.
+        SubHttpflv = "sub_httpflv",
+        /// Viewers of MPEG-TS.
+        SubHttpts = "sub_httpts",
+        /// Publishers of RTSP.
+        PubRtsp = "pub_rtsp",
+        /// Viewers of RTSP.
+        SubRtsp = "sub_rtsp",
+        /// Viewers of HLS.
+        HlsM3u8 = "hls_m3u8",
+    }
+
+    /// Who may download recordings.
+    pub enum Download {
+        /// Those who reach the operator's API.
+        Api = "api",
+        /// All viewers as well.
+        Public = "public",
+        /// Nobody.
+        Off = "off",
+    }
+
+    /// How HEVC and Opus are marked in RTMP and FLV.
+    pub enum HevcOut {
+        /// As the viewer asks, otherwise as the publisher did.
+        Auto = "auto",
+        /// By FourCC, as Enhanced RTMP says.
+        Enhanced = "enhanced",
+        /// By codec id 12 and sound format 13, as was the custom before.
+        Legacy = "legacy",
+    }
+}
+
+fn not_one_of(word: &str, words: &[&str]) -> String {
+    let guess = nearest(word, words.iter().copied());
+    let guess = guess.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+    let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+    format!("{word:?} is not one of {}{guess}", quoted.join(", "))
+}
+
+/// A word of a `choice`.
+pub trait Word: Copy + PartialEq + FromStr<Err = String> + 'static {
+    /// Every one.
+    const ALL: &'static [Self];
+
+    /// How it is written.
+    fn as_str(self) -> &'static str;
+}
+
+/// Any of some words, each once. Written as a list, or as a single word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words<T>(Vec<T>);
+
+/// What a stream is recorded as.
+pub type RecordFormats = Words<RecordFormat>;
+
+impl<T: Word> Words<T> {
+    /// Whether a word is among them.
+    #[must_use]
+    pub fn has(&self, word: T) -> bool {
+        self.0.contains(&word)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl<T> Default for Words<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Word> fmt::Display for Words<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self.iter().map(T::as_str).collect();
+        f.write_str(&words.join(", "))
+    }
+}
+
+impl<T: Word> FromIterator<T> for Words<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(words: I) -> Self {
+        let mut list = Vec::new();
+        for word in words {
+            if !list.contains(&word) {
+                list.push(word);
+            }
+        }
+        Self(list)
+    }
+}
+
+impl<T: Word> Serialize for Words<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(T::as_str))
+    }
+}
+
+impl<'de, T: Word> Deserialize<'de> for Words<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany<T>(PhantomData<T>);
+
+        impl<'de, T: Word> de::Visitor<'de> for OneOrMany<T> {
+            type Value = Words<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let words: Vec<_> =
+                    T::ALL.iter().map(|word| format!("{:?}", word.as_str())).collect();
+                write!(f, "a list of any of {}", words.join(", "))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Words<T>, E> {
+                match text {
+                    "" => Ok(Words::default()),
+                    text => Ok(Words(vec![text.parse().map_err(E::custom)?])),
+                }
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Words<T>, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = seq.next_element::<String>()? {
+                    words.push(word.parse().map_err(de::Error::custom)?);
+                }
+                Ok(words.into_iter().collect())
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_have_a_nearest() {
+        assert_eq!(
+            "takeove".parse::<SecondPublisher>().unwrap_err(),
+            r#""takeove" is not one of "refuse", "takeover" (did you mean "takeover"?)"#
+        );
+    }
+}

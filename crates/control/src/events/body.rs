@@ -1,0 +1,286 @@
+//! What notifications say: JSON with the keys of lal's HTTP notify v0.2.5, and more behind them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use hub::events::{File, Group, Segment};
+use hub::{EndReason, Event, Role, Session, StreamName};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api;
+use crate::logs::rfc3339;
+
+/// Writes bodies.
+pub(super) struct Bodies {
+    server_id: Arc<str>,
+    /// Receivers resolve relative names of files with it.
+    cwd: String,
+}
+
+/// The name and the body of a notification.
+type Told = (&'static str, Bytes);
+
+impl Bodies {
+    pub(super) fn new(server_id: Arc<str>, cwd: &Path) -> Self {
+        Self { server_id, cwd: cwd.to_string_lossy().into_owned() }
+    }
+
+    /// `info` is what lal's lal_info says.
+    pub(super) fn server_started(mut info: Value, now: SystemTime) -> Bytes {
+        if let Some(info) = info.as_object_mut() {
+            info.insert("time".to_owned(), rfc3339(now).into());
+        }
+        written(&info)
+    }
+
+    /// `groups` are those of lal's all_group.
+    pub(super) fn update(&self, groups: &[api::Group], now: SystemTime) -> Bytes {
+        let body = Update { server_id: &self.server_id, groups, time: rfc3339(now) };
+        written(&body)
+    }
+
+    /// `None` for what nobody is told of.
+    pub(super) fn event(&self, event: &Event, now: SystemTime) -> Option<Told> {
+        Some(match event {
+            Event::Connected { session, app, flash_ver, tc_url } => {
+                ("on_rtmp_connect", self.connected(session, [app, flash_ver, tc_url], now))
+            }
+            Event::Joined { session, stream, group } => {
+                let name = match session.kind().role {
+                    Role::Pub => "on_pub_start",
+                    Role::Sub => "on_sub_start",
+                    Role::Pull => "on_relay_pull_start",
+                    Role::Push => "on_relay_push_start",
+                    Role::PubSub => return None,
+                };
+                (name, self.session(session, stream, *group, None, now))
+            }
+            Event::Left { session, stream, group, reason } => {
+                let name = match session.kind().role {
+                    Role::Pub => "on_pub_stop",
+                    Role::Sub => "on_sub_stop",
+                    Role::Pull => "on_relay_pull_stop",
+                    Role::Push => "on_relay_push_stop",
+                    Role::PubSub => return None,
+                };
+                (name, self.session(session, stream, *group, Some(reason), now))
+            }
+            Event::StreamStarted(stream) => ("on_stream_start", self.stream(stream, now)),
+            Event::StreamEnded(stream) => ("on_stream_stop", self.stream(stream, now)),
+            Event::FileBegun(file) => ("on_record_start", self.file(file, now)),
+            Event::FileCompleted(file) => ("on_record_stop", self.file(file, now)),
+            Event::Segment(segment) => ("on_hls_make_ts", self.segment(segment, now)),
+            _ => return None,
+        })
+    }
+
+    fn connected(&self, session: &Session, of: [&String; 3], now: SystemTime) -> Bytes {
+        let [app, flash_ver, tc_url] = of;
+        written(&Connected {
+            server_id: &self.server_id,
+            session_id: session.id(),
+            remote_addr: address(session.peer()),
+            app,
+            flash_ver,
+            tc_url,
+            time: rfc3339(now),
+        })
+    }
+
+    fn session(
+        &self,
+        session: &Session,
+        stream: &StreamName,
+        group: Group,
+        reason: Option<&EndReason>,
+        now: SystemTime,
+    ) -> Bytes {
+        let (kind, moved, asked) = (session.kind(), session.statistics(), session.address());
+        let (app, stream_name) = parts(stream);
+        let is_ours = matches!(kind.role, Role::Pull | Role::Push);
+        // Where streams are found by name alone, a client's application is still its own.
+        let app = if app.is_empty() && !is_ours { &asked.app_name } else { app };
+        let url = if is_ours { without_login(asked.url) } else { asked.url };
+        written(&OfSession {
+            server_id: &self.server_id,
+            session_id: session.id(),
+            protocol: kind.protocol.to_string(),
+            base_type: kind.role.to_string(),
+            remote_addr: address(session.peer()),
+            url,
+            app_name: app,
+            stream_name,
+            url_param: asked.raw_query,
+            has_in_session: group.inputs > 0,
+            has_out_session: group.outputs > 0,
+            read_bytes_sum: moved.read_bytes,
+            wrote_bytes_sum: moved.written_bytes,
+            reason: reason.map(ToString::to_string),
+            time: rfc3339(now),
+        })
+    }
+
+    fn stream(&self, stream: &StreamName, now: SystemTime) -> Bytes {
+        let (app_name, stream_name) = parts(stream);
+        let time = rfc3339(now);
+        written(&OfStream { server_id: &self.server_id, app_name, stream_name, time })
+    }
+
+    fn file(&self, file: &File, now: SystemTime) -> Bytes {
+        let (app_name, stream_name) = parts(&file.stream);
+        written(&OfFile {
+            server_id: &self.server_id,
+            app_name,
+            stream_name,
+            format: file.format,
+            path: &file.path,
+            bytes: file.bytes,
+            duration: seconds(file.duration),
+            time: rfc3339(now),
+        })
+    }
+
+    fn segment(&self, segment: &Segment, now: SystemTime) -> Bytes {
+        let (app_name, stream_name) = parts(&segment.stream);
+        written(&OfSegment {
+            server_id: &self.server_id,
+            event: if segment.complete { "close" } else { "open" },
+            stream_name,
+            cwd: &self.cwd,
+            ts_file: &segment.file,
+            live_m3u8_file: &segment.live_playlist,
+            record_m3u8_file: &segment.record_playlist,
+            id: segment.number,
+            duration: seconds(segment.duration),
+            app_name,
+            time: rfc3339(now),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Update<'a> {
+    server_id: &'a str,
+    groups: &'a [api::Group],
+    time: String,
+}
+
+#[derive(Serialize)]
+struct Connected<'a> {
+    server_id: &'a str,
+    session_id: &'a str,
+    remote_addr: String,
+    app: &'a str,
+    #[serde(rename = "flashVer")]
+    flash_ver: &'a str,
+    #[serde(rename = "tcUrl")]
+    tc_url: &'a str,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct OfSession<'a> {
+    server_id: &'a str,
+    session_id: &'a str,
+    protocol: String,
+    base_type: String,
+    remote_addr: String,
+    url: String,
+    app_name: &'a str,
+    stream_name: &'a str,
+    url_param: String,
+    has_in_session: bool,
+    has_out_session: bool,
+    read_bytes_sum: u64,
+    wrote_bytes_sum: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct OfStream<'a> {
+    server_id: &'a str,
+    app_name: &'a str,
+    stream_name: &'a str,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct OfFile<'a> {
+    server_id: &'a str,
+    app_name: &'a str,
+    stream_name: &'a str,
+    format: &'static str,
+    path: &'a str,
+    bytes: u64,
+    duration: f64,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct OfSegment<'a> {
+    server_id: &'a str,
+    event: &'static str,
+    stream_name: &'a str,
+    cwd: &'a str,
+    ts_file: &'a str,
+    live_m3u8_file: &'a str,
+    record_m3u8_file: &'a str,
+    id: u64,
+    duration: f64,
+    app_name: &'a str,
+    time: String,
+}
+
+/// Structures of text and numbers can always be written.
+fn written(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).unwrap_or_default().into()
+}
+
+/// As the API has it.
+fn address(peer: Option<SocketAddr>) -> String {
+    peer.map(|peer| peer.to_string()).unwrap_or_default()
+}
+
+/// The application and the name of a stream, as the API divides its path.
+fn parts(stream: &StreamName) -> (&str, &str) {
+    stream.as_str().rsplit_once('/').unwrap_or(("", stream.as_str()))
+}
+
+/// Seconds, to the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Our own name and password at another server are nobody's business.
+fn without_login(mut url: String) -> String {
+    let Some(start) = url.find("://").map(|found| found + 3) else { return url };
+    let authority = url.get(start..).unwrap_or_default();
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    if let Some(at) = authority.rfind('@') {
+        url.replace_range(start..=start + at, "");
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_are_left_out_and_nothing_else() {
+        for (url, expected) in [
+            ("rtsp://user:p@ss@cam/1?a=b@c", "rtsp://cam/1?a=b@c"),
+            ("rtmp://host/live/a@b", "rtmp://host/live/a@b"),
+            ("rtmp://u@host", "rtmp://host"),
+            ("no url", "no url"),
+        ] {
+            assert_eq!(without_login(url.to_owned()), expected);
+        }
+    }
+}

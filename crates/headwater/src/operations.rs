@@ -1,0 +1,168 @@
+//! What the API has the server do.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use control::config::Config;
+use control::config::values::{Level, RecordFormat};
+use control::ipnet::IpNet;
+use control::logs::Logs;
+use control::operations::{Operations, RecordError, Recording, Reloaded};
+use hub::{EndReason, StreamName, StreamState};
+use parking_lot::RwLock;
+use session::record::Format;
+use session::relay::Relay;
+use session::{Context, Recorder};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::recordings;
+
+/// Asks whoever has started the server to read the configuration again.
+pub type ReloadRequest = oneshot::Sender<Result<Reloaded, String>>;
+
+/// The server's parts, as far as the API needs them.
+pub(crate) struct House {
+    pub(crate) context: Arc<Context>,
+    recorder: Arc<Recorder>,
+    pub(crate) relay: Arc<Relay>,
+    config: RwLock<Arc<Config>>,
+    reloads: Option<mpsc::Sender<ReloadRequest>>,
+    logs: Arc<Logs>,
+    stopping: AtomicBool,
+}
+
+impl std::fmt::Debug for House {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("House").finish_non_exhaustive()
+    }
+}
+
+impl House {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        recorder: Arc<Recorder>,
+        relay: Arc<Relay>,
+        config: Arc<Config>,
+        reloads: Option<mpsc::Sender<ReloadRequest>>,
+        logs: Arc<Logs>,
+    ) -> Arc<Self> {
+        let (config, stopping) = (RwLock::new(config), AtomicBool::new(false));
+        Arc::new(Self { context, recorder, relay, config, reloads, logs, stopping })
+    }
+
+    /// Another configuration holds.
+    pub(crate) fn set_config(&self, config: Arc<Config>) {
+        *self.config.write() = config;
+    }
+
+    /// The server takes nobody in any more.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The formats of single files.
+fn single(format: RecordFormat) -> Option<Format> {
+    match format {
+        RecordFormat::Flv => Some(Format::Flv),
+        RecordFormat::Ts => Some(Format::Ts),
+        RecordFormat::Mp4 => Some(Format::Mp4),
+        RecordFormat::Hls => None,
+    }
+}
+
+impl Operations for House {
+    fn connections(&self) -> usize {
+        self.context.admission.total()
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn block(&self, network: IpNet, duration: Option<Duration>) -> bool {
+        let blocked = self.context.admission.block(network, duration, Instant::now());
+        for session in self.context.sessions.all().iter().filter(|_| blocked) {
+            let is_within = |peer: IpAddr| network.contains(&peer.to_canonical());
+            if session.peer().is_some_and(|peer| is_within(peer.ip())) {
+                session.dispose(EndReason::Kicked);
+            }
+        }
+        blocked
+    }
+
+    fn unblock(&self, network: IpNet) -> bool {
+        self.context.admission.unblock(network)
+    }
+
+    fn blocked(&self) -> Vec<(IpNet, Option<Instant>)> {
+        let all = self.context.admission.blocked(Instant::now());
+        all.into_iter().map(|blocked| (blocked.network, blocked.until)).collect()
+    }
+
+    fn recorded(&self, stream: &StreamName) -> Vec<RecordFormat> {
+        let mut formats: Vec<_> = self
+            .recorder
+            .formats(stream)
+            .into_iter()
+            .map(|format| match format {
+                Format::Flv => RecordFormat::Flv,
+                Format::Ts => RecordFormat::Ts,
+                Format::Mp4 => RecordFormat::Mp4,
+            })
+            .collect();
+        let found = self.context.registry.find(stream);
+        if found.is_some_and(|found| {
+            let found = found.lock();
+            found.state() != StreamState::Idle && found.settings().record.hls
+        }) {
+            formats.push(RecordFormat::Hls);
+        }
+        formats
+    }
+
+    fn record(&self, stream: &StreamName, format: RecordFormat) -> Result<(), RecordError> {
+        let format = single(format).ok_or(RecordError::Setting)?;
+        let found = self.context.registry.find(stream).ok_or(RecordError::Absent)?;
+        if found.lock().state() != StreamState::Live {
+            return Err(RecordError::Absent);
+        }
+        if self.recorder.begin(stream, &found, format) { Ok(()) } else { Err(RecordError::Already) }
+    }
+
+    fn stop_recording(&self, stream: &StreamName, format: RecordFormat) -> Result<(), RecordError> {
+        let format = single(format).ok_or(RecordError::Setting)?;
+        if self.recorder.end(stream, format) { Ok(()) } else { Err(RecordError::Not) }
+    }
+
+    fn recordings(&self) -> Pin<Box<dyn Future<Output = Vec<Recording>> + Send>> {
+        Box::pin(recordings::find(self.context.clone()))
+    }
+
+    fn settings(&self) -> control::toml::Table {
+        self.config.read().without_secrets()
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, String>> + Send>> {
+        let reloads = self.reloads.clone();
+        Box::pin(async move {
+            let nobody = || "this server has no configuration that could be read again".to_owned();
+            let reloads = reloads.ok_or_else(nobody)?;
+            let (sender, answer) = oneshot::channel();
+            reloads.send(sender).await.map_err(|_| nobody())?;
+            answer.await.map_err(|_| nobody())?
+        })
+    }
+
+    fn log_level(&self) -> Level {
+        self.logs.level()
+    }
+
+    fn set_log_level(&self, level: Level) {
+        self.logs.set_level(level);
+    }
+}

@@ -1,0 +1,61 @@
+//! Tracks and frames, as containers with clocks of their own bring them (MPEG-TS, MP4), into the
+//! frames of a stream.
+
+use std::time::Instant;
+
+use hub::{Publication, Superseded};
+use media::{Frame, Ticks, Track};
+
+/// Where on a stream's time line a publisher begins: room for the frames of other tracks that lie
+/// before the first one.
+const LEAD_MS: i64 = 500;
+
+/// A step of time that no stream makes: the source has begun anew.
+const MAX_STEP_MS: i64 = 5_000;
+
+/// The step that is put in its place: about one frame.
+const JOIN_STEP_MS: i64 = 40;
+
+/// Takes the frames of one publication.
+#[derive(Debug)]
+pub(crate) struct FrameIngest {
+    publication: Publication,
+    /// What is added to the source's times, once there was a frame.
+    shift_ms: Option<i64>,
+    /// The time of the last frame on the stream's time line.
+    last_ms: i64,
+    jumps: u64,
+}
+
+impl FrameIngest {
+    pub(crate) fn new(mut publication: Publication) -> Self {
+        let last_ms = publication.timeline().start() + LEAD_MS;
+        Self { publication, shift_ms: None, last_ms, jumps: 0 }
+    }
+
+    /// Takes a track, or another configuration of it.
+    pub(crate) fn track(&mut self, track: Track, now: Instant) -> Result<(), Superseded> {
+        self.publication.set_track(track, self.last_ms, now)
+    }
+
+    /// Takes a frame of a track that was taken, with the source's decoding time.
+    pub(crate) fn frame(&mut self, mut frame: Frame) -> Result<(), Superseded> {
+        let theirs = frame.dts.millis();
+        let shift = match self.shift_ms {
+            None => self.last_ms - theirs,
+            Some(shift) if (theirs + shift - self.last_ms).abs() <= MAX_STEP_MS => shift,
+            // All tracks keep their places towards each other.
+            Some(_) => {
+                self.jumps += 1;
+                self.publication.timeline().set_reception(self.jumps, 0, 0);
+                self.last_ms + JOIN_STEP_MS - theirs
+            }
+        };
+        self.shift_ms = Some(shift);
+        self.last_ms = theirs + shift;
+        let base = frame.dts.base;
+        let dts = frame.dts.value.saturating_add(Ticks::from_millis(shift, base).value);
+        frame.dts = self.publication.timeline().exact(frame.track, Ticks::new(dts, base));
+        self.publication.push(frame)
+    }
+}

@@ -1,0 +1,393 @@
+//! Relays: streams that are pulled from other servers and pushed to them, again and again.
+//!
+//! A [`Relay`] keeps the orders: those of the configuration ([`Rules`]), and those that operators
+//! give while the server runs. Each pull and each push is a task that starts one
+//! [`Client`] after the other; it holds nothing that a stream's publisher or
+//! viewers wait for, so that a server that does not answer harms nobody.
+//!
+//! A stream has one pull, however many watch it. It stands back while somebody publishes the
+//! stream here.
+
+mod address;
+mod backoff;
+mod pull;
+mod push;
+mod rules;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use hub::{Address, EndReason, Event, Observer, Role, SessionId, StreamName, StreamState, pattern};
+use net::Shards;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+pub use self::address::{TemplateError, UrlTemplate};
+pub use self::backoff::Retry;
+use self::pull::Pull;
+pub use self::pull::{Order, PullState, PullStatus};
+use self::push::{Ordered, Push};
+pub use self::push::{PushState, PushStatus};
+pub use self::rules::{PullRule, PushRule, Rules, Start};
+use crate::context::Context;
+use crate::remote::{Client, RemoteUrl};
+use crate::rtsp::Rtsp;
+
+/// Orders that there may be: each is a task.
+const MAX_ORDERS: usize = 10_000;
+
+/// Pulls and pushes of a server.
+pub struct Relay {
+    context: Arc<Context>,
+    rtsp: Arc<Rtsp>,
+    shards: Weak<Shards>,
+    runtime: Handle,
+    rules: ArcSwap<Rules>,
+    pulls: Mutex<HashMap<StreamName, Arc<Pull>>>,
+    pushes: Mutex<HashMap<(StreamName, String), Arc<Push>>>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("pulls", &self.pulls.lock().len())
+            .field("pushes", &self.pushes.lock().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an order is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrderError {
+    /// The stream is published or pulled.
+    #[error("the stream {0} has a publisher already, or is being pulled")]
+    Occupied(StreamName),
+    /// It would end as soon as it began.
+    #[error("nobody watches the stream {0}, and the order says to stop then")]
+    Unwatched(StreamName),
+    /// It is being pushed there.
+    #[error("the stream {0} is being pushed there already")]
+    Pushed(StreamName),
+    /// There is nothing to pull from.
+    #[error("the order names no address to pull {0} from")]
+    NoSource(StreamName),
+    /// Nothing can be pushed there.
+    #[error("streams are pushed over RTMP or RTSP: write rtmp[s]://HOST/APP/NAME or rtsp[s]://…")]
+    NoTarget,
+    /// Too many.
+    #[error("there are {MAX_ORDERS} relays already, the most that a server keeps")]
+    TooMany,
+}
+
+impl Relay {
+    /// Relays by these rules; pulls that are always wanted begin at once. Must be called inside a
+    /// tokio runtime, which runs its tasks; sessions run on the shards.
+    #[must_use]
+    pub fn start(
+        context: Arc<Context>,
+        rtsp: Arc<Rtsp>,
+        shards: &Arc<Shards>,
+        rules: Rules,
+    ) -> Arc<Self> {
+        let relay = Arc::new(Self {
+            context: context.clone(),
+            rtsp,
+            shards: Arc::downgrade(shards),
+            runtime: Handle::current(),
+            rules: ArcSwap::from_pointee(Rules::default()),
+            pulls: Mutex::default(),
+            pushes: Mutex::default(),
+        });
+        context.set_relay(&relay);
+        context.events.add(Arc::new(Ear(Arc::downgrade(&relay))));
+        relay.set_rules(rules);
+        relay
+    }
+
+    /// Other rules hold. Relays of the old ones that the new ones do not have end.
+    pub fn set_rules(self: &Arc<Self>, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+        let rules = self.rules.load_full();
+        let pulls: Vec<_> = self.pulls.lock().values().cloned().collect();
+        for pull in pulls.into_iter().filter(|pull| !pull.is_wanted_by(&rules)) {
+            self.stop_pull(pull.stream());
+        }
+        let pushes: Vec<_> = self.pushes.lock().values().cloned().collect();
+        for push in pushes.into_iter().filter(|push| !push.is_wanted_by(&rules)) {
+            self.pushes.lock().remove(&push.key());
+            push.stop();
+        }
+        for rule in rules.pulls.iter().filter(|rule| rule.start == Start::Always) {
+            let settings = self.context.settings.load();
+            let (app, name) = rule.pattern.rsplit_once('/').unwrap_or(("", &rule.pattern));
+            match settings.stream_name(app, name) {
+                Ok(stream) => {
+                    if let Some(order) = self.order(rule, &stream, &Address::default()) {
+                        // What is pulled already goes on.
+                        let _ = self.begin_pull(stream, order);
+                    }
+                }
+                Err(error) => warn!(stream = rule.pattern, %error, "cannot be pulled"),
+            }
+        }
+        for summary in self.context.registry.summaries(Instant::now()) {
+            if summary.state == StreamState::Live {
+                self.push_by_rules(&summary.name);
+            }
+        }
+    }
+
+    /// Somebody wants a stream, and has asked for it at this address. Whether it is pulled, or will
+    /// be.
+    pub(crate) fn want(self: &Arc<Self>, stream: &StreamName, asked: &Address) -> bool {
+        if let Some(pull) = self.pulls.lock().get(stream) {
+            pull.want();
+            return true;
+        }
+        let rules = self.rules.load();
+        let fits = |rule: &&PullRule| {
+            rule.start == Start::OnDemand && pattern::matches(&rule.pattern, stream.as_str())
+        };
+        let Some(rule) = rules.pulls.iter().find(fits) else { return false };
+        if self.has_publisher(stream) {
+            return false;
+        }
+        let order = self.order(rule, stream, asked);
+        order.is_some_and(|order| self.begin_pull(stream.clone(), order).is_ok())
+    }
+
+    /// Whether somebody at this address is our own call for the stream: it would go round in a
+    /// circle.
+    pub(crate) fn calls_from(&self, stream: &StreamName, address: SocketAddr) -> bool {
+        self.pulls.lock().get(stream).is_some_and(|pull| pull.calls_from(address))
+    }
+
+    /// What a rule orders for a stream; nothing if its name fits into no address.
+    fn order(&self, rule: &PullRule, stream: &StreamName, asked: &Address) -> Option<Order> {
+        let asked = Address {
+            app_name: match asked.app_name.as_str() {
+                "" => self.context.settings.load().default_app.clone(),
+                app => app.to_owned(),
+            },
+            ..asked.clone()
+        };
+        let urls = rule.sources.iter().map(|source| source.url(stream, &asked));
+        let sources = match urls.collect::<Result<Vec<_>, _>>() {
+            Ok(sources) => sources,
+            Err(error) => {
+                warn!(%stream, %error, "cannot be pulled");
+                return None;
+            }
+        };
+        let rules = self.rules.load();
+        let stop_after =
+            (rule.start == Start::OnDemand).then(|| rule.stop_after.unwrap_or(rules.stop_after));
+        Some(Order {
+            sources,
+            attempts: None,
+            stop_after,
+            transport: rule.transport,
+            patience: None,
+            rule: Some(rule.clone()),
+        })
+    }
+
+    /// Pulls a stream by an operator's order; answers with the id of its first session.
+    ///
+    /// # Errors
+    /// [`OrderError`] says why not.
+    pub fn pull(
+        self: &Arc<Self>,
+        stream: StreamName,
+        order: Order,
+    ) -> Result<SessionId, OrderError> {
+        if self.has_publisher(&stream) {
+            return Err(OrderError::Occupied(stream));
+        }
+        let watched = self.context.sessions.group(&stream).viewers() > 0;
+        if order.stop_after == Some(Duration::ZERO) && !watched {
+            return Err(OrderError::Unwatched(stream));
+        }
+        self.begin_pull(stream, order)
+    }
+
+    fn begin_pull(
+        self: &Arc<Self>,
+        stream: StreamName,
+        order: Order,
+    ) -> Result<SessionId, OrderError> {
+        if order.sources.is_empty() {
+            return Err(OrderError::NoSource(stream));
+        }
+        let mut pulls = self.pulls.lock();
+        if pulls.contains_key(&stream) {
+            return Err(OrderError::Occupied(stream));
+        }
+        if pulls.len() >= MAX_ORDERS {
+            return Err(OrderError::TooMany);
+        }
+        let pull = Arc::new(Pull::new(stream.clone(), order));
+        pulls.insert(stream, pull.clone());
+        drop(pulls);
+        let first = pull.client(self);
+        let id = first.session().id().clone();
+        self.runtime.spawn(pull.run(self.clone(), first));
+        Ok(id)
+    }
+
+    /// Pulls a stream no more. The id of the session that carries it, if there is one; `None` if
+    /// it was not pulled.
+    pub fn stop_pull(&self, stream: &StreamName) -> Option<Option<SessionId>> {
+        // Another order may come at once.
+        let pull = self.pulls.lock().remove(stream)?;
+        Some(pull.stop())
+    }
+
+    /// Pushes a stream to a server from now on, whenever it is there, by an operator's order.
+    ///
+    /// # Errors
+    /// [`OrderError`] says why not.
+    pub fn push(self: &Arc<Self>, stream: StreamName, to: RemoteUrl) -> Result<(), OrderError> {
+        self.begin_push(stream, to, None)
+    }
+
+    fn begin_push(
+        self: &Arc<Self>,
+        stream: StreamName,
+        to: RemoteUrl,
+        ordered: Option<Ordered>,
+    ) -> Result<(), OrderError> {
+        if !to.takes_streams() {
+            return Err(OrderError::NoTarget);
+        }
+        let mut pushes = self.pushes.lock();
+        if pushes.contains_key(&(stream.clone(), to.to_string())) {
+            return Err(OrderError::Pushed(stream));
+        }
+        if pushes.len() >= MAX_ORDERS {
+            return Err(OrderError::TooMany);
+        }
+        let push = Arc::new(Push::new(stream, to, ordered));
+        pushes.insert(push.key(), push.clone());
+        drop(pushes);
+        self.runtime.spawn(push.run(self.clone()));
+        Ok(())
+    }
+
+    /// Pushes a stream there no more; to nowhere any more without an address. How many pushes end.
+    pub fn stop_push(&self, stream: &StreamName, to: Option<&RemoteUrl>) -> usize {
+        let to = to.map(ToString::to_string);
+        // Another order may come at once.
+        let meant: Vec<_> = self
+            .pushes
+            .lock()
+            .extract_if(|(pushed, url), _| {
+                pushed == stream && to.as_ref().is_none_or(|to| to == url)
+            })
+            .collect();
+        meant.iter().for_each(|(_, push)| push.stop());
+        meant.len()
+    }
+
+    fn push_by_rules(self: &Arc<Self>, stream: &StreamName) {
+        let rules = self.rules.load_full();
+        for rule in rules.pushes.iter().filter(|r| pattern::matches(&r.pattern, stream.as_str())) {
+            let publisher = self.context.registry.find(stream);
+            let publisher = publisher.and_then(|found| found.lock().publisher().cloned());
+            let asked = publisher.map(|session| session.address()).unwrap_or_default();
+            for target in &rule.targets {
+                let origin = Ordered { rule: rule.clone(), target: target.clone() };
+                match target.url(stream, &asked) {
+                    // What is pushed already goes on.
+                    Ok(url) => drop(self.begin_push(stream.clone(), url, Some(origin))),
+                    Err(error) => warn!(%stream, %error, "cannot be pushed"),
+                }
+            }
+        }
+    }
+
+    /// All pulls, by stream.
+    #[must_use]
+    pub fn pulls(&self) -> Vec<PullStatus> {
+        let pulls: Vec<_> = self.pulls.lock().values().cloned().collect();
+        let mut all: Vec<_> = pulls.iter().map(|pull| pull.status()).collect();
+        all.sort_by(|a, b| a.stream.cmp(&b.stream));
+        all
+    }
+
+    /// All pushes, by stream.
+    #[must_use]
+    pub fn pushes(&self) -> Vec<PushStatus> {
+        let pushes: Vec<_> = self.pushes.lock().values().cloned().collect();
+        let mut all: Vec<_> = pushes.iter().map(|push| push.status()).collect();
+        all.sort_by(|a, b| (&a.stream, &a.to).cmp(&(&b.stream, &b.to)));
+        all
+    }
+
+    /// Whether the viewers of a stream are to be kept although nobody publishes it: its source is
+    /// being called again.
+    #[must_use]
+    pub fn holds(&self, stream: &StreamName) -> bool {
+        let hold = self.rules.load().hold;
+        self.pulls.lock().get(stream).is_some_and(|pull| pull.holds(hold))
+    }
+
+    /// Ends all relays; none begins any more.
+    pub fn shut_down(&self) {
+        self.rules.store(Arc::new(Rules::default()));
+        let pulls: Vec<_> = self.pulls.lock().values().cloned().collect();
+        pulls.iter().for_each(|pull| drop(pull.stop()));
+        let pushes: Vec<_> = self.pushes.lock().values().cloned().collect();
+        pushes.iter().for_each(|push| push.stop());
+    }
+
+    fn has_publisher(&self, stream: &StreamName) -> bool {
+        let found = self.context.registry.find(stream);
+        found.is_some_and(|found| found.lock().publisher().is_some())
+    }
+
+    /// Runs a client on a shard; why it ended.
+    async fn run_client(&self, client: Client) -> oneshot::Receiver<EndReason> {
+        let (tell, ended) = oneshot::channel();
+        if let Some(shards) = self.shards.upgrade() {
+            let rtsp = self.rtsp.clone();
+            shards
+                .place(move |shard| async move {
+                    // Nobody listens any more when the server stops.
+                    let _ = tell.send(client.run(shard, rtsp).await);
+                })
+                .await;
+        }
+        ended
+    }
+
+    fn random(&self) -> u64 {
+        RandomState::new().hash_one(self.pulls.lock().len())
+    }
+}
+
+/// Hears what happens.
+struct Ear(Weak<Relay>);
+
+impl Observer for Ear {
+    fn observe(&self, event: &Event) {
+        let Some(relay) = self.0.upgrade() else { return };
+        match event {
+            Event::StreamStarted(stream) => relay.push_by_rules(stream),
+            Event::Joined { session, stream, .. } if session.kind().role == Role::Pull => {
+                if let Some(pull) = relay.pulls.lock().get(stream) {
+                    pull.runs(session.id());
+                }
+            }
+            _ => {}
+        }
+    }
+}

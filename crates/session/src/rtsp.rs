@@ -1,0 +1,561 @@
+//! RTSP server sessions: a connection negotiates as a task on its shard; a publisher stays one, a
+//! viewer becomes an entry of the shard's engine.
+
+mod carried;
+mod publisher;
+mod receive;
+mod remote;
+mod setup;
+mod viewer;
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::rtsp::message::Status;
+use ::rtsp::server::{Event, Session as Machine};
+use ::rtsp::transport::Transport;
+use ::rtsp::url::Target;
+use bytes::Bytes;
+use hub::gate::{Action, Credentials, Denial, Proof};
+use hub::{Address, EndReason, Kind, Protocol, PublishError, Role, StreamName, Waiting};
+use net::{Begin, Conn, Connecting, Ports, Shard};
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::admission::Admitted;
+use crate::context::{Context, Tenure};
+use publisher::Publisher;
+use receive::Receiving;
+pub(crate) use remote::{pull, push};
+use setup::Playing;
+
+/// How long a peer may take to read what we answer while it negotiates or publishes.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Rules of RTSP sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RtspSettings {
+    /// Limits and time-outs of the protocol, and who may play and publish.
+    pub protocol: ::rtsp::server::Config,
+    /// Whether packets may go as datagrams.
+    pub udp: bool,
+    /// Bytes of a packet at most that we make, its RTP header included.
+    pub packet_size: u16,
+    /// How long a packet that came as a datagram waits for those before it.
+    pub reorder_window: Duration,
+    /// Whether frames are passed on of which a part was lost.
+    pub pass_torn: bool,
+    /// How long a publisher may send nothing before it is taken for dead.
+    pub publisher_idle: Duration,
+    /// Where viewers over the connection begin; those of datagrams begin at the next key frame
+    /// instead of with a burst of cached ones.
+    pub begin: Begin,
+    /// How long packets may wait for others, if not as long as the stream says.
+    pub flush_after: Option<Duration>,
+}
+
+impl Default for RtspSettings {
+    fn default() -> Self {
+        Self {
+            protocol: ::rtsp::server::Config::default(),
+            udp: true,
+            packet_size: 1_200,
+            reorder_window: Duration::from_millis(100),
+            pass_torn: false,
+            publisher_idle: Duration::from_secs(30),
+            begin: Begin::Cached,
+            flush_after: None,
+        }
+    }
+}
+
+/// What all RTSP connections of a server share.
+#[derive(Debug)]
+pub struct Rtsp {
+    pub(crate) context: Arc<Context>,
+    ports: Ports,
+    /// Tunnels whose second half is waited for, by cookie.
+    tunnels: Mutex<HashMap<String, mpsc::Sender<Bytes>>>,
+}
+
+impl Rtsp {
+    /// RTSP over the streams of `context`, with datagrams on `ports`.
+    #[must_use]
+    pub fn new(context: Arc<Context>, ports: Ports) -> Arc<Self> {
+        Arc::new(Self { context, ports, tunnels: Mutex::default() })
+    }
+}
+
+/// Leads one connection from its first byte to its end.
+pub async fn serve(shard: Rc<Shard>, rtsp: Arc<Rtsp>, connecting: Connecting) {
+    let Some((conn, admitted)) = accept(&rtsp, connecting).await else { return };
+    let local = conn.local_addr().ok();
+    Connection::new(shard, rtsp, conn, admitted, local).run().await;
+}
+
+/// Leads one connection of RTSP in a WebSocket.
+pub async fn serve_websocket(shard: Rc<Shard>, rtsp: Arc<Rtsp>, connecting: Connecting) {
+    let Some((conn, admitted)) = accept(&rtsp, connecting).await else { return };
+    carried::websocket(shard, rtsp, conn, admitted).await;
+}
+
+async fn accept(rtsp: &Rtsp, connecting: Connecting) -> Option<(Conn, Admitted)> {
+    let peer = connecting.peer();
+    let admitted = match rtsp.context.admission.admit(peer) {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            warn!(%peer, proto = "RTSP", %refusal, "connection refused");
+            return None;
+        }
+    };
+    let limit = rtsp.context.settings.load().rtsp.protocol.setup_timeout;
+    match connecting.establish(limit).await {
+        Ok(conn) => Some((conn, admitted)),
+        Err(error) => {
+            debug!(%peer, proto = "RTSP", %error, "connection failed");
+            None
+        }
+    }
+}
+
+/// A connection that negotiates.
+struct Connection {
+    shard: Rc<Shard>,
+    conn: Conn,
+    state: State,
+}
+
+/// What a connection keeps when it becomes a viewer.
+struct State {
+    rtsp: Arc<Rtsp>,
+    settings: Arc<crate::Settings>,
+    machine: Machine,
+    admitted: Admitted,
+    /// The address that the peer has connected to; none if the connection is carried in another.
+    local: Option<SocketAddr>,
+    /// Begins when the peer says what it wants.
+    tenure: Option<Tenure>,
+    read: u64,
+    written: u64,
+}
+
+/// What the peer is doing.
+enum Purpose {
+    Unknown,
+    Playing(Box<Playing>),
+    Publishing(Box<Publisher>),
+}
+
+impl Purpose {
+    /// What is received, if the peer publishes and has said that it begins.
+    fn receiving(&mut self) -> Option<&mut Receiving> {
+        match self {
+            Self::Publishing(publisher) => publisher.receiving(),
+            _ => None,
+        }
+    }
+}
+
+/// A request that waits for a stream.
+struct Pending {
+    waiting: Waiting,
+    until: Instant,
+    request: Asked,
+}
+
+/// What was asked for before the stream was there.
+enum Asked {
+    Describe { uri: String },
+    Setup { uri: String, transports: Vec<Transport> },
+}
+
+/// What the connection's loop woke up for.
+enum Wake {
+    Input(Result<(), ::rtsp::Error>),
+    Closed,
+    Failed(std::io::Error),
+    Disposed(EndReason),
+    Timer,
+    StreamReady,
+    StreamAbsent,
+    Datagrams(Result<(), EndReason>),
+}
+
+/// What follows from an event.
+enum Next {
+    GoOn,
+    /// The viewer joins its stream; the answer to `PLAY` is still to be given.
+    Play(Box<Playing>),
+    /// The connection becomes half a tunnel.
+    Tunnel {
+        post: bool,
+        cookie: String,
+    },
+}
+
+impl Connection {
+    fn new(
+        shard: Rc<Shard>,
+        rtsp: Arc<Rtsp>,
+        conn: Conn,
+        admitted: Admitted,
+        local: Option<SocketAddr>,
+    ) -> Self {
+        let settings = rtsp.context.settings.load_full();
+        let seed = rtsp.context.seed();
+        let machine = Machine::new(settings.rtsp.protocol.clone(), seed, Instant::now());
+        let (tenure, read, written) = (None, 0, 0);
+        let state = State { rtsp, settings, machine, admitted, local, tenure, read, written };
+        Self { shard, conn, state }
+    }
+
+    /// Runs until the connection ends, becomes a viewer, or half a tunnel.
+    async fn run(mut self) {
+        match self.negotiate().await {
+            Ok(Next::Play(playing)) => playing.join(self),
+            Ok(Next::Tunnel { post, cookie }) => {
+                Box::pin(carried::tunnel(self, post, cookie)).await;
+            }
+            Ok(Next::GoOn) => self.finish(&EndReason::PeerClosed).await,
+            Err(reason) => self.finish(&reason).await,
+        }
+    }
+
+    async fn negotiate(&mut self) -> Result<Next, EndReason> {
+        let mut purpose = Purpose::Unknown;
+        let mut pending: Option<Pending> = None;
+        loop {
+            while let Some(event) = self.state.machine.poll_event() {
+                match self.state.answer(event, &mut purpose, &mut pending).await? {
+                    Next::GoOn => {}
+                    next => return Ok(next),
+                }
+            }
+            self.transmit(&mut purpose).await?;
+            if self.state.machine.has_ended() {
+                return Ok(Next::GoOn);
+            }
+            match self.wake(&mut purpose, pending.as_ref()).await {
+                Wake::Input(result) => {
+                    if let Err(error) = result {
+                        // What arrived before the fault still counts.
+                        while let Some(event) = self.state.machine.poll_event() {
+                            self.state.answer(event, &mut purpose, &mut pending).await?;
+                        }
+                        return Err(protocol_reason(&error));
+                    }
+                }
+                Wake::Closed => return Err(EndReason::PeerClosed),
+                Wake::Failed(error) => return Err(error.into()),
+                Wake::Disposed(reason) => return Err(reason),
+                Wake::Datagrams(result) => result?,
+                Wake::Timer => {
+                    let now = Instant::now();
+                    let timeout = self.state.machine.handle_timeout(now);
+                    timeout.map_err(|error| protocol_reason(&error))?;
+                    if let Some(receiving) = purpose.receiving() {
+                        receiving.handle_timeout(now)?;
+                    }
+                }
+                Wake::StreamReady => {
+                    if let Some(ready) = pending.take() {
+                        self.state.stream_is_ready(ready, &mut purpose);
+                    }
+                }
+                Wake::StreamAbsent => {
+                    if let Some(absent) = pending.take() {
+                        let name = absent.waiting.name();
+                        let text = format!("Stream {name} Not Found");
+                        self.state.machine.reject(Status::NOT_FOUND, &text);
+                        let text = format!("stream {name} is not published here");
+                        self.state.end(&EndReason::Refused(text));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn wake(&mut self, purpose: &mut Purpose, pending: Option<&Pending>) -> Wake {
+        let machine = &mut self.state.machine;
+        let deadline = match purpose {
+            Purpose::Publishing(publisher) => {
+                let receiving =
+                    publisher.receiving().and_then(|receiving| receiving.poll_timeout());
+                machine.poll_timeout().into_iter().chain(receiving).min()
+            }
+            _ => machine.poll_timeout(),
+        };
+        let timer = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ready = async {
+            match pending {
+                Some(pending) => {
+                    let until = pending.until.into();
+                    tokio::time::timeout_at(until, pending.waiting.ready()).await
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let disposed = async {
+            match &self.state.tenure {
+                Some(tenure) => poll_fn(|cx| tenure.session().poll_disposed(cx)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let datagrams = async {
+            match purpose.receiving() {
+                Some(receiving) => receiving.receive().await,
+                None => std::future::pending().await,
+            }
+        };
+        let read = &mut self.state.read;
+        tokio::select! {
+            biased;
+            reason = disposed => Wake::Disposed(reason),
+            ready = ready => if ready.is_ok() { Wake::StreamReady } else { Wake::StreamAbsent },
+            result = datagrams => Wake::Datagrams(result),
+            input = self.shard.read(&mut self.conn, |bytes| {
+                *read += bytes.len() as u64;
+                machine.handle_input(bytes, Instant::now())
+            }) => match input {
+                Ok(Some(result)) => Wake::Input(result),
+                Ok(None) => Wake::Closed,
+                Err(error) => Wake::Failed(error),
+            },
+            () = timer => Wake::Timer,
+        }
+    }
+
+    /// Sends what the machine and a publisher's reception have to say.
+    async fn transmit(&mut self, purpose: &mut Purpose) -> Result<(), EndReason> {
+        let mut words = Vec::new();
+        words.extend(std::iter::from_fn(|| self.state.machine.poll_transmit()));
+        if let Some(receiving) = purpose.receiving() {
+            words.extend(receiving.reports(Instant::now()));
+            receiving.publish_totals(self.state.read, self.state.written);
+        }
+        for bytes in words {
+            self.state.written += bytes.len() as u64;
+            match timeout(WRITE_TIMEOUT, self.conn.write_all(&bytes)).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(EndReason::Timeout("the peer reads no answers")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection is over: its last words go out, then it is closed.
+    async fn finish(mut self, reason: &EndReason) {
+        let mut words = bytes::BytesMut::new();
+        while let Some(bytes) = self.state.machine.poll_transmit() {
+            words.extend_from_slice(&bytes);
+        }
+        self.state.end(reason);
+        if !matches!(reason, EndReason::Io(_)) {
+            self.conn.close(words.freeze()).await;
+        }
+    }
+}
+
+impl State {
+    async fn answer(
+        &mut self,
+        event: Event,
+        purpose: &mut Purpose,
+        pending: &mut Option<Pending>,
+    ) -> Result<Next, EndReason> {
+        let now = Instant::now();
+        match event {
+            Event::Data { channel, payload } => {
+                if let Some(receiving) = purpose.receiving() {
+                    receiving.interleaved(channel, &payload, now)?;
+                }
+            }
+            Event::Tunnel { post, cookie } => return Ok(Next::Tunnel { post, cookie }),
+            Event::Announce { target, uri, description } => {
+                self.announce(&target, uri, &description.media, purpose).await;
+            }
+            Event::Describe { target, uri } => {
+                *pending = self.watch(&target, uri.clone(), Asked::Describe { uri }, now).await;
+            }
+            Event::Setup { uri, transports } => match purpose {
+                Purpose::Publishing(publisher) => publisher.setup(self, &uri, &transports),
+                Purpose::Playing(playing) => playing.setup(self, &uri, &transports),
+                // Some players know a track's address by heart.
+                Purpose::Unknown => {
+                    let stream = setup::without_track(&uri).to_owned();
+                    let target = Target::parse(&stream);
+                    let asked = Asked::Setup { uri, transports };
+                    *pending = self.watch(&target, stream, asked, now).await;
+                }
+            },
+            Event::Play => {
+                if let Purpose::Playing(playing) = std::mem::replace(purpose, Purpose::Unknown) {
+                    return Ok(Next::Play(playing));
+                }
+                self.machine.reject(Status::NOT_VALID_IN_STATE, "");
+            }
+            Event::Record => match purpose {
+                Purpose::Publishing(publisher) => publisher.record(self, now)?,
+                _ => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
+            },
+            Event::Pause => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
+            Event::Teardown => {
+                *purpose = Purpose::Unknown;
+                self.machine.accept();
+                self.end(&EndReason::PeerClosed);
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    /// The peer wants to publish: it is refused before any success is said, or the stream is its.
+    async fn announce(
+        &mut self,
+        target: &Target,
+        uri: String,
+        media: &[::rtp::sdp::Media],
+        purpose: &mut Purpose,
+    ) {
+        let formats: Vec<_> = media.iter().map(::rtp::format::Format::of).collect();
+        if formats.iter().all(Result::is_err) {
+            let text = "No Medium With A Known Payload Type";
+            self.machine.reject(Status::UNSUPPORTED_MEDIA, text);
+            return;
+        }
+        let name = match self.open(Role::Pub, target, uri) {
+            Ok(name) => name,
+            Err(text) => return self.refuse(Status::BAD_REQUEST, text),
+        };
+        if let Err(denial) = self.ask(Action::Publish, &name).await {
+            return self.deny(denial);
+        }
+        let Some(tenure) = &self.tenure else { return };
+        let session = tenure.session();
+        match self.rtsp.context.publish(session, &name) {
+            Ok(publication) => {
+                let publisher = Publisher::new(publication, session.clone(), media, formats);
+                *purpose = Purpose::Publishing(Box::new(publisher));
+                self.machine.accept();
+            }
+            Err(error @ PublishError::Occupied(_)) => {
+                self.refuse(Status::FORBIDDEN, error.to_string());
+            }
+            Err(error) => self.refuse(Status::SERVICE_UNAVAILABLE, error.to_string()),
+        }
+    }
+
+    /// Begins to wait for a stream that a viewer asks for.
+    async fn watch(
+        &mut self,
+        target: &Target,
+        url: String,
+        request: Asked,
+        now: Instant,
+    ) -> Option<Pending> {
+        match self.open(Role::Sub, target, url) {
+            Ok(name) => {
+                if let Err(denial) = self.ask(Action::Play, &name).await {
+                    self.deny(denial);
+                    return None;
+                }
+                let waiting = self.rtsp.context.registry.watch(&name);
+                let until = now + waiting.patience(self.settings.wait_for_stream);
+                Some(Pending { waiting, until, request })
+            }
+            Err(text) => {
+                self.refuse(Status::BAD_REQUEST, text);
+                None
+            }
+        }
+    }
+
+    fn stream_is_ready(&mut self, ready: Pending, purpose: &mut Purpose) {
+        let Pending { waiting, request, .. } = ready;
+        match Playing::new(waiting, self.tenure.as_ref()) {
+            Ok(mut playing) => {
+                match request {
+                    Asked::Describe { uri } => playing.describe(self, &uri),
+                    Asked::Setup { uri, transports } => playing.setup(self, &uri, &transports),
+                }
+                *purpose = Purpose::Playing(Box::new(playing));
+            }
+            Err(text) => self.refuse(Status::UNSUPPORTED_MEDIA, text),
+        }
+    }
+
+    /// The peer has said what it wants: its session begins.
+    fn open(&mut self, role: Role, target: &Target, uri: String) -> Result<StreamName, String> {
+        let (app, name) = target.path.rsplit_once('/').unwrap_or(("", &target.path));
+        let key = self.settings.stream_name(app, name).map_err(|error| error.to_string())?;
+        // A second request of the kind, such as a DESCRIBE after an answer of 404.
+        self.end(&EndReason::PeerClosed);
+        let kind = Kind { protocol: Protocol::Rtsp, role };
+        let tenure = self.rtsp.context.open(kind, Some(self.admitted.peer()));
+        let address = Address {
+            url: uri,
+            app_name: app.to_owned(),
+            stream_name: name.to_owned(),
+            raw_query: target.query.clone(),
+        };
+        tenure.session().assume(role, address);
+        self.tenure = Some(tenure);
+        Ok(key)
+    }
+
+    /// Asks whether the client may do something; a viewer takes part in the stream then.
+    async fn ask(&self, action: Action, name: &StreamName) -> Result<(), Denial> {
+        let Some(tenure) = &self.tenure else { return Ok(()) };
+        let credentials = self.machine.presented().map_or_else(Credentials::default, |presented| {
+            let user = Some(presented.user().to_owned());
+            let proof = match presented.password() {
+                Some(password) => Proof::Password(password.to_owned()),
+                None => Proof::Digest(Box::new(move |password| presented.proves(password))),
+            };
+            Credentials { user, proof: Some(proof), token: None }
+        });
+        tenure.ask(action, Some(name), credentials).await?;
+        if action == Action::Play { tenure.join(name) } else { Ok(()) }
+    }
+
+    fn deny(&mut self, denial: Denial) {
+        match denial {
+            Denial::Unknown(text) => {
+                self.machine.challenge();
+                self.end(&EndReason::Refused(text));
+            }
+            Denial::Unavailable(text) => self.refuse(Status::SERVICE_UNAVAILABLE, text),
+            other => self.refuse(Status::FORBIDDEN, other.to_string()),
+        }
+    }
+
+    fn refuse(&mut self, status: Status, text: String) {
+        self.machine.reject(status, &text);
+        self.end(&EndReason::Refused(text));
+    }
+
+    fn end(&mut self, reason: &EndReason) {
+        if let Some(mut tenure) = self.tenure.take() {
+            tenure.session().set_totals(self.read, self.written);
+            tenure.end(reason);
+        }
+    }
+}
+
+fn protocol_reason(error: &::rtsp::Error) -> EndReason {
+    match error {
+        ::rtsp::Error::TimedOut(what) => EndReason::Timeout(what),
+        other => EndReason::Protocol(other.to_string()),
+    }
+}

@@ -1,0 +1,276 @@
+//! RTSP in something else: in a WebSocket, where each message is a message or a packet of RTSP; and
+//! in two requests of HTTP, as QuickTime and VMS do it to get through proxies: a `GET` whose answer
+//! never ends, and a `POST` whose body, in Base64, never ends.
+//!
+//! What is carried runs through a pair of sockets, so that the session at its other end is like any
+//! other. That costs a copy more.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ::rtsp::message::{Decoder, INTERLEAVED_HEADER, Incoming, write_interleaved};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{BufMut, Bytes, BytesMut};
+use net::{Conn, Shard};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+use ws::frame::{self, Event, Opcode, Reader, close_frame, pong_frame, write_frame_header};
+use ws::response::switching_protocols;
+use ws::{Cors, Responder, Status};
+
+use super::{Connection, Rtsp, WRITE_TIMEOUT};
+use crate::admission::Admitted;
+use crate::http::read_head;
+
+/// What a client may send in one message of a WebSocket: a request with a description.
+const MAX_MESSAGE: usize = 128 << 10;
+
+/// Pieces of the second half of a tunnel that wait for the first.
+const QUEUE: usize = 16;
+
+/// Tunnels that wait for their second half.
+const MAX_TUNNELS: usize = 1_024;
+
+/// Leads a connection whose RTSP comes in a WebSocket.
+pub(super) async fn websocket(
+    shard: Rc<Shard>,
+    rtsp: Arc<Rtsp>,
+    mut conn: Conn,
+    admitted: Admitted,
+) {
+    let peer = admitted.peer();
+    let limit = rtsp.context.settings.load().rtsp.protocol.setup_timeout;
+    let head = timeout(limit, read_head(&shard, &mut conn)).await;
+    let (request, bytes, consumed) = match head {
+        Ok(Ok(Some(head))) => head,
+        Ok(Ok(None)) | Err(_) => return,
+        Ok(Err(error)) => {
+            warn!(%peer, proto = "RTSP", %error, "request refused");
+            conn.close(Responder::unparsed().error(&error)).await;
+            return;
+        }
+    };
+    let responder = Responder::new(&request, Cors::Any).closing();
+    let accepted = match request.upgrade() {
+        Ok(Some(upgrade)) => switching_protocols(&upgrade, &["rtsp"]),
+        Ok(None) => {
+            let text = "this port carries RTSP in a WebSocket: connect to it with ws://";
+            conn.close(responder.text(Status::UPGRADE_REQUIRED, text)).await;
+            return;
+        }
+        Err(error) => {
+            conn.close(responder.error(&error)).await;
+            return;
+        }
+    };
+    let (inner, outer) = match net::pair() {
+        Ok(pair) => pair,
+        Err(error) => {
+            warn!(%peer, proto = "RTSP", %error, "no sockets are left");
+            return;
+        }
+    };
+    let (read, mut write) = split(conn);
+    if write.write_all(&accepted).await.is_err() {
+        return;
+    }
+    let beyond = bytes.slice(consumed..);
+    shard.spawn(carry_messages(outer, read, write, beyond));
+    Connection::new(shard, rtsp, inner, admitted, None).run().await;
+}
+
+async fn carry_messages(
+    inner: Conn,
+    mut read: ReadHalf<Conn>,
+    mut write: WriteHalf<Conn>,
+    beyond: Bytes,
+) {
+    let (mut from_session, mut to_session) = split(inner);
+    let (answers, mut waiting) = mpsc::channel::<Bytes>(QUEUE);
+    let incoming = async move {
+        let mut reader = Reader::new(frame::Role::Server, MAX_MESSAGE);
+        let mut buffer = BytesMut::from(&beyond[..]);
+        loop {
+            let mut bytes = &buffer[..];
+            while let Some(event) = reader.decode(&mut bytes).ok()? {
+                match event {
+                    Event::Binary(payload) => to_session.write_all(&payload).await.ok()?,
+                    Event::Text(text) => to_session.write_all(text.as_bytes()).await.ok()?,
+                    // A client that pings faster than it reads gets no answer.
+                    Event::Ping(payload) => drop(answers.try_send(pong_frame(&payload))),
+                    Event::Pong(_) => {}
+                    Event::Close { .. } => return None::<()>,
+                }
+            }
+            buffer.clear();
+            if read.read_buf(&mut buffer).await.ok()? == 0 {
+                return None;
+            }
+        }
+    };
+    let outgoing = async move {
+        let mut decoder = Decoder::new();
+        let mut buffer = BytesMut::new();
+        loop {
+            let mut out = BytesMut::new();
+            while let Ok(Some(incoming)) = decoder.poll() {
+                message(&incoming, &mut out);
+            }
+            while let Ok(answer) = waiting.try_recv() {
+                out.put_slice(&answer);
+            }
+            timeout(WRITE_TIMEOUT, write.write_all(&out)).await.ok()?.ok()?;
+            buffer.clear();
+            tokio::select! {
+                read = from_session.read_buf(&mut buffer) => if read.ok()? == 0 {
+                    let goodbye = close_frame(1000, "");
+                    timeout(WRITE_TIMEOUT, write.write_all(&goodbye)).await.ok()?.ok()?;
+                    return None::<()>;
+                },
+                answer = waiting.recv() => match answer {
+                    Some(answer) => write.write_all(&answer).await.ok()?,
+                    None => return None,
+                },
+            }
+            decoder.push(&buffer);
+        }
+    };
+    // Whichever ends first ends the other.
+    tokio::select! {
+        _ = incoming => {}
+        _ = outgoing => {}
+    }
+}
+
+/// What the session says, as a message of a WebSocket.
+fn message(incoming: &Incoming, out: &mut BytesMut) {
+    match incoming {
+        Incoming::Data { channel, payload } => {
+            write_frame_header(out, Opcode::Binary, true, INTERLEAVED_HEADER + payload.len());
+            write_interleaved(*channel, u16::try_from(payload.len()).unwrap_or(u16::MAX), out);
+            out.put_slice(payload);
+        }
+        Incoming::Response(response) => {
+            let bytes = response.to_bytes();
+            write_frame_header(out, Opcode::Binary, true, bytes.len());
+            out.put_slice(&bytes);
+        }
+        // Sessions do not ask.
+        Incoming::Request(_) => {}
+    }
+}
+
+/// Leads one half of a tunnel. The connection has said nothing but the head of its request.
+pub(super) async fn tunnel(connection: Connection, post: bool, cookie: String) {
+    if post { second_half(connection, &cookie).await } else { first_half(connection, cookie).await }
+}
+
+async fn first_half(connection: Connection, cookie: String) {
+    let Connection { shard, mut conn, state } = connection;
+    let rtsp = state.rtsp.clone();
+    let (queue, mut coming) = mpsc::channel(QUEUE);
+    {
+        let mut tunnels = rtsp.tunnels.lock();
+        tunnels.retain(|_, queue| !queue.is_closed());
+        if tunnels.len() >= MAX_TUNNELS || tunnels.contains_key(&cookie) {
+            debug!(peer = %state.admitted.peer(), "tunnel refused: its cookie is in use");
+            return;
+        }
+        tunnels.insert(cookie, queue);
+    }
+    let head = b"HTTP/1.0 200 OK\r\nServer: Headwater\r\nConnection: close\r\n\
+                 Cache-Control: no-store\r\nPragma: no-cache\r\n\
+                 Content-Type: application/x-rtsp-tunnelled\r\n\r\n";
+    let Ok((inner, outer)) = net::pair() else { return };
+    if !matches!(timeout(WRITE_TIMEOUT, conn.write_all(head)).await, Ok(Ok(()))) {
+        return;
+    }
+    let relay = async move {
+        let (mut from_session, mut to_session) = split(outer);
+        let (mut read, mut write) = split(conn);
+        let incoming = async {
+            let mut digits = Vec::new();
+            while let Some(bytes) = coming.recv().await {
+                let decoded = decode(&mut digits, &bytes)?;
+                to_session.write_all(&decoded).await.ok()?;
+            }
+            None::<()>
+        };
+        // The client has no more to say here: this hears it go.
+        let gone = async {
+            let mut ignored = [0; 256];
+            while read.read(&mut ignored).await.ok()? > 0 {}
+            None::<()>
+        };
+        let outgoing = tokio::io::copy(&mut from_session, &mut write);
+        tokio::select! {
+            _ = incoming => {}
+            _ = gone => {}
+            _ = outgoing => {}
+        }
+    };
+    shard.spawn(relay);
+    Connection::new(shard, rtsp, inner, state.admitted, None).run().await;
+}
+
+async fn second_half(connection: Connection, cookie: &str) {
+    let Connection { shard, mut conn, state } = connection;
+    let Some(queue) = state.rtsp.tunnels.lock().get(cookie).cloned() else {
+        debug!(peer = %state.admitted.peer(), "a tunnel has no first half");
+        return;
+    };
+    let rest = state.machine.into_rest();
+    if !rest.is_empty() && queue.send(rest).await.is_err() {
+        return;
+    }
+    loop {
+        let read = tokio::select! {
+            read = shard.read(&mut conn, Bytes::copy_from_slice) => read,
+            () = queue.closed() => return,
+        };
+        match read {
+            // The client may close this half and open another.
+            Ok(None) | Err(_) => return,
+            Ok(Some(bytes)) => {
+                if queue.send(bytes).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Decodes Base64 that comes in pieces; `digits` keeps what is less than a quantum. `None` for what
+/// is no Base64.
+fn decode(digits: &mut Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
+    digits.extend(bytes.iter().filter(|byte| !byte.is_ascii_whitespace()));
+    let mut decoded = Vec::new();
+    // Each request is padded by itself.
+    for quantum in digits.chunks_exact(4) {
+        decoded.extend(STANDARD.decode(quantum).ok()?);
+    }
+    digits.drain(..digits.len() / 4 * 4);
+    Some(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_comes_in_any_pieces() {
+        let text = format!("{}{}", STANDARD.encode("OPTIONS *"), STANDARD.encode("PLAY x y\r\n"));
+        for size in 1..text.len() {
+            let mut digits = Vec::new();
+            let mut all = Vec::new();
+            for piece in text.as_bytes().chunks(size) {
+                all.extend(decode(&mut digits, piece).unwrap());
+            }
+            assert_eq!(all, b"OPTIONS *PLAY x y\r\n");
+        }
+        assert_eq!(decode(&mut Vec::new(), b"!!!!"), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! The packets of a publisher, or of a server that we pull from: as datagrams, or between the
+//! messages of the connection.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use ::rtp::format::Format;
+use ::rtsp::message::write_interleaved;
+use bytes::{Bytes, BytesMut};
+use hub::{EndReason, Publication, Session};
+use net::{Pair, Room};
+
+use super::Rtsp;
+use crate::ingest::rtp::{Reception, RtpIngest};
+
+/// Datagrams that are taken in one turn; the connection and the timers get theirs then.
+const DATAGRAMS_PER_TURN: usize = 64;
+
+/// Turns in which datagrams are taken that have come before the end.
+const LAST_TURNS: usize = 16;
+
+/// How a track comes.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// On these channels of the connection.
+    Interleaved { rtp: u8, rtcp: u8 },
+    /// To these sockets, from this host.
+    Datagrams { pair: Pair, peer: IpAddr },
+}
+
+/// The reception of a session.
+pub(super) struct Receiving {
+    session: Arc<Session>,
+    ways: Vec<Way>,
+    ingest: RtpIngest,
+    /// When media came last, and whether any has come.
+    heard: Instant,
+    any: bool,
+    idle: Duration,
+    room: Room,
+    /// Bytes that came as datagrams, and went as such.
+    read: u64,
+    written: u64,
+}
+
+impl Receiving {
+    /// Begins to take packets, which may stay away for `idle`.
+    pub(super) fn new(
+        publication: Publication,
+        session: Arc<Session>,
+        tracks: Vec<(Format, Way)>,
+        rtsp: &Rtsp,
+        idle: Duration,
+        now: Instant,
+    ) -> Result<Self, EndReason> {
+        let settings = rtsp.context.settings.load();
+        let rules = &settings.rtsp;
+        let (formats, ways): (Vec<_>, Vec<_>) = tracks.into_iter().unzip();
+        let by_datagram = ways.iter().any(|way| matches!(way, Way::Datagrams { .. }));
+        // Nothing comes late on a connection.
+        let patience = if by_datagram { rules.reorder_window } else { Duration::ZERO };
+        let reception = Reception { patience, pass_torn: rules.pass_torn };
+        // Any number that nobody else is likely to have.
+        let ssrc = u32::try_from(rtsp.context.seed() >> 32).unwrap_or_default();
+        let id = session.id().clone();
+        let ingest = RtpIngest::new(publication, id, formats, reception, ssrc, now)
+            .map_err(|_| EndReason::TakenOver)?;
+        Ok(Self {
+            session,
+            ways,
+            ingest,
+            heard: now,
+            any: false,
+            idle,
+            room: Room::default(),
+            read: 0,
+            written: 0,
+        })
+    }
+
+    /// Where the timestamps of a track begin, as the answer to `PLAY` says.
+    pub(super) fn starts_at(&mut self, index: usize, timestamp: u32) {
+        self.ingest.starts_at(index, timestamp);
+    }
+
+    /// Whether any packet has come.
+    pub(super) fn has_heard(&self) -> bool {
+        self.any
+    }
+
+    /// Takes a packet that came on the connection.
+    pub(super) fn interleaved(
+        &mut self,
+        channel: u8,
+        payload: &Bytes,
+        now: Instant,
+    ) -> Result<(), EndReason> {
+        let found = self.ways.iter().enumerate().find_map(|(index, way)| match way {
+            Way::Interleaved { rtp, .. } if *rtp == channel => Some((index, false)),
+            Way::Interleaved { rtcp, .. } if *rtcp == channel => Some((index, true)),
+            _ => None,
+        });
+        match found {
+            Some((index, control)) => self.take(index, control, payload, now),
+            None => Ok(()),
+        }
+    }
+
+    fn take(
+        &mut self,
+        index: usize,
+        control: bool,
+        payload: &Bytes,
+        now: Instant,
+    ) -> Result<(), EndReason> {
+        self.heard = now;
+        if control || ::rtp::packet::is_rtcp(payload) {
+            self.ingest.control(index, payload, now);
+            return Ok(());
+        }
+        self.any = true;
+        self.ingest.packet(index, payload, now).map_err(|_| EndReason::TakenOver)
+    }
+
+    /// Waits for datagrams, and takes those that are there.
+    pub(super) async fn receive(&mut self) -> Result<(), EndReason> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EndReason>> {
+        let (ways, room) = (&self.ways, &mut self.room);
+        let mut received: Vec<(usize, bool, Bytes)> = Vec::new();
+        let mut taken = 0;
+        for (index, way) in ways.iter().enumerate() {
+            let Way::Datagrams { pair, peer } = way else { continue };
+            for (socket, control) in [(&pair.rtp, false), (&pair.rtcp, true)] {
+                while taken < DATAGRAMS_PER_TURN {
+                    let Poll::Ready(came) = socket.poll_receive(cx, room) else { break };
+                    taken += 1;
+                    // An error tells of a report that did not arrive.
+                    let Ok((datagram, from)) = came else { continue };
+                    if is_from(from, *peer, socket.peer())
+                        // The first packet tells the way back, whatever NAT is between.
+                        && (socket.peer().is_some() || socket.connect(from).is_ok())
+                    {
+                        received.push((index, control, datagram));
+                    }
+                }
+            }
+        }
+        if taken == 0 {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let result = received.into_iter().try_for_each(|(index, control, datagram)| {
+            self.read += datagram.len() as u64;
+            self.take(index, control, &datagram, now)
+        });
+        Poll::Ready(result)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), EndReason> {
+        self.ingest.handle_timeout(now).map_err(|_| EndReason::TakenOver)?;
+        if now.saturating_duration_since(self.heard) >= self.idle {
+            return Err(EndReason::Timeout("the publisher sent nothing"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let idle = self.heard.checked_add(self.idle);
+        self.ingest.poll_timeout().into_iter().chain(idle).min()
+    }
+
+    /// Reports that are due. Those that go on the connection are returned, the others are sent.
+    pub(super) fn reports(&mut self, now: Instant) -> Vec<Bytes> {
+        let mut interleaved = Vec::new();
+        for (index, report) in self.ingest.reports(now) {
+            let size = u16::try_from(report.len()).unwrap_or(u16::MAX);
+            match self.ways.get(index) {
+                Some(Way::Interleaved { rtcp, .. }) => {
+                    let mut out = BytesMut::new();
+                    write_interleaved(*rtcp, size, &mut out);
+                    out.extend_from_slice(&report);
+                    interleaved.push(out.freeze());
+                }
+                Some(Way::Datagrams { pair, .. }) if pair.rtcp.peer().is_some() => {
+                    // It may be lost like any other datagram.
+                    self.written += pair.rtcp.send(&report, size).unwrap_or_default() as u64;
+                }
+                _ => {}
+            }
+        }
+        interleaved
+    }
+
+    /// Makes the totals known to those who ask the session; those of the connection are added.
+    pub(super) fn publish_totals(&self, read: u64, written: u64) {
+        self.session.set_totals(read + self.read, written + self.written);
+    }
+}
+
+impl Drop for Receiving {
+    /// No packet follows but those that are there already.
+    fn drop(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..LAST_TURNS {
+            if !matches!(self.poll_receive(&mut context), Poll::Ready(Ok(()))) {
+                break;
+            }
+        }
+        self.ingest.finish(Instant::now());
+    }
+}
+
+fn is_from(from: SocketAddr, host: IpAddr, known: Option<SocketAddr>) -> bool {
+    from.ip() == host && known.is_none_or(|known| known == from)
+}

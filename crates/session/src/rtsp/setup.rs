@@ -1,0 +1,326 @@
+//! A viewer before it plays: which tracks there are, and how each is to be sent.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ::rtp::format::Outgoing;
+use ::rtp::sdp::{self, Attribute};
+use ::rtsp::message::Status;
+use ::rtsp::transport::{Lower, Mode, Transport};
+use ::rtsp::url;
+use hub::{
+    Channel, Channels, Framing, MAX_TRACKS, Packaging, RtpSource, SessionId, StreamName, Waiting,
+};
+use media::{TimeBase, TrackId, TrackKind, TrackSet};
+use net::{Begin, Datagrams, Joining, Outlet, Pair, Room};
+use tracing::{info, warn};
+
+use super::viewer::{Known, Part, Viewer};
+use super::{Connection, State};
+use crate::context::Tenure;
+
+/// What stands before a track's number in its address.
+const CONTROL: &str = "trackID=";
+
+/// A viewer that chooses its tracks.
+pub(super) struct Playing {
+    waiting: Waiting,
+    tracks: Arc<TrackSet>,
+    /// What is offered; a track's number is its place.
+    offered: Vec<TrackId>,
+    chosen: Vec<Chosen>,
+    /// The address that the tracks' are relative to.
+    base: String,
+    seed: u32,
+}
+
+/// A track that was set up.
+struct Chosen {
+    number: usize,
+    channel: Channel,
+    /// Where datagrams go to and come from, and the client's ports as it has told them.
+    datagrams: Option<(Pair, (u16, u16))>,
+}
+
+impl Playing {
+    /// Offers what RTP can carry of a stream that is ready; the text says why there is nothing.
+    pub(super) fn new(waiting: Waiting, tenure: Option<&Tenure>) -> Result<Self, String> {
+        let tracks = waiting.stream().lock().tracks().clone();
+        let session = tenure.map(|tenure| tenure.session().id());
+        let offered = offer(waiting.name(), &tracks, session)?;
+        let seed = seed(waiting.name());
+        let (chosen, base) = (Vec::new(), String::new());
+        Ok(Self { waiting, tracks, offered, chosen, base, seed })
+    }
+
+    /// Answers `DESCRIBE`.
+    pub(super) fn describe(&mut self, state: &mut State, uri: &str) {
+        self.base = base(uri);
+        let address = match state.local {
+            Some(SocketAddr::V6(local)) if local.ip().to_ipv4_mapped().is_none() => "IN IP6 ::",
+            _ => "IN IP4 0.0.0.0",
+        };
+        let name = self.waiting.name();
+        let description = description(name, &self.tracks, &self.offered, address);
+        state.machine.describe(&description, &self.base);
+    }
+
+    /// Answers `SETUP`.
+    pub(super) fn setup(&mut self, state: &mut State, uri: &str, transports: &[Transport]) {
+        if self.base.is_empty() {
+            self.base = base(without_track(uri));
+        }
+        let Some((number, track)) = self.find(uri) else {
+            let text = format!("No Such Track; There Are {}", self.offered.len());
+            return state.machine.reject(Status::NOT_FOUND, &text);
+        };
+        self.chosen.retain(|chosen| chosen.number != number);
+        let accepted = transports.iter().find_map(|offer| self.accept(state, number, track, offer));
+        let Some((chosen, mut answer)) = accepted else {
+            return state.machine.reject(Status::UNSUPPORTED_TRANSPORT, "");
+        };
+        answer.ssrc = Some(RtpSource::of(track, self.seed).ssrc);
+        answer.mode = Some(Mode::Play);
+        self.chosen.push(chosen);
+        state.machine.accept_setup(&answer);
+    }
+
+    /// The track that an address means: by its number; else, as clients of streams with one track
+    /// ask for the stream itself, the first that was not set up.
+    fn find(&self, uri: &str) -> Option<(usize, TrackId)> {
+        let mut all = self.offered.iter().copied().enumerate();
+        if without_track(uri).len() < uri.trim_end_matches('/').len() {
+            return all.find(|(number, _)| url::is_of_track(uri, &format!("{CONTROL}{number}")));
+        }
+        all.find(|(number, _)| self.chosen.iter().all(|chosen| chosen.number != *number))
+    }
+
+    /// What an alternative comes to; `None` if it cannot be.
+    fn accept(
+        &self,
+        state: &State,
+        number: usize,
+        track: TrackId,
+        offer: &Transport,
+    ) -> Option<(Chosen, Transport)> {
+        let lower_agrees = self
+            .chosen
+            .iter()
+            .all(|chosen| chosen.datagrams.is_some() == (offer.lower == Lower::Udp));
+        if offer.secure || offer.multicast || !lower_agrees {
+            return None;
+        }
+        let own = u8::try_from(number * 2).ok().map(|channel| (channel, channel + 1))?;
+        match offer.lower {
+            Lower::Tcp => {
+                let (rtp, rtcp) = offer.interleaved.unwrap_or(own);
+                let channel = Channel { track, rtp, rtcp };
+                let mut channels = self.channels();
+                let fits = rtp != rtcp && channels.set(channel);
+                let chosen = Chosen { number, channel, datagrams: None };
+                fits.then(|| (chosen, Transport::interleaved((rtp, rtcp))))
+            }
+            Lower::Udp => {
+                let ports = offer.client_port.filter(|(rtp, rtcp)| *rtp > 0 && *rtcp > 0)?;
+                let local = state.local.filter(|_| state.settings.rtsp.udp)?;
+                let pair = match state.rtsp.ports.pair(local.ip()) {
+                    Ok(pair) => pair,
+                    Err(error) => {
+                        warn!(peer = %state.admitted.peer(), %error, "no ports are free for RTP");
+                        return None;
+                    }
+                };
+                let server_port = Some((pair.rtp.port().ok()?, pair.rtcp.port().ok()?));
+                let channel = Channel { track, rtp: own.0, rtcp: own.1 };
+                let chosen = Chosen { number, channel, datagrams: Some((pair, ports)) };
+                Some((chosen, Transport { server_port, ..Transport::datagrams(ports) }))
+            }
+        }
+    }
+
+    /// The clock of a track that was offered.
+    fn clock(&self, track: TrackId) -> TimeBase {
+        let outgoing = self.tracks.get(track).and_then(|track| Outgoing::of(track));
+        outgoing.and_then(|format| TimeBase::new(format.clock_rate)).unwrap_or(TimeBase::MILLIS)
+    }
+
+    fn channels(&self) -> Channels {
+        let mut channels = Channels::default();
+        for chosen in &self.chosen {
+            // Each was checked when it was chosen.
+            let _ = channels.set(chosen.channel);
+        }
+        channels
+    }
+
+    /// `PLAY`: the connection becomes a viewer of the shard's engine.
+    pub(super) fn join(self, connection: Connection) {
+        let Connection { shard, conn, mut state } = connection;
+        let Some(tenure) = state.tenure.take() else { return };
+        let session = tenure.session().clone();
+        let rules = &state.settings.rtsp;
+        let channels = self.channels();
+        let by_datagram = self.chosen.iter().any(|chosen| chosen.datagrams.is_some());
+        let framing = if by_datagram { Framing::Datagrams } else { Framing::Interleaved };
+        let size = rules.packet_size;
+        let packaging = Packaging::Rtp { channels, framing, seed: self.seed, size };
+        let begin = match (framing, rules.begin) {
+            // A burst of a whole GOP would overrun the buffers on its way.
+            (Framing::Datagrams, Begin::Cached) => Begin::NextKey,
+            (_, begin) => begin,
+        };
+        let mut outlets = Vec::new();
+        let mut pairs = Vec::new();
+        for chosen in &self.chosen {
+            let Some((pair, ports)) = &chosen.datagrams else { continue };
+            let peer = state.admitted.peer();
+            if let Err(error) = connect(pair, *ports, peer, size) {
+                warn!(session = %session.id(), %error, "datagrams cannot be sent");
+            }
+            let outlet =
+                |channel, socket: &Rc<Datagrams>| Outlet { channel, socket: socket.clone() };
+            outlets.push(outlet(chosen.channel.rtp, &pair.rtp));
+            outlets.push(outlet(chosen.channel.rtcp, &pair.rtcp));
+            pairs.push(pair.clone());
+        }
+        session.set_totals(state.read, state.written);
+        let own: Vec<_> = std::iter::from_fn(|| state.machine.poll_transmit()).collect();
+        let transport = if by_datagram { "UDP" } else { "TCP" };
+        info!(session = %session.id(), stream = %self.waiting.name(), transport, "plays");
+        let parts = self.chosen.iter().map(|chosen| {
+            let source = RtpSource::of(chosen.channel.track, self.seed);
+            let known = Known {
+                url: format!("{}{CONTROL}{}", self.base, chosen.number),
+                clock: self.clock(chosen.channel.track),
+            };
+            (Part { channel: chosen.channel, source }, known)
+        });
+        let stream = self.waiting.stream().clone();
+        let flush_after = rules.flush_after;
+        let viewer = Viewer::new(
+            &shard,
+            state,
+            tenure,
+            (stream.clone(), self.tracks.clone()),
+            parts.unzip(),
+            framing,
+            pairs,
+        );
+        shard.join(Joining {
+            conn,
+            stream,
+            packaging,
+            flush_after,
+            begin,
+            own,
+            outlets,
+            peer: Box::new(viewer),
+            session,
+        });
+    }
+}
+
+/// Sends to the ports that the client has told; but where packets have come from its address
+/// already (it opens the way through a NAT by them), to where they came from.
+pub(super) fn connect(
+    pair: &Pair,
+    ports: (u16, u16),
+    peer: SocketAddr,
+    size: u16,
+) -> std::io::Result<()> {
+    for (socket, port) in [(&pair.rtp, ports.0), (&pair.rtcp, ports.1)] {
+        let mut target = SocketAddr::new(peer.ip(), port);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut room = Room::default();
+        for _ in 0..MAX_OPENERS {
+            match socket.poll_receive(&mut context, &mut room) {
+                std::task::Poll::Ready(Ok((_, from))) if from.ip() == peer.ip() => target = from,
+                std::task::Poll::Ready(_) => {}
+                std::task::Poll::Pending => break,
+            }
+        }
+        socket.connect(target)?;
+        socket.set_segment(size);
+    }
+    Ok(())
+}
+
+/// Packets that are looked at for where they come from: clients send one or two.
+const MAX_OPENERS: usize = 16;
+
+/// What is said of a stream's tracks.
+pub(super) fn description(
+    name: &StreamName,
+    tracks: &TrackSet,
+    offered: &[TrackId],
+    address: &str,
+) -> sdp::Session {
+    let media = offered.iter().enumerate().filter_map(|(number, id)| {
+        let outgoing = Outgoing::of(tracks.get(*id)?)?;
+        Some(outgoing.media(id.kind, &format!("{CONTROL}{number}")))
+    });
+    sdp::Session {
+        origin: format!("- {} 1 {address}", seed(name)),
+        name: name.to_string(),
+        connection: Some(address.to_owned()),
+        attributes: vec![
+            Attribute::new("tool", "headwater"),
+            Attribute::new("range", "npt=now-"),
+            Attribute::new("control", "*"),
+        ],
+        media: media.collect(),
+    }
+}
+
+/// The tracks that RTP can carry; the text says why there is none.
+pub(super) fn offer(
+    name: &StreamName,
+    tracks: &TrackSet,
+    session: Option<&SessionId>,
+) -> Result<Vec<TrackId>, String> {
+    let all = tracks.tracks.iter();
+    let (fit, unfit): (Vec<_>, Vec<_>) = all.partition(|track| Outgoing::of(track).is_some());
+    let codecs: Vec<_> = unfit.iter().map(|track| track.codec.to_string()).collect();
+    let codecs = codecs.join(" and ");
+    if fit.is_empty() {
+        return Err(format!("RTP has no place for {codecs}: play the stream over HTTP or RTMP"));
+    }
+    if let Some(session) = session.filter(|_| !codecs.is_empty()) {
+        warn!(%session, stream = %name, "RTP has no place for {codecs}: left out");
+    }
+    Ok(fit.iter().take(MAX_TRACKS).map(|track| track.id).collect())
+}
+
+/// The address of the stream that a track's address belongs to.
+pub(super) fn without_track(uri: &str) -> &str {
+    let uri = uri.trim_end_matches('/');
+    match uri.rsplit_once('/') {
+        Some((stream, last)) if last.starts_with(CONTROL) => stream,
+        _ => uri,
+    }
+}
+
+fn base(uri: &str) -> String {
+    format!("{}/", uri.trim_end_matches('/'))
+}
+
+/// Tells the sources of one stream from those of another: FNV-1a of its name.
+pub(super) fn seed(name: &StreamName) -> u32 {
+    let bytes = name.as_str().bytes();
+    bytes.fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Whether a viewer who was told of `before` can still read what there is `now`.
+pub(super) fn still_fits(before: &TrackSet, now: &TrackSet, tracks: &[TrackId]) -> bool {
+    tracks.iter().all(|id| match (before.get(*id), now.get(*id)) {
+        (Some(before), Some(now)) => {
+            let clock = |track| Outgoing::of(track).map(|outgoing| outgoing.clock_rate);
+            // Sound has no parameter sets of its own in its packets.
+            let same_config = id.kind == TrackKind::Video || before.config == now.config;
+            before.codec == now.codec && clock(before) == clock(now) && same_config
+        }
+        // A track that is missing may come back.
+        _ => true,
+    })
+}

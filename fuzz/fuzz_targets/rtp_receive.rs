@@ -1,0 +1,56 @@
+//! RTP and RTCP of one source: packets, their order, reports, and the clock.
+//!
+//! Laws: packets come out in order, each once, and those that are said to follow one another do.
+
+#![no_main]
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use libfuzzer_sys::fuzz_target;
+use rtp::clock::Clock;
+use rtp::receiver::Receiver;
+use rtp::rtcp::{self, Message};
+use rtp::{Packet, packet};
+
+fuzz_target!(|data: &[u8]| {
+    let start = Instant::now();
+    let mut now = start;
+    let patience = Duration::from_millis(20);
+    let mut receiver = Receiver::new((96..=127).collect(), 90_000, patience);
+    let mut clock = Clock::new([90_000], 0);
+    let mut rest = data;
+    let mut last: Option<(u16, u64)> = None;
+    while let [flags, length, after @ ..] = rest {
+        let (bytes, next) = after.split_at(after.len().min(usize::from(*length)));
+        rest = next;
+        now += Duration::from_millis(u64::from(flags & 0x3F));
+        if packet::is_rtcp(bytes) || flags & 0x80 != 0 {
+            for message in rtcp::parse(bytes).map_while(Result::ok) {
+                if let Message::SenderReport(info, _) = message {
+                    receiver.sender_report(&info, now);
+                    clock.sender_report(0, info.ntp, info.rtp);
+                }
+            }
+        } else if let Ok(packet) = Packet::parse(&Bytes::copy_from_slice(bytes)) {
+            receiver.receive(packet, now);
+        }
+        while let Some((packet, lost)) = receiver.poll(now) {
+            let restarts = receiver.statistics().restarts;
+            if let Some((before, of)) = last
+                && of == restarts
+            {
+                let step = packet.sequence.wrapping_sub(before);
+                assert_eq!(step != 1, lost, "{before} to {}", packet.sequence);
+            }
+            last = Some((packet.sequence, restarts));
+            clock.place(0, packet.timestamp, now);
+        }
+        if let Some(block) = receiver.report(now) {
+            let mut out = BytesMut::new();
+            rtcp::write_receiver_report(1, &[block], "name", &mut out);
+            let again = rtcp::parse(&out).next();
+            assert_eq!(again, Some(Ok(Message::ReceiverReport(1, vec![block]))));
+        }
+    }
+});
