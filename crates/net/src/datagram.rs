@@ -18,6 +18,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::listener::Listening;
+
 /// What the kernel may hold for one socket in either direction, as far as the system lets it: a
 /// second at 20 Mbit/s.
 const SOCKET_BUFFER: usize = 2 << 20;
@@ -69,20 +71,44 @@ impl Ports {
     /// # Errors
     /// The system's; [`io::ErrorKind::AddrInUse`] when no pair is free.
     pub fn pair(&self, address: IpAddr) -> io::Result<Pair> {
+        self.bound_pair(address)?.watch()
+    }
+
+    /// Binds a pair that no shard watches yet.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::AddrInUse`] when no pair is free.
+    pub fn bound_pair(&self, address: IpAddr) -> io::Result<BoundPair> {
         let mut last = io::ErrorKind::AddrInUse.into();
         for _ in 0..MAX_TRIES {
             let wanted = self.choose();
             let pair = bind(address, wanted).and_then(|rtp| {
-                let port = rtp.port()?;
+                let port = rtp.local_addr()?.port();
                 if port % 2 != 0 {
                     return Err(io::ErrorKind::AddrInUse.into());
                 }
-                Ok(Pair { rtcp: bind(address, port + 1)?, rtp })
+                Ok(BoundPair { rtcp: Some(bind(address, port + 1)?), rtp })
             });
             match pair {
                 Ok(pair) => return Ok(pair),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
                 Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// Listens for connections on a port of the range.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::AddrInUse`] when no port is free.
+    pub fn listening(&self, address: IpAddr) -> io::Result<Listening> {
+        let mut last = io::ErrorKind::AddrInUse.into();
+        for _ in 0..MAX_TRIES {
+            let wanted = SocketAddr::new(address, self.choose());
+            match Listening::bind(&wanted.to_string(), None) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+                bound => return bound,
             }
         }
         Err(last)
@@ -105,18 +131,72 @@ impl Ports {
     }
 }
 
-fn bind(address: IpAddr, port: u16) -> io::Result<Rc<Datagrams>> {
+/// Sockets that are bound, and may still go to any shard.
+#[derive(Debug)]
+pub struct BoundPair {
+    rtp: UdpSocket,
+    rtcp: Option<UdpSocket>,
+}
+
+impl BoundPair {
+    /// Binds this port, and the one above it if that is free: a sender that was told a port by
+    /// somebody else may do without RTCP.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn at(address: IpAddr, port: u16) -> io::Result<Self> {
+        let rtp = bind(address, port)?;
+        let above = rtp.local_addr()?.port().checked_add(1);
+        let rtcp = above.and_then(|above| bind(address, above).ok());
+        Ok(Self { rtp, rtcp })
+    }
+
+    /// The port for RTP.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn port(&self) -> io::Result<u16> {
+        self.rtp.local_addr().map(|address| address.port())
+    }
+
+    /// Has the current shard watch both.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::AddrInUse`] where there is no port for RTCP.
+    pub fn watch(self) -> io::Result<Pair> {
+        let rtcp = self.rtcp.ok_or(io::ErrorKind::AddrInUse)?;
+        Ok(Pair { rtp: watch(self.rtp)?, rtcp: watch(rtcp)? })
+    }
+
+    /// Has the current shard watch the socket for RTP, and that for RTCP if there is one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn watch_each(self) -> io::Result<(Rc<Datagrams>, Option<Rc<Datagrams>>)> {
+        Ok((watch(self.rtp)?, self.rtcp.map(watch).transpose()?))
+    }
+}
+
+fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let domain = Domain::for_address(SocketAddr::new(address, port));
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     // The system's limits may be lower; then it gives what it may.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    if address.is_ipv6() && address.is_unspecified() {
+        // Both families, whatever the system's default is.
+        socket.set_only_v6(false)?;
+    }
     socket.bind(&SocketAddr::new(address, port).into())?;
+    Ok(socket.into())
+}
+
+fn watch(socket: UdpSocket) -> io::Result<Rc<Datagrams>> {
     // Nobody waits until it can be written to. What is deprecated is unsound for types that may change
     // their descriptor; a socket of the standard library does not.
     #[allow(deprecated)]
-    let socket = AsyncFd::with_interest(socket.into(), Interest::READABLE)?;
+    let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
     Ok(Rc::new(Datagrams { socket, peer: Cell::new(None), segment: Cell::new(None) }))
 }
 
@@ -256,6 +336,31 @@ mod tests {
         assert_eq!(narrow.pair(LOCALHOST).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(pair);
         assert_eq!(narrow.pair(LOCALHOST).unwrap().rtp.port().unwrap(), port);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_was_named_goes_without_rtcp_if_the_next_one_is_taken() {
+        let ports = Ports::new(0..=0);
+        let taken = ports.pair(LOCALHOST).unwrap();
+        let above = taken.rtcp.port().unwrap();
+        let below = taken.rtp.port().unwrap();
+        assert!(BoundPair::at(LOCALHOST, below).is_err());
+        drop(taken.rtp);
+        assert_eq!(taken.rtcp.port().unwrap(), above);
+        let bound = BoundPair::at(LOCALHOST, below).unwrap();
+        assert_eq!(bound.port().unwrap(), below);
+        let (rtp, rtcp) = bound.watch_each().unwrap();
+        assert!(rtcp.is_none());
+        taken.rtcp.send_to(b"x", SocketAddr::new(LOCALHOST, below)).unwrap();
+        assert_eq!(receive(&rtp).await.unwrap(), b"x");
+    }
+
+    #[tokio::test]
+    async fn connections_are_listened_for_in_the_range() {
+        let port = Ports::new(0..=0).pair(LOCALHOST).unwrap().rtp.port().unwrap();
+        let narrow = Ports::new(port..=port + 1);
+        let listening = narrow.listening(LOCALHOST).unwrap();
+        assert_eq!(listening.address().port(), port);
     }
 
     #[tokio::test]

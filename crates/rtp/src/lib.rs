@@ -7,6 +7,7 @@
 //! | [`receiver`] | one source as a receiver sees it: order, loss, jitter | RFC 3550 §6.4, A.1, A.3, A.8 |
 //! | [`clock`] | RTP timestamps on the common time line of a session | RFC 3550 §5.1, §6.4.1 |
 //! | [`dts`] | decoding times of sources that tell presentation times only | ITU-T H.264 §C.4.5.3 |
+//! | [`dump`] | packets in files | pcap |
 //! | [`sdp`] | session descriptions | [RFC 8866] |
 //! | [`mod@format`] | what a description says of a medium, as a track; and back | RFC 3551, and those of the payload formats |
 //! | [`payload`] | frames into packets, packets into frames | [RFC 6184], [RFC 7798], AV1 RTP, RFC 7741, RFC 9628, [RFC 3640], RFC 6416, RFC 2250, RFC 5219 |
@@ -26,6 +27,7 @@ struct Readme;
 
 pub mod clock;
 pub mod dts;
+pub mod dump;
 pub mod format;
 pub mod packet;
 pub mod payload;

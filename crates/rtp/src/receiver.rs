@@ -49,6 +49,7 @@ pub struct Statistics {
 /// The packets of one source.
 #[derive(Debug)]
 pub struct Receiver {
+    /// Those that were agreed on; any if there are none.
     payload_types: Vec<u8>,
     clock_rate: u32,
     patience: Duration,
@@ -76,8 +77,9 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A receiver of packets with one of these payload types. `patience` is how long a packet waits
-    /// for those before it: nothing over TCP, where none comes later.
+    /// A receiver of packets with one of these payload types; of all packets if there are none, for
+    /// senders that do not keep to what was agreed. `patience` is how long a packet waits for those
+    /// before it: nothing over TCP, where none comes later.
     #[must_use]
     pub fn new(payload_types: Vec<u8>, clock_rate: u32, patience: Duration) -> Self {
         Self {
@@ -104,7 +106,9 @@ impl Receiver {
 
     /// Takes a packet that has just arrived.
     pub fn receive(&mut self, packet: Packet, now: Instant) {
-        if !self.payload_types.contains(&packet.payload_type) || !self.admits(packet.ssrc, now) {
+        let known =
+            self.payload_types.is_empty() || self.payload_types.contains(&packet.payload_type);
+        if !known || !self.admits(packet.ssrc, now) {
             self.statistics.foreign += 1;
             return;
         }
@@ -347,6 +351,16 @@ mod tests {
         assert_eq!(got, [(10, false), (11, false), (12, false)]);
         let block = receiver.report(start + PATIENCE).unwrap();
         assert_eq!((block.highest_sequence, block.lost), (12, 0));
+    }
+
+    #[test]
+    fn where_nothing_was_agreed_any_payload_type_will_do() {
+        let mut receiver = Receiver::new(Vec::new(), 90_000, Duration::ZERO);
+        let now = Instant::now();
+        for (sequence, payload_type) in [(1, 96), (2, 108)] {
+            receiver.receive(Packet { payload_type, ..packet(1, sequence) }, now);
+        }
+        assert_eq!(drain(&mut receiver, now), [(1, false), (2, false)]);
     }
 
     #[test]
