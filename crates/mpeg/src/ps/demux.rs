@@ -258,13 +258,16 @@ impl Demuxer {
             }
             length => length.unwrap_or(HEAD),
         };
-        let Some(whole) = self.buffer.get(..length) else { return false };
-        if let Some(at) = packet::find_pack(whole) {
+        let packet = self.buffer.get(..length).unwrap_or(&self.buffer);
+        if let Some(at) = packet::find_pack(packet) {
             // It is not as long as it says; what it says is not known either.
             self.out.statistics.wrong_lengths += 1;
             self.skip(at);
             self.state = State::Between { after: None };
             return true;
+        }
+        if self.buffer.len() < length {
+            return false;
         }
         let whole = self.buffer.split_to(length);
         self.state = State::Between { after: None };
