@@ -62,7 +62,7 @@ struct Input {
 
 #[derive(Debug)]
 enum Media {
-    Pictures(Pictures),
+    Pictures(Box<Pictures>),
     Sound(Sound),
 }
 
@@ -400,7 +400,7 @@ impl Demuxer {
         }
         let stream_type = self.stream_type(stream_id);
         let media = if packet::is_video(stream_id) {
-            Media::Pictures(Pictures::new(stream_type))
+            Media::Pictures(Box::new(Pictures::new(stream_type)))
         } else {
             Media::Sound(Sound::new(stream_type))
         };
