@@ -254,26 +254,25 @@ impl Parser {
         let mut timed = times.map(|(pts, _)| pts);
         while out.len() < MAX_FRAMES {
             let Some(rest) = data.get(at..).filter(|rest| !rest.is_empty()) else { break };
-            let Some((header, length, samples)) = self.frame(rest) else {
-                // Damaged, or too short to tell.
-                if rest.len() >= MIN_SYNC {
-                    at += 1;
-                    continue;
-                }
-                self.carry.extend_from_slice(rest);
-                break;
-            };
-            let Some(frame) = rest.get(header..length) else {
-                if rest.len() <= MAX_CARRY {
-                    self.carry.extend_from_slice(rest);
-                }
-                break;
-            };
+            let header = self.frame(rest);
+            if header.is_none() && rest.len() >= MIN_SYNC {
+                // Damaged.
+                at += 1;
+                continue;
+            }
             if at >= carried
                 && let Some(time) = timed.take()
             {
                 (self.next, self.fraction) = (Some(time), 0);
             }
+            let frame = header.and_then(|(header, length, _)| rest.get(header..length));
+            let (Some((_, length, samples)), Some(frame)) = (header, frame) else {
+                // It goes on in the next packet.
+                if rest.len() <= MAX_CARRY {
+                    self.carry.extend_from_slice(rest);
+                }
+                break;
+            };
             if let Some(time) = self.next {
                 let kind = FrameKind::Audio;
                 let data = data.slice_ref(frame);

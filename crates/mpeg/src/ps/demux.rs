@@ -62,7 +62,7 @@ struct Input {
 
 #[derive(Debug)]
 enum Media {
-    Pictures(Pictures),
+    Pictures(Box<Pictures>),
     Sound(Sound),
 }
 
@@ -258,13 +258,16 @@ impl Demuxer {
             }
             length => length.unwrap_or(HEAD),
         };
-        let Some(whole) = self.buffer.get(..length) else { return false };
-        if let Some(at) = packet::find_pack(whole) {
+        let packet = self.buffer.get(..length).unwrap_or(&self.buffer);
+        if let Some(at) = packet::find_pack(packet) {
             // It is not as long as it says; what it says is not known either.
             self.out.statistics.wrong_lengths += 1;
             self.skip(at);
             self.state = State::Between { after: None };
             return true;
+        }
+        if self.buffer.len() < length {
+            return false;
         }
         let whole = self.buffer.split_to(length);
         self.state = State::Between { after: None };
@@ -397,7 +400,7 @@ impl Demuxer {
         }
         let stream_type = self.stream_type(stream_id);
         let media = if packet::is_video(stream_id) {
-            Media::Pictures(Pictures::new(stream_type))
+            Media::Pictures(Box::new(Pictures::new(stream_type)))
         } else {
             Media::Sound(Sound::new(stream_type))
         };

@@ -78,6 +78,7 @@ pub(super) fn find_pack(packet: &[u8]) -> Option<usize> {
         let at = from + find_system(packet.get(from..)?)?;
         let rest = packet.get(at..)?;
         if rest.get(3) == Some(&PACK)
+            && has_markers(rest)
             && let Length::Bytes(length) = pack_length(rest)
             && let Some([0, 0, 1, code]) = rest.get(length..length + 4)
             && is_system(*code)
@@ -85,6 +86,19 @@ pub(super) fn find_pack(packet: &[u8]) -> Option<usize> {
             return Some(at);
         }
         from = at + 4;
+    }
+}
+
+/// Whether the marker bits are set that a pack header of either generation has.
+fn has_markers(pack: &[u8]) -> bool {
+    match *pack {
+        [_, _, _, _, first, _, b, _, d, e, ..] if first >> 6 == 0b01 => {
+            first & 0x04 != 0 && b & 0x04 != 0 && d & 0x04 != 0 && e & 0x01 != 0
+        }
+        [_, _, _, _, first, _, b, _, d, e, ..] => {
+            first & 0x01 != 0 && b & 0x01 != 0 && d & 0x01 != 0 && e & 0x80 != 0
+        }
+        _ => false,
     }
 }
 
@@ -114,8 +128,9 @@ pub(super) fn header(data: &[u8], packet: Option<usize>) -> Result<Header, Lengt
         return Ok(Header { length, times: header.pts.map(|pts| (pts, dts)) });
     }
     let longest = packet.unwrap_or(usize::MAX).min(HEAD + MAX_MPEG1);
-    let fields = data.get(HEAD..longest).ok_or(Length::Unknown)?;
-    let (fields, times) = mpeg1(fields).ok_or(Length::Invalid)?;
+    let fields = data.get(HEAD..longest.min(data.len())).unwrap_or_default();
+    let missing = if data.len() < longest { Length::Unknown } else { Length::Invalid };
+    let (fields, times) = mpeg1(fields).ok_or(missing)?;
     Ok(Header { length: HEAD + fields, times })
 }
 

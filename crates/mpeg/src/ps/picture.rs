@@ -24,6 +24,9 @@ const TRUST: u8 = 8;
 /// No access unit is that long.
 const CONTRADICTED: usize = usize::MAX;
 
+/// Zero bytes that are looked for before a start code: one is usual.
+const MAX_ZEROS: usize = 8;
+
 /// How long a picture lasts as long as nothing is known of it: 25 per second.
 const DURATION: i64 = 3600;
 
@@ -62,14 +65,16 @@ pub(super) struct Pictures {
     duration: i64,
 }
 
-/// The PES packet that is being read.
-#[derive(Debug, Default)]
+/// The PES packet that is being read; or one before it that has times, while it is not known yet
+/// what begins in its last bytes.
+#[derive(Debug)]
 struct Packet {
     /// Its times, as long as they belong to no access unit.
     times: Option<Times>,
     timestamp: Option<i64>,
-    /// Where its payload begins in the access unit in hand.
+    /// Where its payload begins and ends in the access unit in hand.
     start: usize,
+    end: Option<usize>,
 }
 
 /// The access unit before.
@@ -99,7 +104,7 @@ impl Pictures {
             torn: true,
             times: None,
             timestamp: None,
-            packet: Packet::default(),
+            packet: Packet { times: None, timestamp: None, start: 0, end: None },
             ended: None,
             fresh: false,
             trust: 0,
@@ -128,7 +133,12 @@ impl Pictures {
 
     /// A packet begins.
     pub(super) fn begin(&mut self, times: Option<Times>, timestamp: Option<i64>) {
-        self.packet = Packet { times, timestamp, start: self.unit.len() };
+        let length = self.unit.len();
+        let end = *self.packet.end.get_or_insert(length);
+        let pending = self.zeros_before(self.scanned);
+        if times.is_some() || self.packet.times.is_none() || pending >= end {
+            self.packet = Packet { times, timestamp, start: length, end: None };
+        }
     }
 
     /// Takes bytes of the packet.
@@ -154,11 +164,16 @@ impl Pictures {
     pub(super) fn lose(&mut self, out: &mut Output) {
         if !self.torn && !self.unit.is_empty() {
             out.statistics.torn += 1;
+            // Parameter sets that are whole are good for what follows.
+            let whole = self.nal.map_or(0, |nal| nal.saturating_sub(3));
+            let whole = self.unit.split_to(whole.min(self.unit.len())).freeze();
+            self.parser.push(&whole, None);
+            out.track(&mut self.track, &mut self.parser);
         }
         self.unit.clear();
         self.restart();
         self.torn = true;
-        self.packet.start = 0;
+        self.packet.move_back(usize::MAX);
     }
 
     /// The transport says that a picture ends here, `pending` bytes after what was pushed. Returns
@@ -212,7 +227,8 @@ impl Pictures {
         }
         if self.torn {
             // Nobody wants what is before the NAL unit in hand.
-            self.cut(self.nal.map_or(self.scanned, |nal| nal.saturating_sub(3)));
+            let nal = self.nal.map_or(self.scanned, |nal| nal.saturating_sub(3));
+            self.cut(self.zeros_before(nal));
         }
     }
 
@@ -227,10 +243,9 @@ impl Pictures {
         if meaning == Meaning::Foreign && !self.parser.is_configured() {
             self.foreign = self.foreign.saturating_add(1);
         }
-        // Zero bytes belong to the start code that follows them (H.264 annex B).
-        let before = self.unit.get(..code).unwrap_or_default();
-        let begin = before.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let in_packet = code + 3 > self.packet.start;
+        let begin = self.zeros_before(code);
+        let in_packet =
+            code + 3 > self.packet.start && self.packet.end.is_none_or(|end| begin < end);
         let is_first = in_packet && begin <= self.packet.start;
         let times = self.packet.times.filter(|_| in_packet);
         let is_new_time = times.is_some_and(|times| Some(times) != self.times);
@@ -295,7 +310,7 @@ impl Pictures {
             self.trust = if right { self.trust.saturating_add(1) } else { 0 };
         }
         let bytes = self.unit.split_to(end.min(self.unit.len())).freeze();
-        self.packet.start = self.packet.start.saturating_sub(end);
+        self.packet.move_back(end);
         let (has_slice, torn) = (self.has_slice, self.torn);
         let (times, timestamp) = (self.times, self.timestamp);
         self.restart();
@@ -332,12 +347,20 @@ impl Pictures {
         }
     }
 
+    /// Where the zero bytes begin that precede a place: they belong to the start code that follows
+    /// them (H.264 annex B).
+    fn zeros_before(&self, at: usize) -> usize {
+        let before = self.unit.get(..at).unwrap_or_default();
+        let zeros = before.iter().rev().take(MAX_ZEROS).take_while(|byte| **byte == 0).count();
+        at - zeros
+    }
+
     /// Drops what is in hand before this place.
     fn cut(&mut self, at: usize) {
         self.unit.advance(at.min(self.unit.len()));
         self.scanned = self.scanned.saturating_sub(at);
         self.nal = self.nal.and_then(|nal| nal.checked_sub(at));
-        self.packet.start = self.packet.start.saturating_sub(at);
+        self.packet.move_back(at);
         self.ended = self.ended.and_then(|ended| ended.checked_sub(at));
     }
 
@@ -349,6 +372,14 @@ impl Pictures {
         self.times = None;
         self.timestamp = self.packet.timestamp;
         self.ended = None;
+    }
+}
+
+impl Packet {
+    /// So many bytes before it, or of it, are no longer in hand.
+    fn move_back(&mut self, count: usize) {
+        self.start = self.start.saturating_sub(count);
+        self.end = self.end.map(|end| end.saturating_sub(count));
     }
 }
 

@@ -268,7 +268,8 @@ mod tests {
             assert_eq!(evidence(&[byte; 640]), None, "{byte:#x}");
         }
         let mut random = testkit::Random::new(7);
-        let noise: Vec<u8> = (0..100_000).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
+        let noise: Vec<u8> =
+            (0..100_000).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
         assert_eq!(evidence(&noise), None);
     }
 
