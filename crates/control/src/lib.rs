@@ -10,6 +10,7 @@ mod metrics;
 pub mod operations;
 pub mod outgoing;
 pub mod page;
+pub mod receivers;
 pub mod relays;
 pub mod web;
 pub mod webhooks;

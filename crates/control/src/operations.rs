@@ -8,10 +8,11 @@ use hub::StreamName;
 use ipnet::IpNet;
 
 use crate::config::values::{Level, RecordFormat};
+use crate::receivers::Receivers;
 use crate::relays::Relays;
 
 /// Does what only the server's parts can do.
-pub trait Operations: Relays {
+pub trait Operations: Relays + Receivers {
     /// Connections there are, streams or not.
     fn connections(&self) -> usize;
 

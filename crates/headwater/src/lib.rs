@@ -6,6 +6,7 @@
 
 mod operations;
 mod options;
+mod receivers;
 mod recordings;
 mod relays;
 mod server;

@@ -14,6 +14,7 @@ use control::logs::Logs;
 use control::operations::{Operations, RecordError, Recording, Reloaded};
 use hub::{EndReason, StreamName, StreamState};
 use parking_lot::RwLock;
+use session::Ps;
 use session::record::Format;
 use session::relay::Relay;
 use session::{Context, Recorder};
@@ -29,6 +30,7 @@ pub(crate) struct House {
     pub(crate) context: Arc<Context>,
     recorder: Arc<Recorder>,
     pub(crate) relay: Arc<Relay>,
+    pub(crate) ps: Arc<Ps>,
     config: RwLock<Arc<Config>>,
     reloads: Option<mpsc::Sender<ReloadRequest>>,
     logs: Arc<Logs>,
@@ -46,12 +48,13 @@ impl House {
         context: Arc<Context>,
         recorder: Arc<Recorder>,
         relay: Arc<Relay>,
+        ps: Arc<Ps>,
         config: Arc<Config>,
         reloads: Option<mpsc::Sender<ReloadRequest>>,
         logs: Arc<Logs>,
     ) -> Arc<Self> {
         let (config, stopping) = (RwLock::new(config), AtomicBool::new(false));
-        Arc::new(Self { context, recorder, relay, config, reloads, logs, stopping })
+        Arc::new(Self { context, recorder, relay, ps, config, reloads, logs, stopping })
     }
 
     /// Another configuration holds.

@@ -22,8 +22,8 @@ use rtsp::auth::{Algorithm, Scheme};
 use session::hls::{Cleanup, FileSettings};
 use session::relay::{self, PullRule, PushRule, Retry, Start, UrlTemplate};
 use session::{
-    HlsSettings, HttpSettings, Limits, LiveSettings, Networks, RecordSettings, RtmpSettings,
-    RtspSettings, Settings,
+    HlsSettings, HttpSettings, Limits, LiveSettings, Networks, PsSettings, RecordSettings,
+    RtmpSettings, RtspSettings, Settings,
 };
 use tracing::error;
 
@@ -49,6 +49,8 @@ pub struct Options {
     pub rtsp_wss: Vec<String>,
     /// Ports for the datagrams of RTP; from 0 the system chooses.
     pub udp_ports: RangeInclusive<u16>,
+    /// The port that all devices may send program streams to; nothing for none.
+    pub ps_shared: Option<String>,
     /// Where HTTP is spoken.
     pub http: Vec<String>,
     /// Where HTTP is spoken over TLS.
@@ -135,6 +137,7 @@ impl Options {
             rtsp_ws: list(config.rtsp.enable, &config.rtsp.ws_listen),
             rtsp_wss: list(config.rtsp.enable, &config.rtsp.wss_listen),
             udp_ports: port(config.rtsp.udp_port_min)..=port(config.rtsp.udp_port_max),
+            ps_shared: config.ps.shared_listen.iter().next().map(ToString::to_string),
             http: list(true, &config.http.listen),
             https: list(true, &config.http.tls_listen),
             api: list(config.api.enable, &config.api.listen),
@@ -203,6 +206,12 @@ fn settings(config: &Config) -> Settings {
             flush_after: config.rtmp.flush_after.get(),
         },
         rtsp: rtsp(&config.rtsp, &config.auth),
+        ps: PsSettings {
+            idle: config.ps.idle_timeout.get(),
+            reorder_window: config.ps.reorder_window.get(),
+            connect_timeout: config.ps.connect_timeout.get(),
+            dumps: config.ps.dump_dir.get().map(ToOwned::to_owned),
+        },
         http: HttpSettings {
             head_timeout: config.http.head_timeout.get(),
             flv: LiveSettings {

@@ -20,8 +20,9 @@ use control::webhooks::Webhooks;
 use hub::{EndReason, Registry};
 use net::{Connecting, Egress, Listener, Listening, Shard, Shards, Tls, TlsError};
 use session::http::Fallback;
+use session::ps::{BoundShared, Shared};
 use session::relay::Relay;
-use session::{Context, Hls, Recorder, Rtsp};
+use session::{Context, Hls, Ps, Recorder, Rtsp};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -126,7 +127,7 @@ impl Server {
             [&options.rtmps, &options.rtsps, &options.rtsp_wss, &options.https, &options.api_tls];
         let needs_tls = over_tls.iter().any(|list| !list.is_empty());
         let tls = if needs_tls { Some(make_tls(options.tls.as_ref())?) } else { None };
-        let listeners = Listeners::bind(options, tls.as_ref())?;
+        let mut listeners = Listeners::bind(options, tls.as_ref())?;
         let addresses = listeners.addresses();
 
         let registry = Registry::new(options.streams.clone(), options.max_publishers);
@@ -155,10 +156,14 @@ impl Server {
         }));
         let rtsp = Rtsp::new(context.clone(), net::Ports::new(options.udp_ports.clone()));
         let relay = Relay::start(context.clone(), rtsp.clone(), &shards, Default::default());
+        let (shared, bound_shared) = listeners.ps_shared.take().unzip();
+        let ports = net::Ports::new(options.udp_ports.clone());
+        let ps = Ps::new(context.clone(), ports, &shards, shared.clone());
         let house = House::new(
             context.clone(),
             recorder.clone(),
             relay.clone(),
+            ps,
             options.config.clone(),
             options.reloads.clone(),
             options.logs.clone(),
@@ -209,6 +214,9 @@ impl Server {
                 router,
             },
         )?;
+        if let (Some(shared), Some(bound)) = (shared, bound_shared) {
+            receive_from_all(shared, bound, &shards, &context, &mut tasks)?;
+        }
         // What is pulled may be asked of this server itself: it listens by now.
         relay.set_rules(options.relay.clone());
         tasks.spawn(look_after(context.clone(), hls.clone(), relay.clone(), history));
@@ -317,6 +325,32 @@ struct Serving {
     fallback: Arc<Fallback>,
     /// The operator's API and page.
     router: Router,
+}
+
+/// How long a connection of a device may take to come up: there is no handshake.
+const DEVICE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes what comes to the port that all devices share.
+fn receive_from_all(
+    shared: Arc<Shared>,
+    bound: BoundShared,
+    shards: &Arc<Shards>,
+    context: &Arc<Context>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), StartError> {
+    let (datagrams, listening) = bound.into_parts();
+    let (all, receiving) = (shards.clone(), shared.clone());
+    tasks.spawn(async move { all.place(move |_| receiving.receive(datagrams)).await });
+    let context = context.clone();
+    serve_peers(listening, tasks, shards, move |connecting| {
+        let (shared, context) = (shared.clone(), context.clone());
+        move |_| async move {
+            let peer = connecting.peer();
+            if let Ok(conn) = connecting.establish(DEVICE_PATIENCE).await {
+                shared.carry(context, conn, peer).await;
+            }
+        }
+    })
 }
 
 /// Begins to accept everywhere: peers are served by the shards, operators beside them, so that long

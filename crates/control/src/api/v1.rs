@@ -4,6 +4,7 @@
 
 mod admin;
 mod live;
+mod receivers;
 mod relays;
 mod sessions;
 mod streams;
@@ -68,6 +69,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(sessions::one, sessions::kick))
         .routes(routes!(relays::pulls, relays::pull, relays::stop_pull))
         .routes(routes!(relays::pushes, relays::push, relays::stop_push))
+        .routes(routes!(receivers::list, receivers::receive, receivers::change, receivers::stop))
         .routes(routes!(live::events))
         .routes(routes!(live::log))
         .routes(routes!(admin::log_level, admin::set_log_level))

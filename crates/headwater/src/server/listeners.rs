@@ -1,9 +1,12 @@
 //! Where a server listens.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use control::page::Ports;
 use net::{Listening, Tls};
+
+use session::ps::{BoundShared, Shared};
 
 use super::StartError;
 use crate::options::Options;
@@ -21,6 +24,8 @@ pub struct Addresses {
     pub rtsps: Vec<SocketAddr>,
     /// RTSP in WebSockets.
     pub rtsp_ws: Vec<SocketAddr>,
+    /// Program streams of all devices.
+    pub ps_shared: Option<SocketAddr>,
     /// HTTP.
     pub http: Vec<SocketAddr>,
     /// HTTP over TLS.
@@ -57,6 +62,8 @@ pub(super) struct Listeners {
     pub(super) rtsps: Vec<Listening>,
     pub(super) rtsp_ws: Vec<Listening>,
     pub(super) rtsp_wss: Vec<Listening>,
+    /// The port that all devices share.
+    pub(super) ps_shared: Option<(Arc<Shared>, BoundShared)>,
     pub(super) http: Vec<Listening>,
     pub(super) https: Vec<Listening>,
     pub(super) api: Vec<Listening>,
@@ -83,6 +90,7 @@ impl Listeners {
             rtsps: bind("RTSPS", "rtsp.tls_listen", &options.rtsps, tls)?,
             rtsp_ws: bind("RTSP in WebSockets", "rtsp.ws_listen", &options.rtsp_ws, None)?,
             rtsp_wss: bind("RTSP in WebSockets", "rtsp.wss_listen", &options.rtsp_wss, tls)?,
+            ps_shared: options.ps_shared.as_deref().map(bind_shared).transpose()?,
             http: bind("HTTP", "http.listen", &options.http, None)?,
             https: bind("HTTPS", "http.tls_listen", &options.https, tls)?,
             api: bind("the API", "api.listen", &options.api, None)?,
@@ -99,10 +107,20 @@ impl Listeners {
             rtsps: own(&self.rtsps),
             rtsp_ws: own(&self.rtsp_ws),
             rtsp_wss: own(&self.rtsp_wss),
+            ps_shared: self.ps_shared.as_ref().map(|(_, bound)| bound.address()),
             http: own(&self.http),
             https: own(&self.https),
             api: own(&self.api),
             api_tls: own(&self.api_tls),
         }
     }
+}
+
+fn bind_shared(address: &str) -> Result<(Arc<Shared>, BoundShared), StartError> {
+    Shared::bind(address).map_err(|error| StartError::Listen {
+        protocol: "RTP",
+        setting: "ps.shared_listen",
+        address: address.to_owned(),
+        error,
+    })
 }

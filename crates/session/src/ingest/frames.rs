@@ -25,12 +25,22 @@ pub(crate) struct FrameIngest {
     /// The time of the last frame on the stream's time line.
     last_ms: i64,
     jumps: u64,
+    /// Packets that were lost on the way, and frames of which a part was.
+    losses: (u64, u64),
 }
 
 impl FrameIngest {
     pub(crate) fn new(mut publication: Publication) -> Self {
         let last_ms = publication.timeline().start() + LEAD_MS;
-        Self { publication, shift_ms: None, last_ms, jumps: 0 }
+        Self { publication, shift_ms: None, last_ms, jumps: 0, losses: (0, 0) }
+    }
+
+    /// Counts what was lost on the way: packets, and frames of which a part was.
+    pub(crate) fn set_losses(&mut self, packets: u64, frames: u64) {
+        if self.losses != (packets, frames) {
+            self.losses = (packets, frames);
+            self.publication.timeline().set_reception(self.jumps, packets, frames);
+        }
     }
 
     /// Takes a track, or another configuration of it.
@@ -47,7 +57,8 @@ impl FrameIngest {
             // All tracks keep their places towards each other.
             Some(_) => {
                 self.jumps += 1;
-                self.publication.timeline().set_reception(self.jumps, 0, 0);
+                let (packets, frames) = self.losses;
+                self.publication.timeline().set_reception(self.jumps, packets, frames);
                 self.last_ms + JOIN_STEP_MS - theirs
             }
         };
