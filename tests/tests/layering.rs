@@ -10,6 +10,7 @@ use serde_json::Value;
 /// The floor of each crate; ARCHITECTURE.md has the same table.
 const FLOORS: &[(&str, u8)] = &[
     ("headwater-media", 0),
+    ("headwater-auth", 1),
     ("headwater-flv", 1),
     ("headwater-mpeg", 1),
     ("headwater-mp4", 1),
