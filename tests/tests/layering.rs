@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("headwater-hls", 2),
     ("headwater-rtmp", 2),
     ("headwater-rtsp", 2),
+    ("headwater-gb28181", 2),
     ("headwater-hub", 3),
     ("headwater-net", 4),
     ("headwater-session", 5),
