@@ -30,17 +30,6 @@ pub enum Error {
     /// A body is longer than any real one.
     #[error("a message body of {0} bytes is announced")]
     BodyTooLong(u64),
-    /// A datagram ends before the body that it announces.
-    #[error("the body has {found} bytes of {announced}")]
-    BodyCut {
-        /// What `Content-Length` says.
-        announced: usize,
-        /// What is there.
-        found: usize,
-    },
-    /// What arrives is no SIP.
-    #[error("{0} bytes in a row are no message")]
-    Garbage(usize),
     /// The body is no XML, or more of it than any device sends.
     #[error("the MANSCDP body {0}")]
     Xml(String),

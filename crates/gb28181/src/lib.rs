@@ -4,11 +4,18 @@
 //! | module | subject | specification |
 //! |---|---|---|
 //! | [`message`] | requests and responses, in datagrams and connections | RFC 3261 §7, RFC 3581 |
+//! | [`xml`], [`manscdp`] | what devices report and are asked | GB/T 28181 Annex A |
+//! | [`ptz`] | commands to what moves a camera | GB/T 28181 Annex A.3 |
+//! | [`sdp`], [`ssrc`] | offers of media and the answers to them | GB/T 28181 Annex F (2016) |
+//! | [`id`] | identifiers | GB/T 28181 Annex D (2016) |
 
 mod error;
 pub mod id;
+pub mod manscdp;
 pub mod message;
 pub mod ptz;
+pub mod sdp;
 pub mod ssrc;
+pub mod xml;
 
 pub use error::Error;
