@@ -30,6 +30,9 @@ pub enum Error {
     /// A body is longer than any real one.
     #[error("a message body of {0} bytes is announced")]
     BodyTooLong(u64),
+    /// There are more of something than a platform can have.
+    #[error("there are too many {0}")]
+    TooMany(&'static str),
     /// The body is no XML, or more of it than any device sends.
     #[error("the MANSCDP body {0}")]
     Xml(String),

@@ -217,7 +217,8 @@ fn static_name(payload_type: u8) -> &'static str {
 fn map(value: &str) -> Option<Format> {
     let (payload_type, rest) = value.trim().split_once(char::is_whitespace)?;
     let payload_type = payload_type.parse().ok().filter(|payload_type| *payload_type < 128)?;
-    let (encoding, rate) = rest.trim().split_once('/').unwrap_or((rest.trim(), ""));
+    let rest = rest.trim();
+    let (encoding, rate) = rest.split_once('/').unwrap_or((rest, ""));
     let rate = rate.split('/').next().and_then(|rate| rate.trim().parse().ok());
     let clock_rate = rate.filter(|rate| *rate > 0).unwrap_or(90_000);
     let encoding = encoding.trim().to_ascii_uppercase().chars().take(32).collect();

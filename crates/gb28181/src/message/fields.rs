@@ -62,6 +62,15 @@ impl Fields {
         told.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
+    /// Puts a value in the place of the first one of that name.
+    pub(crate) fn replace(&mut self, name: &str, value: &str) {
+        if let Some((_, old)) =
+            self.0.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
+            *old = value.replace(['\r', '\n'], " ");
+        }
+    }
+
     /// Adds a field that was read; `false` if there are as many as there may be.
     pub(super) fn read(&mut self, name: &str, value: &str) -> bool {
         let name = match name.as_bytes() {
