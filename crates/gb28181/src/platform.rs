@@ -47,6 +47,10 @@ use subscriptions::Subscription;
 /// Connections that are open at once: more than devices, which open a new one before the old ends.
 const MAX_CONNECTIONS: usize = 20_000;
 
+/// Bytes of messages that have not arrived to their end, on all connections: a few hundred parts of
+/// catalogues.
+const MAX_BUFFERED: usize = 64 << 20;
+
 /// Calls at once: far more streams than one server takes in.
 const MAX_CALLS: usize = 10_000;
 
@@ -93,9 +97,13 @@ pub struct Platform {
     /// The same for all addresses beyond those.
     crowd: Bucket,
     connections: HashMap<u64, Decoder>,
+    /// Bytes that wait in all of them.
+    buffered: usize,
     answers: Answers,
     requests: Requests<Purpose>,
     calls: HashMap<CallId, Call>,
+    /// The calls by their `Call-ID`.
+    conversations: HashMap<String, CallId>,
     gatherings: HashMap<CommandId, Gathering>,
     subscriptions: HashMap<(Id, Topic), Subscription>,
     timers: Timers<Timer>,
@@ -122,9 +130,11 @@ impl Platform {
             buckets: HashMap::new(),
             crowd: Bucket::full(now),
             connections: HashMap::new(),
+            buffered: 0,
             answers: Answers::default(),
             requests: Requests::new(),
             calls: HashMap::new(),
+            conversations: HashMap::new(),
             gatherings: HashMap::new(),
             subscriptions: HashMap::new(),
             timers: Timers::new(),
@@ -155,7 +165,7 @@ impl Platform {
                 Err(rejected) => Err(self.reject(rejected, peer)),
             };
         };
-        let known = self.connections.remove(&connection);
+        let known = self.take_connection(connection);
         if known.is_none() && self.connections.len() >= MAX_CONNECTIONS {
             return Err(Error::TooMany("connections"));
         }
@@ -171,13 +181,23 @@ impl Platform {
                 Err(rejected) => return Err(self.reject(rejected, peer)),
             }
         }
+        if self.buffered + decoder.buffered() > MAX_BUFFERED {
+            return Err(Error::TooMany("bytes of messages without an end"));
+        }
+        self.buffered += decoder.buffered();
         self.connections.insert(connection, decoder);
         Ok(())
     }
 
+    fn take_connection(&mut self, connection: u64) -> Option<Decoder> {
+        let decoder = self.connections.remove(&connection)?;
+        self.buffered = self.buffered.saturating_sub(decoder.buffered());
+        Some(decoder)
+    }
+
     /// A connection has ended. Devices that are reached over it are gone until they register again.
     pub fn handle_closed(&mut self, connection: u64) {
-        self.connections.remove(&connection);
+        self.take_connection(connection);
         let carrier = Carrier::Tcp(connection);
         let of_connection = self.devices.values().filter(|device| device.peer.carrier == carrier);
         let gone: Vec<_> = of_connection.map(|device| device.id).collect();

@@ -76,6 +76,12 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that wait for the rest of their message, at most.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len() + self.head.as_ref().map_or(0, |_| MAX_HEAD)
+    }
+
     /// The next message; `None` if more bytes are needed.
     ///
     /// # Errors

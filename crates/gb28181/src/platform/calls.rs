@@ -152,6 +152,7 @@ impl Platform {
             number: 1,
             infos: 0,
         };
+        self.conversations.insert(record.conversation.clone(), call);
         self.calls.insert(call, record);
         self.timers.set(Timer::Call(call), now + self.settings.answer_timeout);
         self.requests.start(request, peer, Purpose::Invite(call), now, &mut self.out);
@@ -214,7 +215,7 @@ impl Platform {
         let given_up = record.state == State::GivenUp;
         self.timers.clear(&Timer::Call(call));
         if !response.status.is_success() {
-            self.calls.remove(&call);
+            self.forget_call(call);
             if !given_up {
                 let why = Failure::Refused { status: response.status, reason: reason(response) };
                 self.events.push_back(Event::CallFailed { call, why });
@@ -252,7 +253,7 @@ impl Platform {
     /// The transaction of an `INVITE` is over without an answer.
     pub(super) fn invite_unanswered(&mut self, call: CallId) {
         self.timers.clear(&Timer::Call(call));
-        if self.calls.remove(&call).is_some_and(|call| call.state == State::Calling) {
+        if self.forget_call(call).is_some_and(|call| call.state == State::Calling) {
             self.events.push_back(Event::CallFailed { call, why: Failure::NoAnswer });
         }
     }
@@ -260,13 +261,14 @@ impl Platform {
     /// The answer to a `BYE` of a device.
     pub(super) fn hung_up(&mut self, request: &Request, peer: Peer) -> Response {
         let conversation = request.fields.get("Call-ID").unwrap_or_default();
-        let found = self.calls.iter().find(|(_, call)| {
-            call.conversation == conversation && call.peer.address.ip() == peer.address.ip()
-        });
-        let found = found.map(|(call, record)| (*call, record.state));
+        let call = self.conversations.get(conversation).copied();
+        let found = call.and_then(|call| Some((call, self.calls.get(&call)?)));
+        let of_peer = |call: &Call| call.peer.address.ip() == peer.address.ip();
+        let found = found.filter(|(_, record)| of_peer(record));
+        let found = found.map(|(call, record)| (call, record.state));
         match found {
             Some((call, State::Answered)) => {
-                self.calls.remove(&call);
+                self.forget_call(call);
                 self.events.push_back(Event::CallEnded { call, by: EndedBy::Device });
                 self.answer(request, Status::OK, peer)
             }
@@ -284,14 +286,13 @@ impl Platform {
         channel: Id,
         conversation: &str,
     ) -> Option<CallId> {
-        let of_device = || {
-            let answered = self.calls.iter().filter(|(_, call)| call.state == State::Answered);
-            answered.filter(move |(_, call)| call.device == device)
-        };
-        if let Some((call, _)) = of_device().find(|(_, call)| call.conversation == conversation) {
+        if let Some(call) = self.conversations.get(conversation)
+            && self.calls.get(call).is_some_and(|call| call.device == device)
+        {
             return Some(*call);
         }
-        let mut recordings = of_device().filter(|(_, call)| call.playback);
+        let answered = self.calls.iter().filter(|(_, call)| call.state == State::Answered);
+        let mut recordings = answered.filter(|(_, call)| call.device == device && call.playback);
         let named = recordings.clone().find(|(_, call)| call.channel == channel);
         let (call, _) = match named {
             Some(named) => named,
@@ -304,7 +305,7 @@ impl Platform {
         let calls: Vec<_> = self.calls.iter().filter(|(_, call)| call.device == device).collect();
         let calls: Vec<_> = calls.into_iter().map(|(call, record)| (*call, record.state)).collect();
         for (call, state) in calls {
-            self.calls.remove(&call);
+            self.forget_call(call);
             self.timers.clear(&Timer::Call(call));
             match state {
                 State::Calling => {
@@ -332,7 +333,13 @@ impl Platform {
         if let Some((request, peer)) = self.within(call, Method::Bye) {
             self.requests.start(request, peer, Purpose::Nothing, now, &mut self.out);
         }
-        self.calls.remove(&call);
+        self.forget_call(call);
+    }
+
+    fn forget_call(&mut self, call: CallId) -> Option<Call> {
+        let record = self.calls.remove(&call)?;
+        self.conversations.remove(&record.conversation);
+        Some(record)
     }
 
     /// A request within a call, and where it goes.

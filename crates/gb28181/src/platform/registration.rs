@@ -12,7 +12,7 @@ use auth::{Credentials, Scheme, challenge};
 use super::{Event, Gone, Platform, Timer};
 use crate::id::Id;
 use crate::message::{Request, Response, Status};
-use crate::peer::{Carrier, Peer};
+use crate::peer::Peer;
 
 /// How long a nonce holds: devices answer at once.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
@@ -252,7 +252,8 @@ impl Platform {
         self.buckets.entry(address).or_insert_with(|| Bucket::full(now)).take(now)
     }
 
-    /// The device with this identifier, if it is heard from where it is. Its port may have changed.
+    /// The device with this identifier, if it is heard from where it is. Its port may have changed, or its
+    /// connection: the old one may be dead without anybody knowing.
     pub(super) fn heard(&mut self, id: Id, peer: Peer, now: Instant) -> bool {
         let Some(device) = self.devices.get_mut(&id) else { return false };
         let moved = device.peer.address.ip() != peer.address.ip();
@@ -260,10 +261,7 @@ impl Platform {
         if now >= device.expires || moved || !same_carrier {
             return false;
         }
-        // A device on a connection is reached over that one until it registers over another.
-        if peer.carrier == Carrier::Udp {
-            device.peer = peer;
-        }
+        device.peer = peer;
         device.heard = now;
         self.watch(id);
         true

@@ -214,19 +214,17 @@ fn connections_are_read_wherever_they_are_cut() {
     let mut bytes = world.request("MESSAGE", "", &keepalive).to_bytes().to_vec();
     bytes.extend_from_slice(b"\r\n\r\n");
     bytes.extend_from_slice(&world.request("OPTIONS", "", "").to_bytes());
-    let mut connection = 3;
     split::everywhere(&bytes, |pieces| {
-        connection += 1;
-        world.peer = Peer::tcp(connection, peer.address);
+        let mut world = World::registered_at(peer);
+        // The device has a new connection, and the old one ends later.
+        world.peer = Peer::tcp(4, peer.address);
         for piece in pieces {
             world.platform.handle_input(world.peer, piece, world.now).unwrap();
         }
-        let heard = world.hear().len();
-        let events = world.events();
-        world.platform.handle_closed(connection);
-        (heard, events)
+        world.platform.handle_closed(3);
+        assert!(world.platform.is_online(world.id));
+        (world.hear(), world.events())
     });
-    assert!(world.platform.is_online(world.id));
     world.platform.handle_closed(3);
     let gone = Event::Offline { device: world.id, why: Gone::ConnectionClosed };
     assert_eq!(world.events(), [gone]);

@@ -1,5 +1,7 @@
 //! A platform and a device that talk, in virtual time.
 
+#![allow(clippy::unwrap_used)] // helpers outside of test functions
+
 mod calls;
 mod devices;
 mod questions;
