@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::{Algorithm, Scheme};
 use control::access;
 use control::config::sections::Stream;
 use control::config::units::Span;
@@ -18,7 +19,6 @@ use control::webhooks;
 use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Template};
 use net::{Begin, Trust};
 use rtmp::chunk;
-use rtsp::auth::{Algorithm, Scheme};
 use session::hls::{Cleanup, FileSettings};
 use session::relay::{self, PullRule, PushRule, Retry, Start, UrlTemplate};
 use session::{
