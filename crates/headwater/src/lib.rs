@@ -4,6 +4,7 @@
 //! The program is `headwater`; this library is for those who embed it: [`Server::start`] with
 //! [`Options`] runs everything, [`Server::context`] leads to streams and sessions.
 
+mod devices;
 mod operations;
 mod options;
 mod receivers;
@@ -15,5 +16,5 @@ mod viewers;
 
 pub use net::Egress;
 pub use operations::ReloadRequest;
-pub use options::{ApiKey, Options, TlsFiles};
+pub use options::{ApiKey, Options, Sip, TlsFiles};
 pub use server::{Addresses, Server, StartError};

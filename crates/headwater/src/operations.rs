@@ -15,6 +15,7 @@ use control::operations::{Operations, RecordError, Recording, Reloaded};
 use hub::{EndReason, StreamName, StreamState};
 use parking_lot::RwLock;
 use session::Ps;
+use session::gb28181::Devices;
 use session::record::Format;
 use session::relay::Relay;
 use session::{Context, Recorder};
@@ -31,6 +32,7 @@ pub(crate) struct House {
     recorder: Arc<Recorder>,
     pub(crate) relay: Arc<Relay>,
     pub(crate) ps: Arc<Ps>,
+    pub(crate) devices: Option<Arc<Devices>>,
     config: RwLock<Arc<Config>>,
     reloads: Option<mpsc::Sender<ReloadRequest>>,
     logs: Arc<Logs>,
@@ -49,12 +51,13 @@ impl House {
         recorder: Arc<Recorder>,
         relay: Arc<Relay>,
         ps: Arc<Ps>,
+        devices: Option<Arc<Devices>>,
         config: Arc<Config>,
         reloads: Option<mpsc::Sender<ReloadRequest>>,
         logs: Arc<Logs>,
     ) -> Arc<Self> {
         let (config, stopping) = (RwLock::new(config), AtomicBool::new(false));
-        Arc::new(Self { context, recorder, relay, ps, config, reloads, logs, stopping })
+        Arc::new(Self { context, recorder, relay, ps, devices, config, reloads, logs, stopping })
     }
 
     /// Another configuration holds.

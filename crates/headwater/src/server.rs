@@ -3,6 +3,7 @@
 mod care;
 mod listeners;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +20,7 @@ use control::web::{self, Router};
 use control::webhooks::Webhooks;
 use hub::{EndReason, Registry};
 use net::{Connecting, Egress, Listener, Listening, Shard, Shards, Tls, TlsError};
+use session::gb28181::{BoundSip, Devices};
 use session::http::Fallback;
 use session::ps::{BoundShared, Shared};
 use session::relay::Relay;
@@ -33,7 +35,7 @@ use self::care::look_after;
 pub use self::listeners::Addresses;
 use self::listeners::Listeners;
 use crate::operations::House;
-use crate::options::{ApiKey, Options, TlsFiles};
+use crate::options::{ApiKey, Options, Sip, TlsFiles};
 use crate::{recordings, token, viewers};
 
 /// How long an operator's connection may take to come up.
@@ -106,6 +108,7 @@ pub struct Server {
     hls: Arc<Hls>,
     recorder: Arc<Recorder>,
     relay: Arc<Relay>,
+    devices: Option<Arc<Devices>>,
     addresses: Addresses,
     tls: Option<Tls>,
     /// Whether `tls` came from files.
@@ -159,11 +162,16 @@ impl Server {
         let (shared, bound_shared) = listeners.ps_shared.take().unzip();
         let ports = net::Ports::new(options.udp_ports.clone());
         let ps = Ps::new(context.clone(), ports, &shards, shared.clone());
+        let devices = match options.sip.as_ref().zip(listeners.sip.take()) {
+            Some((sip, bound)) => Some(start_devices(options, sip, bound, &context, &ps, &shards)?),
+            None => None,
+        };
         let house = House::new(
             context.clone(),
             recorder.clone(),
             relay.clone(),
             ps,
+            devices.clone(),
             options.config.clone(),
             options.reloads.clone(),
             options.logs.clone(),
@@ -219,7 +227,8 @@ impl Server {
         }
         // What is pulled may be asked of this server itself: it listens by now.
         relay.set_rules(options.relay.clone());
-        tasks.spawn(look_after(context.clone(), hls.clone(), relay.clone(), history));
+        let held = (relay.clone(), devices.clone());
+        tasks.spawn(look_after(context.clone(), hls.clone(), held, history));
         let tls_files = options.tls.is_some();
         Ok(Self {
             context,
@@ -230,6 +239,7 @@ impl Server {
             hls,
             recorder,
             relay,
+            devices,
             addresses,
             tls,
             tls_files,
@@ -279,6 +289,9 @@ impl Server {
         self.context.registry.set_max_cached(options.max_cached);
         self.context.set_settings(options.settings.clone());
         self.relay.set_rules(options.relay.clone());
+        if let Some(devices) = &self.devices {
+            devices.set_settings(options.devices.clone());
+        }
         Ok(())
     }
 
@@ -288,6 +301,9 @@ impl Server {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
         self.relay.shut_down();
+        if let Some(devices) = &self.devices {
+            devices.shut_down().await;
+        }
         let sessions = self.context.sessions.all();
         info!(sessions = sessions.len(), "stopping");
         for session in &sessions {
@@ -325,6 +341,33 @@ struct Serving {
     fallback: Arc<Fallback>,
     /// The operator's API and page.
     router: Router,
+}
+
+/// Begins to speak with devices.
+fn start_devices(
+    options: &Options,
+    sip: &Sip,
+    bound: BoundSip,
+    context: &Arc<Context>,
+    ps: &Arc<Ps>,
+    shards: &Arc<Shards>,
+) -> Result<Arc<Devices>, StartError> {
+    let listen = bound.address();
+    // What stands in messages: devices must be able to reach it.
+    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 5060));
+    let address = match options.devices.media_address {
+        Some(address) => address,
+        None if listen.ip().is_unspecified() => {
+            net::address_towards(elsewhere).unwrap_or(Ipv4Addr::LOCALHOST.into())
+        }
+        None => listen.ip(),
+    };
+    let mut platform = sip.platform.clone();
+    platform.address = SocketAddr::new(address, listen.port());
+    let started = Devices::start(context, ps, shards, bound, platform, sip.app.clone());
+    let devices = started.map_err(StartError::Threads)?;
+    devices.set_settings(options.devices.clone());
+    Ok(devices)
 }
 
 /// How long a connection of a device may take to come up: there is no handshake.

@@ -7,6 +7,7 @@
 mod admission;
 mod context;
 pub mod customize;
+pub mod gb28181;
 pub mod hls;
 pub mod http;
 mod ingest;

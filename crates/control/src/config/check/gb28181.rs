@@ -44,6 +44,10 @@ impl Checks<'_> {
         if section.listen.is_empty() {
             return;
         }
+        if section.listen.iter().count() > 1 {
+            let what = "there is more than one";
+            self.report("gb28181.listen", what, "name one: \":PORT\" listens on all addresses");
+        }
         if section.password.is_empty() && section.devices.is_empty() && !section.open {
             let what = "it is empty, and so is gb28181.devices: no device could register";
             self.report("gb28181.password", what, "set it, or open = true to let everybody in");
