@@ -49,7 +49,14 @@ fn convert(input: &Path, output: &Path) {
     {
         first.pts -= 1024 * 90_000 / 44_100;
     }
-    // As they were sent: packets of pictures are complete later than sound.
+    // Before time zero there are no decoding times: the first pictures of a reordered stream lack
+    // theirs.
+    let mut next = i64::MAX;
+    for unit in items.iter_mut().rev().filter(|unit| unit.track == TrackId::video(0)) {
+        next = unit.dts.unwrap_or(unit.pts).min(next - 1);
+        unit.dts = Some(next);
+    }
+    // As they were sent: pictures are complete later than the sound beside them.
     items.sort_by_key(|unit| unit.dts.unwrap_or(unit.pts));
     for unit in items {
         let track = set.get(unit.track).expect("a track that was announced");
