@@ -657,6 +657,28 @@ fn every_loss_is_survived() {
     }
 }
 
+/// A start code that is damaged, and with it a packet: no picture is made of the rest.
+#[test]
+fn a_packet_that_is_not_known_any_more_tears_its_picture() {
+    let pictures = pictures(10, 0);
+    let (mut muxer, mut bytes) = (Muxer::new(Traits { cut: 30, ..Traits::default() }), Vec::new());
+    for (number, picture) in pictures.iter().enumerate() {
+        let mut frame = write(&mut muxer, picture);
+        if number == 5 {
+            // A packet within the slice has a header that is longer than itself.
+            let mut packets =
+                (0..frame.len() - 4).filter(|at| frame[*at..*at + 4] == [0, 0, 1, VIDEO]);
+            let at = packets.nth(6).expect("a packet") + 8;
+            frame[at] = 0xFF;
+        }
+        bytes.extend(frame);
+    }
+    let read = read(&[&bytes]);
+    assert_eq!(read.statistics.torn, 1);
+    let whole: Vec<Coded> = [&pictures[..5], &pictures[6..]].concat();
+    assert_pictures(&read, &whole);
+}
+
 fn traits() -> impl Strategy<Value = Traits> {
     let map = prop::sample::select(vec![Map::AtKeys, Map::AtStart, Map::Never]);
     let times = prop::sample::select(vec![Times::First, Times::Each]);
