@@ -228,7 +228,7 @@ impl Pictures {
             }
             let meaning = Meaning::of(self.parser.codec(), rest);
             if self.adopt_codec(code) {
-                // What is in hand is read again, with other eyes.
+                // The start code is where it was, or moved; it is read with other eyes.
                 continue;
             }
             self.scanned = self.begin_nal(code, meaning, clock, out) + 3;
@@ -304,20 +304,18 @@ impl Pictures {
     /// The NAL unit before `end` is complete: a sequence parameter set tells the codec, whatever
     /// the map says. Returns whether it is another one.
     fn adopt_codec(&mut self, end: usize) -> bool {
-        let Some(start) = self.nal.take() else { return false };
+        let Some(start) = self.nal else { return false };
         let unit = self.unit.get(start..end).unwrap_or_default();
         let Some(codec) = codec_of_set(unit).filter(|codec| *codec != self.parser.codec()) else {
-            self.nal = Some(start);
             return false;
         };
         self.parser = Parser::new(codec);
+        // What looked like slices were none.
         self.has_slice = false;
         self.torn = false;
-        self.scanned = 0;
         if codec == Codec::H264 {
             // Nothing that is needed comes before it.
             self.cut(start.saturating_sub(3));
-            self.scanned = 0;
         }
         true
     }

@@ -144,6 +144,17 @@ fn a_packet_that_is_not_known_any_more_tears_its_picture() {
     assert_pictures(&read, &whole);
 }
 
+/// Sets of both codecs in one access unit, again and again.
+#[test]
+fn sets_that_contradict_each_other_come_to_an_end() {
+    let sets = [&SEQUENCE.sps()[..], H265_SETS[0], H265_SETS[1]];
+    let units: Vec<&[u8]> = sets.into_iter().cycle().take(30_000).collect();
+    let bytes =
+        Muxer::new(Traits { no_length: true, ..Traits::default() }).picture(&units, true, 0);
+    let read = read(&[&bytes]);
+    assert_eq!(read.pictures(), []);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
