@@ -47,7 +47,9 @@ pub struct Unit {
     pub track: TrackId,
     /// Presentation time on the 90 kHz clock, continued over the wrap of its 33 bits.
     pub pts: i64,
-    /// Decoding time, where the stream tells it apart from the presentation time.
+    /// Decoding time, where the packet has one. A packet without may be one of a stream that never
+    /// tells it, or of one that does and has the same time for both here; the first pictures of a
+    /// reordered stream may lack it, too.
     pub dts: Option<i64>,
     /// Key, delta or audio.
     pub kind: FrameKind,

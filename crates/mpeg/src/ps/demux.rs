@@ -217,7 +217,10 @@ impl Demuxer {
                 self.out.statistics.wrong_lengths += 1;
                 State::Picture { stream_id, left: None }
             }
-            None => State::Search,
+            None => {
+                self.doubt();
+                State::Search
+            }
         };
         true
     }
@@ -263,6 +266,7 @@ impl Demuxer {
             // It is not as long as it says; what it says is not known either.
             self.out.statistics.wrong_lengths += 1;
             self.skip(at);
+            self.doubt();
             self.state = State::Between { after: None };
             return true;
         }
@@ -290,8 +294,18 @@ impl Demuxer {
     /// What begins with a start code cannot be what the code says.
     fn damaged(&mut self) -> bool {
         self.skip(4);
+        self.doubt();
         self.state = State::Search;
         true
+    }
+
+    /// What is passed over may be part of a picture.
+    fn doubt(&mut self) {
+        for input in &mut self.streams {
+            if let Media::Pictures(pictures) = &mut input.media {
+                pictures.doubt();
+            }
+        }
     }
 
     fn skip(&mut self, count: usize) {

@@ -57,6 +57,8 @@ pub(super) struct Pictures {
     packet: Packet,
     /// How long it was when the transport said that it ends; [`CONTRADICTED`] if it said so twice.
     ended: Option<usize>,
+    /// How long it was when something may have been lost: whole, if what follows begins another.
+    doubt: Option<usize>,
     /// The transport was believed, and nothing has come since.
     fresh: bool,
     /// How often the transport was right.
@@ -106,6 +108,7 @@ impl Pictures {
             timestamp: None,
             packet: Packet { times: None, timestamp: None, start: 0, end: None },
             ended: None,
+            doubt: None,
             fresh: false,
             trust: 0,
             last: None,
@@ -156,6 +159,9 @@ impl Pictures {
     /// The access unit in hand is complete: nothing follows.
     pub(super) fn finish(&mut self, clock: &Clock, out: &mut Output) {
         self.scan(true, clock, out);
+        if self.doubt.is_some_and(|length| length < self.unit.len()) {
+            self.lose(out);
+        }
         self.end(self.unit.len(), self.unit.len(), clock, out);
         self.torn = true;
     }
@@ -174,6 +180,11 @@ impl Pictures {
         self.restart();
         self.torn = true;
         self.packet.move_back(usize::MAX);
+    }
+
+    /// Something is missing, which may be of this stream.
+    pub(super) fn doubt(&mut self) {
+        self.doubt.get_or_insert(self.unit.len());
     }
 
     /// The transport says that a picture ends here, `pending` bytes after what was pushed. Returns
@@ -217,7 +228,7 @@ impl Pictures {
             }
             let meaning = Meaning::of(self.parser.codec(), rest);
             if self.adopt_codec(code) {
-                // What is in hand is read again, with other eyes.
+                // The start code is where it was, or moved; it is read with other eyes.
                 continue;
             }
             self.scanned = self.begin_nal(code, meaning, clock, out) + 3;
@@ -254,6 +265,14 @@ impl Pictures {
             // The picture goes on after what was taken for its end.
             self.distrust();
         }
+        if let Some(length) = self.doubt.take()
+            && !(leads && begin <= length)
+            && !self.torn
+        {
+            // It went on after what is missing.
+            out.statistics.torn += 1;
+            self.torn = true;
+        }
         let starts = if self.torn {
             leads || is_set_of_h265(self.unit.get(code + 3..).unwrap_or_default())
         } else {
@@ -285,20 +304,18 @@ impl Pictures {
     /// The NAL unit before `end` is complete: a sequence parameter set tells the codec, whatever
     /// the map says. Returns whether it is another one.
     fn adopt_codec(&mut self, end: usize) -> bool {
-        let Some(start) = self.nal.take() else { return false };
+        let Some(start) = self.nal else { return false };
         let unit = self.unit.get(start..end).unwrap_or_default();
         let Some(codec) = codec_of_set(unit).filter(|codec| *codec != self.parser.codec()) else {
-            self.nal = Some(start);
             return false;
         };
         self.parser = Parser::new(codec);
+        // What looked like slices were none.
         self.has_slice = false;
         self.torn = false;
-        self.scanned = 0;
         if codec == Codec::H264 {
             // Nothing that is needed comes before it.
             self.cut(start.saturating_sub(3));
-            self.scanned = 0;
         }
         true
     }
@@ -362,6 +379,7 @@ impl Pictures {
         self.nal = self.nal.and_then(|nal| nal.checked_sub(at));
         self.packet.move_back(at);
         self.ended = self.ended.and_then(|ended| ended.checked_sub(at));
+        self.doubt = self.doubt.map(|length| length.saturating_sub(at));
     }
 
     /// The next access unit begins where the one in hand ended.
@@ -372,6 +390,7 @@ impl Pictures {
         self.times = None;
         self.timestamp = self.packet.timestamp;
         self.ended = None;
+        self.doubt = None;
     }
 }
 
