@@ -1,6 +1,6 @@
 //! What all sessions of a server share.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -166,6 +166,9 @@ impl Default for LiveSettings {
     }
 }
 
+/// So many streams that are watched by requests are looked through for those that are no more.
+const MANY_LEASES: usize = 1024;
+
 /// What all sessions of a server share.
 pub struct Context {
     /// Streams by name.
@@ -186,6 +189,8 @@ pub struct Context {
     output: AtomicU64,
     /// Bring streams that nobody publishes here.
     suppliers: RwLock<Vec<Weak<dyn Supplier>>>,
+    /// Streams that are watched by requests, and until when.
+    leases: Mutex<HashMap<StreamName, Instant>>,
 }
 
 impl fmt::Debug for Context {
@@ -211,6 +216,7 @@ impl Context {
             started: Mutex::default(),
             output: AtomicU64::new(0),
             suppliers: RwLock::default(),
+            leases: Mutex::default(),
         })
     }
 
@@ -233,6 +239,29 @@ impl Context {
     /// elsewhere, now or soon.
     pub(crate) fn want(&self, stream: &StreamName, asked: &Address) -> bool {
         self.suppliers().into_iter().any(|supplier| supplier.want(stream, asked))
+    }
+
+    /// Somebody watches a stream by requests, of which the next one comes within this time.
+    pub(crate) fn lease(&self, stream: &StreamName, time: Duration) {
+        let now = Instant::now();
+        let mut leases = self.leases.lock();
+        if leases.len() >= MANY_LEASES && !leases.contains_key(stream) {
+            leases.retain(|_, until| *until > now);
+        }
+        leases.insert(stream.clone(), now + time);
+    }
+
+    /// Whether anybody watches a stream: a viewer, or somebody who asks now and then.
+    pub(crate) fn is_watched(&self, stream: &StreamName) -> bool {
+        if self.sessions.group(stream).viewers() > 0 {
+            return true;
+        }
+        let mut leases = self.leases.lock();
+        let watched = leases.get(stream).is_some_and(|until| *until > Instant::now());
+        if !watched {
+            leases.remove(stream);
+        }
+        watched
     }
 
     /// Whether a viewer of a stream is this server itself, which pulls the stream.

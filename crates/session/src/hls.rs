@@ -203,6 +203,13 @@ impl Hls {
         response
     }
 
+    /// How long after a request for a playlist its viewer still counts as one: players ask again
+    /// after a target duration, and may be late.
+    fn lease(&self) -> Duration {
+        let rendition = &self.context.settings.load().hls.rendition;
+        rendition.target.unwrap_or(rendition.segment).saturating_mul(3)
+    }
+
     async fn list(
         self: &Arc<Self>,
         request: &Parts,
@@ -229,6 +236,7 @@ impl Hls {
         let comes = request.method != Method::HEAD && {
             let app = name.as_str().rsplit_once('/').map_or("", |(app, _)| app);
             let (app_name, raw_query) = (app.to_owned(), query.to_owned());
+            self.context.lease(name, self.lease());
             self.context.want(name, &Address { app_name, raw_query, ..Address::default() })
         };
         let Some(live) = self.find(name, comes).await else {

@@ -208,7 +208,7 @@ impl Relay {
         if self.has_publisher(&stream) {
             return Err(OrderError::Occupied(stream));
         }
-        let watched = self.context.sessions.group(&stream).viewers() > 0;
+        let watched = self.context.is_watched(&stream);
         if order.stop_after == Some(Duration::ZERO) && !watched {
             return Err(OrderError::Unwatched(stream));
         }

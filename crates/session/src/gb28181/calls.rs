@@ -245,7 +245,7 @@ impl Calls {
         let stop_after = devices.settings.load().stop_after;
         let (mut unwanted, mut due) = (Vec::new(), Vec::new());
         for (stream, call) in &mut self.by_stream {
-            if devices.context.sessions.group(stream).viewers() > 0 {
+            if devices.context.is_watched(stream) {
                 call.wanted = now;
             }
             if !call.keep && now.saturating_duration_since(call.wanted) > stop_after {

@@ -25,10 +25,6 @@ const MAX_STEP_MS: i64 = 5_000;
 /// picture's, or to milliseconds.
 const GRID_MS: i64 = 60;
 
-/// So many frames in a row must have had their markers right before one is believed: many devices
-/// set none, or one on each packet.
-const MARKERS_BELIEVED: u32 = 8;
-
 /// The clock of program streams and of their RTP timestamps.
 const CLOCK: u32 = 90_000;
 
@@ -43,7 +39,6 @@ const MAX_PATIENCE: Duration = Duration::from_secs(60);
 pub struct Reader {
     receiver: Receiver,
     demuxer: Demuxer,
-    markers: Markers,
     /// The newest RTP timestamp, unwrapped.
     timestamp: Option<i64>,
     tracks: Vec<Inbound>,
@@ -77,7 +72,6 @@ impl Reader {
             // Devices use other payload types than those that were agreed on.
             receiver: Receiver::new(Vec::new(), CLOCK, patience),
             demuxer: Demuxer::new(),
-            markers: Markers::default(),
             timestamp: None,
             tracks: Vec::new(),
             newest: None,
@@ -180,10 +174,9 @@ impl Reader {
             let near = self.timestamp.unwrap_or_else(|| i64::from(packet.timestamp));
             let at = unwrap(packet.timestamp, near);
             self.timestamp = Some(at);
-            let complete = self.markers.see(packet.marker, packet.timestamp, lost);
             self.demuxer.push(&packet.payload, Some(at));
-            if complete {
-                self.demuxer.finish();
+            if packet.marker {
+                self.demuxer.frame_ends();
             }
             self.take_units(now);
         }
@@ -289,29 +282,6 @@ impl Inbound {
     }
 }
 
-/// Whether a sender's markers can be believed.
-#[derive(Debug, Default)]
-struct Markers {
-    last: Option<(bool, u32)>,
-    /// Frames in a row whose last packet alone had one.
-    right: u32,
-}
-
-impl Markers {
-    /// Sees a packet; whether it ends a frame.
-    fn see(&mut self, marker: bool, timestamp: u32, lost: bool) -> bool {
-        if let Some((ended, before)) = self.last.filter(|_| !lost) {
-            match (ended, before != timestamp) {
-                (true, true) => self.right = self.right.saturating_add(1),
-                (false, false) => {}
-                (true, false) | (false, true) => self.right = 0,
-            }
-        }
-        self.last = Some((marker, timestamp));
-        marker && self.right >= MARKERS_BELIEVED
-    }
-}
-
 /// The unwrapped timestamp that is nearest to `near`.
 fn unwrap(timestamp: u32, near: i64) -> i64 {
     let [a, b, c, d, ..] = near.to_le_bytes();
@@ -322,24 +292,6 @@ fn unwrap(timestamp: u32, near: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn markers_are_believed_once_they_are_right_and_no_more_when_wrong() {
-        let mut markers = Markers::default();
-        let mut ends = Vec::new();
-        for frame in 0..12 {
-            for packet in 0..3 {
-                ends.push(markers.see(packet == 2, frame, false));
-            }
-        }
-        assert_eq!(ends.iter().filter(|end| **end).count(), 4, "{ends:?}");
-        // One on each packet.
-        assert!(markers.see(true, 12, false));
-        assert!(!markers.see(true, 12, false));
-        // None at all.
-        let mut none = Markers::default();
-        assert!((0..100).all(|frame| !none.see(false, frame, false)));
-    }
 
     #[test]
     fn timestamps_are_unwrapped_both_ways() {

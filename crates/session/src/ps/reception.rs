@@ -201,6 +201,10 @@ impl Reception {
         }
         // The stream is given back before its session ends.
         self.ingest = None;
+        if *reason == EndReason::StreamEnded {
+            // Nobody is expected to go on with it.
+            self.context.end_stream(&self.entry.stream);
+        }
         self.tenure.end(reason);
     }
 }

@@ -320,7 +320,7 @@ impl Pull {
     fn is_watched(&self, relay: &Relay) -> bool {
         let Some(limit) = self.order.stop_after else { return true };
         let mut state = self.state.lock();
-        if relay.context.sessions.group(&self.stream).viewers() > 0 {
+        if relay.context.is_watched(&self.stream) {
             state.wanted = Instant::now();
         }
         state.wanted.elapsed() <= limit
