@@ -1,4 +1,5 @@
-//! MANSCDP: the XML in the bodies of `MESSAGE`, `SUBSCRIBE` and `NOTIFY` (GB/T 28181-2016 and 2022 Annex A).
+//! MANSCDP: the XML in the bodies of `MESSAGE`, `SUBSCRIBE` and `NOTIFY` (GB/T 28181-2016 and
+//! 2022 Annex A).
 //!
 //! Only what a platform is told is read, and only what it asks is written. Of items without an
 //! identifier nothing can be asked: they are left out and counted.
@@ -128,7 +129,8 @@ pub struct DeviceStatus {
 pub struct Alarm {
     /// 1 is the highest, 4 the lowest.
     pub priority: Option<u32>,
-    /// How it was noticed: 1 telephone, 2 device, 3 message, 4 GPS, 5 video, 6 device failure, 7 other.
+    /// How it was noticed: 1 telephone, 2 device, 3 message, 4 GPS, 5 video, 6 device failure,
+    /// 7 other.
     pub method: Option<u32>,
     /// What was seen, if the method has kinds.
     pub kind: Option<u32>,
@@ -342,7 +344,8 @@ impl Control {
         let rest = match self {
             Self::Ptz(command) => {
                 format!(
-                    "<PTZCmd>{command}</PTZCmd>\r\n<Info>\r\n<ControlPriority>5</ControlPriority>\r\n</Info>\r\n"
+                    "<PTZCmd>{command}</PTZCmd>\r\n<Info>\r\n\
+                     <ControlPriority>5</ControlPriority>\r\n</Info>\r\n"
                 )
             }
             // The edition of 2016 has a slip of the pen, which devices follow.
@@ -397,7 +400,8 @@ impl Topic {
 fn document(root: &str, command: &str, sn: u32, device: Id, rest: &str) -> String {
     let device = escape(device.as_str());
     format!(
-        "<?xml version=\"1.0\" encoding=\"GB2312\"?>\r\n<{root}>\r\n<CmdType>{command}</CmdType>\r\n\
+        "<?xml version=\"1.0\" encoding=\"GB2312\"?>\r\n<{root}>\r\n\
+         <CmdType>{command}</CmdType>\r\n\
          <SN>{sn}</SN>\r\n<DeviceID>{device}</DeviceID>\r\n{rest}</{root}>\r\n"
     )
 }
@@ -440,7 +444,8 @@ mod tests {
     #[test]
     fn catalogues_are_read_as_far_as_they_can_be() {
         let item = format!(
-            "<Item><DeviceID>{ID}</DeviceID><Name>Gate &amp; yard</Name><Manufacturer>M</Manufacturer>\
+            "<Item><DeviceID>{ID}</DeviceID><Name>Gate &amp; yard</Name>\
+             <Manufacturer>M</Manufacturer>\
              <Model>N</Model><Owner>O</Owner><CivilCode>340200</CivilCode><Address>A</Address>\
              <Parental>0</Parental><ParentID>34020000001180000001</ParentID><Status>ON</Status>\
              <Longitude>116.4</Longitude><Latitude>39.9</Latitude></Item>"
@@ -484,8 +489,10 @@ mod tests {
                     <Record>OFF</Record>";
         let Content::DeviceStatus(status) = content("Response", text) else { panic!() };
         assert_eq!((status.online, status.recording), (Some(true), Some(false)));
-        let text = "<CmdType>Alarm</CmdType><AlarmPriority>1</AlarmPriority><AlarmMethod>5</AlarmMethod>\
-                    <AlarmTime>2026-01-01T00:00:00</AlarmTime><Info><AlarmType>2</AlarmType></Info>";
+        let text = "<CmdType>Alarm</CmdType><AlarmPriority>1</AlarmPriority>\
+                    <AlarmMethod>5</AlarmMethod>\
+                    <AlarmTime>2026-01-01T00:00:00</AlarmTime>\
+                    <Info><AlarmType>2</AlarmType></Info>";
         let Content::Alarm(alarm) = content("Notify", text) else { panic!() };
         assert_eq!((alarm.priority, alarm.method, alarm.kind), (Some(1), Some(5), Some(2)));
         let text = "<CmdType>MobilePosition</CmdType><Longitude>116.4</Longitude>\

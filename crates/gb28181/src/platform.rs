@@ -155,8 +155,8 @@ impl Platform {
     /// Takes a datagram, or what has arrived on a connection.
     ///
     /// # Errors
-    /// [`Error`] says what is wrong. A datagram is then dropped; a connection is to be closed, after
-    /// what is to be transmitted, and [`Platform::handle_closed`] to be called.
+    /// [`Error`] says what is wrong. A datagram is then dropped; a connection is to be closed,
+    /// after what is to be transmitted, and [`Platform::handle_closed`] to be called.
     pub fn handle_input(&mut self, peer: Peer, bytes: &[u8], now: Instant) -> Result<(), Error> {
         let Carrier::Tcp(connection) = peer.carrier else {
             return match datagram(bytes) {

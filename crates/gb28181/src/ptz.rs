@@ -1,4 +1,5 @@
-//! Commands to what moves a camera (GB/T 28181-2016 and 2022 Annex A.3): eight bytes, as hexadecimal digits.
+//! Commands to what moves a camera (GB/T 28181-2016 and 2022 Annex A.3): eight bytes, as
+//! hexadecimal digits.
 //!
 //! | byte | says |
 //! |---|---|

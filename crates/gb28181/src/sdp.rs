@@ -1,5 +1,5 @@
-//! Session descriptions of GB/T 28181 (2016 Annex F, 2022 Annex G): SDP with `y=` for the SSRC, `f=`
-//! for the encoding, and `u=` for the file.
+//! Session descriptions of GB/T 28181 (2016 Annex F, 2022 Annex G): SDP with `y=` for the SSRC,
+//! `f=` for the encoding, and `u=` for the file.
 //!
 //! Offers are written as devices know them. Answers are read leniently: any line end, `y=` with
 //! fewer digits or none, media of other names, payload types that nobody offered.
@@ -262,7 +262,8 @@ mod tests {
         let expected = "v=0\r\no=34020000002000000001 0 0 IN IP4 192.0.2.1\r\ns=Play\r\n\
             c=IN IP4 192.0.2.1\r\nt=0 0\r\nm=video 30000 TCP/RTP/AVP 96 97 98 99\r\na=recvonly\r\n\
             a=rtpmap:96 PS/90000\r\na=rtpmap:97 MPEG4/90000\r\na=rtpmap:98 H264/90000\r\n\
-            a=rtpmap:99 H265/90000\r\na=setup:passive\r\na=connection:new\r\ny=0200000001\r\nf=\r\n";
+            a=rtpmap:99 H265/90000\r\na=setup:passive\r\na=connection:new\r\n\
+            y=0200000001\r\nf=\r\n";
         assert_eq!(text, expected);
         let playback = Kind::Playback { start: 1_700_000_000, end: 1_700_000_060 };
         let text = offer(playback, Transport::Udp).to_sdp();
@@ -308,7 +309,8 @@ mod tests {
     proptest! {
         #[test]
         fn an_offer_is_read_as_an_answer(port: u16, ssrc: u32, transport in 0usize..3) {
-            let transport = [Transport::Udp, Transport::TcpPassive, Transport::TcpActive][transport];
+            let all = [Transport::Udp, Transport::TcpPassive, Transport::TcpActive];
+            let transport = all[transport];
             let offer = Offer { port, ssrc: Ssrc(ssrc), ..offer(Kind::Live, transport) };
             let answer = Answer::parse(offer.to_sdp().as_bytes()).unwrap();
             prop_assert_eq!((answer.port, answer.ssrc), (port, Some(Ssrc(ssrc))));
@@ -318,7 +320,10 @@ mod tests {
         }
 
         #[test]
-        fn anything_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..300), text in "([macyf]=[ -~]{0,30}\n){0,8}") {
+        fn anything_is_survived(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            text in "([macyf]=[ -~]{0,30}\n){0,8}",
+        ) {
             let _ = Answer::parse(&bytes);
             let _ = Answer::parse(text.as_bytes());
         }

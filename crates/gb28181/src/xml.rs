@@ -219,7 +219,10 @@ mod tests {
         }
 
         #[test]
-        fn anything_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..200), text in ".{0,80}") {
+        fn anything_is_survived(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            text in ".{0,80}",
+        ) {
             let _ = Element::parse(&bytes);
             let _ = Element::parse(format!("<a>{text}</a>").as_bytes());
         }

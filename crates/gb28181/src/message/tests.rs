@@ -174,7 +174,10 @@ proptest! {
     }
 
     #[test]
-    fn any_split_gives_the_same(all in prop::collection::vec(messages(), 1..4), seed in any::<u64>()) {
+    fn any_split_gives_the_same(
+        all in prop::collection::vec(messages(), 1..4),
+        seed in any::<u64>(),
+    ) {
         let bytes: Vec<u8> = all.iter().flat_map(|message| message.to_bytes().to_vec()).collect();
         split::randomly(&bytes, seed, 3, stream);
     }

@@ -1,4 +1,5 @@
-//! Media: `INVITE`, `ACK`, `INFO`, `BYE` (RFC 3261 §12 to §15; GB/T 28181-2016 §9.2, §9.8 and Annex B).
+//! Media: `INVITE`, `ACK`, `INFO`, `BYE` (RFC 3261 §12 to §15; GB/T 28181-2016 §9.2, §9.8 and
+//! Annex B).
 
 use std::collections::HashSet;
 use std::net::IpAddr;

@@ -252,8 +252,8 @@ impl Platform {
         self.buckets.entry(address).or_insert_with(|| Bucket::full(now)).take(now)
     }
 
-    /// The device with this identifier, if it is heard from where it is. Its port may have changed, or its
-    /// connection: the old one may be dead without anybody knowing.
+    /// Whether this is a device that is registered, heard from where it is. Its port may have
+    /// changed, or its connection: the old one may be dead without anybody knowing.
     pub(super) fn heard(&mut self, id: Id, peer: Peer, now: Instant) -> bool {
         let Some(device) = self.devices.get_mut(&id) else { return false };
         let moved = device.peer.address.ip() != peer.address.ip();

@@ -19,7 +19,8 @@ fn part(world: &mut World, sn: u32, total: usize, serials: &[u32]) -> Status {
         .map(|n| format!("<Item><DeviceID>3402000000132{n:07}</DeviceID><Name>c{n}</Name></Item>"))
         .collect();
     let body = format!(
-        "<?xml version=\"1.0\" encoding=\"GB2312\"?><Response><CmdType>Catalog</CmdType><SN>{sn}</SN>\
+        "<?xml version=\"1.0\" encoding=\"GB2312\"?><Response>\
+         <CmdType>Catalog</CmdType><SN>{sn}</SN>\
          <DeviceID>{CAMERA}</DeviceID><SumNum>{total}</SumNum>\
          <DeviceList Num=\"{}\">{items}</DeviceList></Response>",
         serials.len()
