@@ -9,7 +9,7 @@ use media::{
 
 /// What is known of a track while its publisher sends.
 #[derive(Debug)]
-pub(super) struct TrackIngest {
+pub(crate) struct TrackIngest {
     track: Track,
     sets: ParameterSets,
     /// Samples in every frame, where the configuration tells.
@@ -83,7 +83,7 @@ impl ParameterSets {
 }
 
 impl TrackIngest {
-    pub(super) fn new(id: TrackId, codec: Codec, enhanced: bool) -> Self {
+    pub(crate) fn new(id: TrackId, codec: Codec, enhanced: bool) -> Self {
         let time_base = match id.kind {
             TrackKind::Video => TimeBase::VIDEO,
             TrackKind::Audio | TrackKind::Data => inspect::time_base(codec, &Details::Unknown),
@@ -100,20 +100,25 @@ impl TrackIngest {
         Self { track, sets: ParameterSets::None, frame_samples: None, changed: true }
     }
 
-    pub(super) fn id(&self) -> TrackId {
+    pub(crate) fn id(&self) -> TrackId {
         self.track.id
     }
 
-    pub(super) fn codec(&self) -> Codec {
+    pub(crate) fn codec(&self) -> Codec {
         self.track.codec
     }
 
-    pub(super) fn time_base(&self) -> TimeBase {
+    pub(crate) fn time_base(&self) -> TimeBase {
         self.track.time_base
     }
 
+    /// The decoder configuration; empty while there is none.
+    pub(crate) fn config(&self) -> &Bytes {
+        &self.track.config
+    }
+
     /// Whether decoders know enough to begin.
-    pub(super) fn is_described(&self) -> bool {
+    pub(crate) fn is_described(&self) -> bool {
         let needed = self.track.codec.has_nal_units()
             || matches!(self.track.codec, Codec::Aac | Codec::Av1 | Codec::Vp9);
         !(needed && self.track.config.is_empty())
@@ -121,7 +126,7 @@ impl TrackIngest {
 
     /// Takes the decoder configuration that a key frame itself has, for publishers that send none
     /// apart.
-    pub(super) fn learn(&mut self, frame: &[u8]) {
+    pub(crate) fn learn(&mut self, frame: &[u8]) {
         if let Some(config) = inspect::frame_config(self.track.codec, frame)
             && config != self.track.config
         {
@@ -131,13 +136,13 @@ impl TrackIngest {
     }
 
     /// Sound whose description has more to say than its frames.
-    pub(super) fn set_details(&mut self, details: Details) {
+    pub(crate) fn set_details(&mut self, details: Details) {
         self.track.time_base = inspect::time_base(self.track.codec, &details);
         self.track.details = details;
     }
 
     /// How many pictures may come before one and be shown after it, if the parameter sets tell.
-    pub(super) fn reorder_depth(&self) -> u32 {
+    pub(crate) fn reorder_depth(&self) -> u32 {
         match &self.sets {
             ParameterSets::H264(sets) => {
                 let sps = sets.sps().first().and_then(|sps| h264::Sps::parse(sps).ok());
@@ -152,7 +157,7 @@ impl TrackIngest {
     }
 
     /// How long a picture lasts, in ticks of 90 kHz; 40 ms if nobody tells.
-    pub(super) fn picture_ticks(&self) -> i64 {
+    pub(crate) fn picture_ticks(&self) -> i64 {
         match &self.track.details {
             Details::Video(video) if video.millihertz > 0 => {
                 90_000_000 / i64::from(video.millihertz)
@@ -161,24 +166,24 @@ impl TrackIngest {
         }
     }
 
-    pub(super) fn set_color_info(&mut self, info: Bytes) {
+    pub(crate) fn set_color_info(&mut self, info: Bytes) {
         self.track.color_info = Some(info);
     }
 
     /// The track as it is now; the caller tells the stream.
-    pub(super) fn describe(&mut self) -> Track {
+    pub(crate) fn describe(&mut self) -> Track {
         self.changed = false;
         self.track.clone()
     }
 
     /// The track, if the stream has not been told of it as it is now.
-    pub(super) fn take_change(&mut self) -> Option<Track> {
+    pub(crate) fn take_change(&mut self) -> Option<Track> {
         self.changed.then(|| self.describe())
     }
 
     /// Takes a decoder configuration. One that cannot be read is kept as it is: a decoder may
     /// know better.
-    pub(super) fn configure(&mut self, config: &Bytes) -> Result<(), Error> {
+    pub(crate) fn configure(&mut self, config: &Bytes) -> Result<(), Error> {
         self.changed = true;
         self.track.config = config.clone();
         let parsed = self.adopt(config);
@@ -208,9 +213,18 @@ impl TrackIngest {
     }
 
     /// A picture in canonical form. Parameter sets in it go to the track.
-    pub(super) fn canonical(&mut self, data: &Bytes) -> Result<(Bytes, Units), Error> {
+    pub(crate) fn canonical(&mut self, data: &Bytes) -> Result<(Bytes, Units), Error> {
+        self.canonical_of(data, self.sets.length_size())
+    }
+
+    /// As [`TrackIngest::canonical`], of a picture whose lengths have this size, whatever the
+    /// configuration says.
+    pub(crate) fn canonical_of(
+        &mut self,
+        data: &Bytes,
+        length_size: u8,
+    ) -> Result<(Bytes, Units), Error> {
         let mut found = Vec::new();
-        let length_size = self.sets.length_size();
         let canonical = inspect::canonical(self.track.codec, data, length_size, |unit| {
             found.push(Bytes::copy_from_slice(unit));
         })?;
@@ -234,7 +248,7 @@ impl TrackIngest {
 
     /// An audio frame as the track carries it; `None` if it cannot be understood without a
     /// configuration that never came.
-    pub(super) fn sound(&mut self, data: &Bytes, legacy: Option<Legacy>) -> Option<Bytes> {
+    pub(crate) fn sound(&mut self, data: &Bytes, legacy: Option<Legacy>) -> Option<Bytes> {
         if self.track.codec == Codec::Aac && self.track.config.is_empty() {
             return self.sound_of_adts(data);
         }
@@ -260,7 +274,7 @@ impl TrackIngest {
     }
 
     /// The length of an audio frame in ticks of the track.
-    pub(super) fn duration(&self, data: &[u8]) -> Option<i64> {
+    pub(crate) fn duration(&self, data: &[u8]) -> Option<i64> {
         let samples = self.frame_samples.or_else(|| inspect::audio_samples(&self.track, data));
         samples.map(i64::from)
     }
