@@ -15,6 +15,7 @@ use control::config::values::{
 use control::config::{Config, sections};
 use control::logs::Logs;
 use control::webhooks;
+use hub::gate::Gate;
 use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Template};
 use net::{Begin, Trust};
 use rtmp::chunk;
@@ -29,6 +30,8 @@ use tracing::error;
 
 use tokio::sync::mpsc;
 
+use crate::events::Listener;
+use crate::hooks::Hook;
 use crate::operations::ReloadRequest;
 use crate::relays::transport;
 
@@ -95,6 +98,19 @@ pub struct Options {
     pub networks: Networks,
     /// Who is told what happens.
     pub webhooks: webhooks::Rules,
+    /// What the program that has the server in it does itself.
+    pub(crate) own: Own,
+}
+
+/// What the program that has the server in it does itself.
+#[derive(Clone, Default)]
+pub(crate) struct Own {
+    /// Who is asked first who may do what, and whether the configured rules are asked then.
+    pub(crate) gate: Option<(Arc<dyn Gate>, bool)>,
+    /// Who is told what happens.
+    pub(crate) listeners: Vec<Arc<Listener>>,
+    /// Who gets every stream that begins.
+    pub(crate) hooks: Vec<Arc<Hook>>,
 }
 
 /// What the operator's API asks for.
@@ -170,6 +186,7 @@ impl Options {
             relay: relays(&config.relay),
             access: access::Rules::from_config(config),
             webhooks: webhooks::Rules::from_config(config),
+            own: Own::default(),
             networks: Networks {
                 allow: config.access.allow.iter().collect(),
                 deny: config.access.deny.iter().collect(),
