@@ -29,6 +29,7 @@ async fn main() -> Result<()> {
     let server = Server::builder()
         .rtmp(rtmp)
         .http(http)
+        .set("stream.grace", "2s")
         .gate(move |request| decide(keys.clone(), request))
         .start()?;
     let addresses = server.handle().addresses();

@@ -15,6 +15,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use headwater::events::Event;
 use headwater::media::{Codec, Ticks, TimeBase, h264, nal};
 use headwater::publish::{AccessUnit, FrameError, TrackDescription};
 use headwater::{Handle, Server};
@@ -45,7 +46,15 @@ async fn main() -> Result<()> {
 
 /// Takes senders in until interrupted.
 async fn serve(listen: &str, http: &str) -> Result<()> {
-    let server = Server::builder().http(http).set("stream.grace", "0s").start()?;
+    let server = Server::builder()
+        .http(http)
+        .set("stream.grace", "0s")
+        .on_event(|event| {
+            if let Event::Joined { session, stream, .. } = event {
+                println!("{} joined {stream}", session.id);
+            }
+        })
+        .start()?;
     let listener = TcpListener::bind(listen).await?;
     println!("send {}", listener.local_addr()?);
     for at in &server.handle().addresses().http {

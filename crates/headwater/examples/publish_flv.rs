@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use headwater::events::Event;
+use headwater::events::{Event, Receiver};
 use headwater::flv::tag;
-use headwater::{Handle, Server};
+use headwater::{Handle, Role, Server};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep_until};
@@ -27,6 +27,7 @@ async fn main() -> Result<()> {
         println!("watch http://{at}/live/file.flv");
     }
     let mut events = server.handle().events();
+    wait_for_viewer(&mut events).await;
     publish(server.handle(), &file).await?;
     while let Some(event) = events.next().await {
         if let Event::StreamEnded(stream) = event {
@@ -36,6 +37,15 @@ async fn main() -> Result<()> {
     }
     server.shutdown().await;
     Ok(())
+}
+
+/// Waits until somebody watches, so that nothing is missed.
+async fn wait_for_viewer(events: &mut Receiver) {
+    while let Some(event) = events.next().await {
+        if matches!(event, Event::Joined { session, .. } if session.role == Role::Sub) {
+            return;
+        }
+    }
 }
 
 /// Publishes the tags of a file when they are due.

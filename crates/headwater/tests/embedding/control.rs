@@ -1,0 +1,137 @@
+//! What the program decides, hears and controls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use headwater::events::Event;
+use headwater::record::{RecordError, RecordFormat};
+use headwater::relay::{PullOrder, RelayError};
+use headwater::{Server, StreamState};
+
+use super::{publish, send, server, soon, subscribe, until};
+
+#[tokio::test]
+async fn settings_differ_by_stream_as_the_program_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::builder()
+        .set("record.flv", folder.path().join("{path}.flv").display())
+        .stream_settings(|stream, settings| {
+            settings.record.flv = stream.as_str().starts_with("lessons/");
+        })
+        .start()
+        .expect("a server");
+    let (lesson, track) = publish(server.handle(), "lessons/one");
+    send(&lesson, track, 0..30);
+    let (other, track) = publish(server.handle(), "live/one");
+    send(&other, track, 0..30);
+    until("it is recorded", || server.handle().recorded("lessons/one") == [RecordFormat::Flv])
+        .await;
+    assert!(server.handle().recorded("live/one").is_empty());
+    soon("it stops", server.shutdown()).await;
+    assert!(folder.path().join("lessons/one.flv").metadata().expect("a file").len() > 500);
+    assert!(!folder.path().join("live").exists());
+}
+
+#[tokio::test]
+async fn recordings_begin_and_end_when_the_program_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let template = folder.path().join("{path}.mp4");
+    let server = Server::builder().set("record.mp4", template.display()).start().expect("a server");
+    let handle = server.handle();
+    let mut events = handle.events();
+    assert_eq!(handle.record("live/me", RecordFormat::Mp4), Err(RecordError::Absent));
+    let (publisher, track) = publish(handle, "live/me");
+    send(&publisher, track, 0..30);
+    handle.record("live/me", RecordFormat::Mp4).expect("a recording");
+    assert_eq!(handle.record("live/me", RecordFormat::Mp4), Err(RecordError::Already));
+    send(&publisher, track, 30..60);
+    let mut file = None;
+    while file.is_none() {
+        if let Some(Event::FileBegun(begun)) = soon("an event", events.next()).await {
+            file = Some(begun.path);
+        }
+    }
+    handle.stop_recording("live/me", RecordFormat::Mp4).expect("a recording");
+    let completed = soon("the file is complete", async {
+        loop {
+            if let Some(Event::FileCompleted(file)) = events.next().await {
+                return file;
+            }
+        }
+    })
+    .await;
+    assert_eq!(Some(completed.path), file);
+    let listed = handle.recordings().await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+}
+
+#[tokio::test]
+async fn streams_are_pulled_and_pushed_between_servers_of_one_program() {
+    let origin = Server::builder().rtmp("127.0.0.1:0").start().expect("a server");
+    let edge = Server::builder().rtmp("127.0.0.1:0").start().expect("a server");
+    let (publisher, track) = publish(origin.handle(), "live/me");
+    let publishing = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(40));
+        for number in 0.. {
+            ticks.tick().await;
+            send(&publisher, track, [number]);
+        }
+    });
+    let url = |server: &Server| format!("rtmp://{}/live/me", server.handle().addresses().rtmp[0]);
+
+    let order = PullOrder { from: vec![url(&origin)], ..PullOrder::default() };
+    let session = edge.handle().pull("live/me", &order).expect("an order");
+    assert_eq!(session, "RTMPPULL1");
+    let mut frames = subscribe(edge.handle(), "live/me").await;
+    assert!(super::next_frame(&mut frames).await.is_key());
+    assert_eq!(edge.handle().pulls()[0].state, "running");
+    let again = edge.handle().pull("live/me", &order);
+    assert!(matches!(again, Err(RelayError::Occupied(_))), "{again:?}");
+    edge.handle().stop_pull("live/me").expect("a pull");
+    assert!(edge.handle().pulls().is_empty());
+    until("the pull has ended", || {
+        edge.handle().stream("live/me").is_some_and(|stream| stream.publisher.is_none())
+    })
+    .await;
+
+    origin.handle().push("live/me", &url(&edge)).expect("an order");
+    until("the push has come", || {
+        edge.handle().stream("live/me").is_some_and(|stream| stream.state == StreamState::Live)
+    })
+    .await;
+    assert_eq!(origin.handle().pushes().len(), 1);
+    assert_eq!(origin.handle().stop_push("live/me", None), Ok(1));
+    publishing.abort();
+    soon("it stops", origin.shutdown()).await;
+    soon("it stops", edge.shutdown()).await;
+}
+
+#[tokio::test]
+async fn events_that_nobody_takes_are_counted() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let server = Server::builder()
+        .on_event(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        })
+        .start()
+        .expect("a server");
+    let mut events = server.handle().events();
+    for _ in 0..600 {
+        // It joins and leaves.
+        drop(publish(server.handle(), "live/me"));
+    }
+    until("all is told", || calls.load(Ordering::Relaxed) == 1201).await;
+    soon("an event", events.next()).await;
+    assert_eq!(events.lost(), 1201 - 1024);
+}
+
+#[tokio::test]
+async fn addresses_are_blocked() {
+    let server = server();
+    let address = "192.0.2.1".parse().expect("an address");
+    assert!(server.handle().block(address, None));
+    assert!(server.handle().unblock(address));
+    assert!(!server.handle().unblock(address));
+}
