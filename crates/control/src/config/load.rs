@@ -89,7 +89,8 @@ impl Sources {
     /// Everything that is wrong, at once.
     pub fn load(&self) -> Result<Loaded, Error> {
         if let (None, Some(text)) = (&self.file, &self.text) {
-            return self.combine(Some((Path::new(TEXT), text.clone())));
+            let loaded = self.combine(Some((Path::new(TEXT), text.clone())))?;
+            return Ok(Loaded { file: None, ..loaded });
         }
         let file = self.file.clone().or_else(discover);
         match file.as_deref() {

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use headwater::access::{Action, Denial, Grant, Request};
 use headwater::events::Event;
 use headwater::record::{RecordError, RecordFormat};
 use headwater::relay::{PullOrder, RelayError};
-use headwater::{Server, StreamState};
+use headwater::{Builder, Server, StreamState};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::{publish, send, server, soon, subscribe, until};
 
@@ -134,4 +137,56 @@ async fn addresses_are_blocked() {
     assert!(server.handle().block(address, None));
     assert!(server.handle().unblock(address));
     assert!(!server.handle().unblock(address));
+}
+
+/// Viewers need to know a word, and the rules of a configuration a password.
+fn guarded() -> Builder {
+    let text = "[auth]\nrequired = ['play']\n[[auth.users]]\nname = 'bob'\npassword = 'b'\n\
+                play = ['*']\n";
+    let closed = ["rtmp", "rtsp"]
+        .iter()
+        .flat_map(|name| ["listen", "tls_listen"].map(|key| format!("{name}.{key}")));
+    let others = ["rtsp.ws_listen", "http.tls_listen", "api.listen"].map(str::to_owned);
+    let builder = closed.chain(others).fold(Server::builder(), |b, key| b.set(&key, "[]"));
+    builder.config_text(text).http("127.0.0.1:0")
+}
+
+async fn decide(request: Request) -> Result<Grant, Denial> {
+    assert_eq!(request.action, Action::Play);
+    assert_eq!(request.stream.as_ref().map(ToString::to_string).as_deref(), Some("live/me"));
+    assert!(request.session.peer.is_some());
+    // The answer may take its time.
+    tokio::task::yield_now().await;
+    match request.parameter("word").as_deref() {
+        Some("open sesame") => Ok(Grant { user: Some("ali".into()) }),
+        _ => Err(Denial::Forbidden("that is not the word".to_owned())),
+    }
+}
+
+/// The status of an answer.
+async fn status(server: &Server, query: &str) -> u16 {
+    let mut socket = TcpStream::connect(server.handle().addresses().http[0]).await.expect("HTTP");
+    let request = format!("GET /live/me.flv?{query} HTTP/1.1\r\nHost: me\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.expect("a request");
+    let mut head = [0; 12];
+    soon("an answer", socket.read_exact(&mut head)).await.expect("an answer");
+    std::str::from_utf8(&head[9..]).expect("text").parse().expect("a status")
+}
+
+#[tokio::test]
+async fn the_program_is_asked_before_the_configured_rules_or_in_their_place() {
+    let both = guarded().gate(decide).start().expect("a server");
+    let alone = guarded().only_gate(decide).start().expect("a server");
+    let publishers = [&both, &alone].map(|server| publish(server.handle(), "live/me"));
+    publishers.iter().for_each(|(publisher, track)| send(publisher, *track, 0..1));
+    let right = "word=open%20sesame";
+    for (query, of_both, of_one) in [
+        ("", 403, 403),
+        ("user=bob&pass=b", 403, 403),
+        (right, 401, 200),
+        (&format!("user=bob&pass=b&{right}"), 200, 200),
+    ] {
+        assert_eq!(status(&both, query).await, of_both, "{query}");
+        assert_eq!(status(&alone, query).await, of_one, "{query}");
+    }
 }

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use headwater::media::TrackKind;
 use headwater::publish::PublishError;
 use headwater::subscribe::{Event, Options, SubscribeError};
 use headwater::{EndReason, Server, StartError};
@@ -95,7 +96,7 @@ async fn assert_stopped(stop: impl AsyncFnOnce(Server)) {
     let (publisher, track) = publish(&handle, "live/me");
     send(&publisher, track, 0..2);
     let mut subscriber = subscribe(&handle, "live/me").await;
-    frames(&mut subscriber, headwater::media::TrackKind::Video, 2).await;
+    frames(&mut subscriber, TrackKind::Video, 2).await;
     let mut events = handle.events();
     let mut viewer = TcpStream::connect(handle.addresses().http[0]).expect("a viewer");
     viewer.write_all(b"GET /live/me.flv HTTP/1.1\r\nHost: me\r\n\r\n").expect("a request");

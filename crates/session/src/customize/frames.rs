@@ -209,3 +209,120 @@ impl Drop for FramePublisher {
         super::close(&mut self.tenure);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::task::{Context as TaskContext, Poll, Waker};
+    use std::time::Duration;
+
+    use hub::{Registry, StreamSettings, Tap, Tapped};
+    use media::{FrameKind, TimeBase};
+    use proptest::prelude::*;
+    use testkit::h264::{Picture, Sequence};
+
+    use super::*;
+    use crate::Settings;
+
+    const SEQUENCE: Sequence = Sequence { width: 64, height: 48, rate: (25, 1), reorders: false };
+
+    fn context() -> Arc<Context> {
+        let settings = Arc::new(StreamSettings::default());
+        Context::new(Registry::new(Arc::new(move |_| settings.clone()), 9), Settings::default())
+    }
+
+    fn descriptions() -> Vec<TrackDescription> {
+        let codecs = [
+            Codec::H264,
+            Codec::H265,
+            Codec::H266,
+            Codec::Av1,
+            Codec::Vp9,
+            Codec::Aac,
+            Codec::Opus,
+            Codec::Mp3,
+            Codec::Ac3,
+            Codec::PcmA,
+        ];
+        let plain = codecs.map(TrackDescription::new);
+        let configured = [
+            TrackDescription::new(Codec::H264).config(SEQUENCE.avcc()),
+            TrackDescription::new(Codec::Aac).config(testkit::aac::config(44_100, 2)),
+            TrackDescription::new(Codec::PcmA).sound(16_000, 2),
+        ];
+        plain.into_iter().chain(configured).collect()
+    }
+
+    /// A payload: anything, or something that is nearly right.
+    fn payload() -> impl Strategy<Value = Vec<u8>> {
+        let picture = (any::<bool>(), any::<prop::sample::Index>(), any::<u8>(), any::<bool>());
+        let picture = picture.prop_map(|(key, at, byte, harmed)| {
+            let mut data = match key {
+                true => SEQUENCE.access_unit(Picture::Key { gop: 0 }, None, 0),
+                false => SEQUENCE.access_unit(Picture::P { number: 1, display: 1 }, None, 0),
+            }
+            .to_vec();
+            if harmed {
+                let at = at.index(data.len());
+                data[at] = byte;
+            }
+            data
+        });
+        let start_codes = prop::collection::vec(any::<u8>(), 0..40)
+            .prop_map(|rest| [&[0, 0, 0, 1, 0x65][..], &rest].concat());
+        let adts = prop::collection::vec(any::<u8>(), 0..40)
+            .prop_map(|rest| [&[0xFF, 0xF1, 0x50, 0x80, 0x02, 0x1F, 0xFC][..], &rest].concat());
+        let anything = prop::collection::vec(any::<u8>(), 0..60);
+        prop_oneof![picture, start_codes, adts, anything]
+    }
+
+    proptest! {
+        /// Whatever a program sends, it is refused or it becomes frames whose times never decrease,
+        /// and whose NAL units lie within them.
+        #[test]
+        fn what_is_taken_is_well_formed(
+            units in prop::collection::vec(
+                (0usize..13, payload(), any::<i64>(), -2_000i64..2_000, 1u32..200_000, any::<bool>()),
+                1..40,
+            ),
+            steps in prop::collection::vec(0i64..3_000, 40),
+        ) {
+            let context = context();
+            let name = context.settings.load().stream_name("live", "any").unwrap();
+            let mut now = Instant::now();
+            let mut publisher = FramePublisher::new(&context, &name).unwrap();
+            let tracks: Vec<_> = descriptions()
+                .into_iter()
+                .map(|description| publisher.add_track(description, now).unwrap())
+                .collect();
+            let mut tap = Tap::open(&context.registry.find(&name).unwrap(), 64 << 20);
+            let mut at = 0;
+            for ((track, data, wild, offset, rate, is_wild), step) in units.into_iter().zip(steps) {
+                at += step;
+                now += Duration::from_millis(10);
+                let base = TimeBase::new(rate).unwrap();
+                let dts = match is_wild {
+                    true => Ticks::new(wild, base),
+                    false => Ticks::from_millis(at, base),
+                };
+                let pts = Ticks::new(dts.value.saturating_add(offset), base);
+                let unit = AccessUnit::new(tracks[track], pts, data).dts(dts);
+                let _ = publisher.send(&unit, now);
+            }
+            drop(publisher);
+            let mut times: HashMap<TrackId, Ticks> = HashMap::new();
+            let mut cx = TaskContext::from_waker(Waker::noop());
+            while let Poll::Ready(tapped) = tap.poll_next(&mut cx) {
+                let Tapped::Frame(frame) = tapped else { continue };
+                if frame.kind == FrameKind::Config {
+                    continue;
+                }
+                prop_assert!(!frame.data.is_empty());
+                let units = media::nal::iter(&frame.data, &frame.units).count();
+                prop_assert_eq!(units, frame.units.len());
+                let last = times.insert(frame.track, frame.dts);
+                prop_assert!(last.is_none_or(|last| last <= frame.dts), "{:?}", frame);
+            }
+        }
+    }
+}
