@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use control::operations::Operations;
 use control::relays::Relays;
-use hub::{EndReason, NameError, Repairs, StreamName, StreamState};
+use hub::{EndReason, NameError, Repairs, StreamName, StreamState, Summary};
 use media::TrackSet;
 use session::customize::{self, Reader};
 use tokio::runtime::Handle as Runtime;
@@ -161,10 +161,21 @@ impl Handle {
     /// All streams, by name; those included that are only waited for.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamInfo> {
-        let context = &self.0.house.context;
-        let summaries = context.registry.summaries(Instant::now());
-        let info = |summary: hub::Summary| StreamInfo {
-            viewers: context.sessions.group(&summary.name).viewers(),
+        let summaries = self.0.house.context.registry.summaries(Instant::now());
+        summaries.into_iter().map(|summary| self.info(summary)).collect()
+    }
+
+    /// One stream, if there is one of that name.
+    #[must_use]
+    pub fn stream(&self, stream: &str) -> Option<StreamInfo> {
+        let found = self.0.house.context.registry.find(&self.stream_name(stream).ok()?)?;
+        let summary = found.lock().summary(Instant::now());
+        Some(self.info(summary))
+    }
+
+    fn info(&self, summary: Summary) -> StreamInfo {
+        StreamInfo {
+            viewers: self.0.house.context.sessions.group(&summary.name).viewers(),
             publisher: summary.publisher.as_deref().map(SessionInfo::of),
             name: summary.name,
             state: summary.state,
@@ -174,15 +185,7 @@ impl Handle {
             gop_frames: summary.gop_frames,
             cached_bytes: summary.cached_bytes,
             repairs: summary.repairs,
-        };
-        summaries.into_iter().map(info).collect()
-    }
-
-    /// One stream, if there is one of that name.
-    #[must_use]
-    pub fn stream(&self, stream: &str) -> Option<StreamInfo> {
-        let name = self.stream_name(stream).ok()?;
-        self.streams().into_iter().find(|stream| stream.name == name)
+        }
     }
 
     /// All sessions: publishers, viewers, relays, and those that have not said what they want.

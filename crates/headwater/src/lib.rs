@@ -99,3 +99,8 @@ pub mod record {
     #[doc(inline)]
     pub use control::operations::{RecordError, Recording};
 }
+
+/// The page about embedding: its programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct Guide;

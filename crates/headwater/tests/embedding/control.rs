@@ -8,7 +8,8 @@ use headwater::access::{Action, Denial, Grant, Request};
 use headwater::events::Event;
 use headwater::record::{RecordError, RecordFormat};
 use headwater::relay::{PullOrder, RelayError};
-use headwater::{Builder, Server, StreamState};
+use headwater::{Builder, EndReason, Server, StreamState};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -189,4 +190,41 @@ async fn the_program_is_asked_before_the_configured_rules_or_in_their_place() {
         assert_eq!(status(&both, query).await, of_both, "{query}");
         assert_eq!(status(&alone, query).await, of_one, "{query}");
     }
+}
+
+/// What the operator's API answers.
+async fn api(server: &Server, request: &str) -> Value {
+    let mut socket = TcpStream::connect(server.handle().addresses().api[0]).await.expect("HTTP");
+    socket.write_all(request.as_bytes()).await.expect("a request");
+    let mut answer = String::new();
+    soon("an answer", socket.read_to_string(&mut answer)).await.expect("text");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    serde_json::from_str(body).expect("JSON")
+}
+
+#[tokio::test]
+async fn operators_see_and_end_what_the_program_publishes_and_reads() {
+    let server = Server::builder().api("127.0.0.1:0").start().expect("a server");
+    let (publisher, track) = publish(server.handle(), "live/me");
+    send(&publisher, track, 0..1);
+    let mut reader = subscribe(server.handle(), "live/me").await;
+    let get = "GET /api/stat/group?stream_name=live/me HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    let group = api(&server, get).await["data"].clone();
+    assert_eq!(group["pub"]["session_id"], "CUSTOMIZEPUB1", "{group}");
+    assert_eq!(group["pub"]["protocol"], "CUSTOMIZE", "{group}");
+    assert_eq!(group["subs"][0]["session_id"], "CUSTOMIZESUB1", "{group}");
+    let kick = |session: &str| {
+        let body = json!({ "stream_name": "live/me", "session_id": session }).to_string();
+        let length = body.len();
+        format!(
+            "POST /api/ctrl/kick_session HTTP/1.0\r\nHost: localhost\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    for session in ["CUSTOMIZESUB1", "CUSTOMIZEPUB1"] {
+        let answer = api(&server, &kick(session)).await;
+        assert_eq!(answer["error_code"], 0, "{answer}");
+    }
+    assert_eq!(soon("its end", publisher.ended()).await, EndReason::Kicked);
+    while soon("the end", reader.next()).await.is_some() {}
 }
