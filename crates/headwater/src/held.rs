@@ -53,7 +53,7 @@ impl<T> Held<T> {
 
     /// As [`Held::ending`], where it is known to have ended.
     pub(crate) fn reason(&self) -> EndReason {
-        // Without a runtime nobody is left to end it but the runtime's own end.
+        // It is given up when its session has ended, or with the runtime, which the server needs.
         self.ending().unwrap_or(EndReason::Shutdown)
     }
 

@@ -54,12 +54,16 @@ impl Hooks {
         let stream = self.context.upgrade().and_then(|context| context.registry.find(name));
         let Some(stream) = stream else { return };
         let key_frame_wait = stream.lock().settings().key_frame_wait;
+        let tasks = self.hooks.iter().map(|hook| {
+            let reader = Reader::new(Tap::open(&stream, MAX_BYTES), key_frame_wait);
+            hook(Subscriber::new(name.clone(), reader, None))
+        });
+        // The functions may publish, which comes here again: they are not called under the lock.
+        let tasks: Vec<_> = tasks.collect();
         let mut running = self.running.lock();
         while running.try_join_next().is_some() {}
-        for hook in &self.hooks {
-            let reader = Reader::new(Tap::open(&stream, MAX_BYTES), key_frame_wait);
-            let subscriber = Subscriber::new(name.clone(), reader, None);
-            running.spawn_on(hook(subscriber), &self.runtime);
+        for task in tasks {
+            running.spawn_on(task, &self.runtime);
         }
     }
 }

@@ -70,13 +70,16 @@ mod viewers;
 pub use ::flv;
 pub use ::media;
 pub use builder::Builder;
+#[doc(inline)]
 pub use control::config::Error as ConfigError;
 pub use events::SessionInfo;
 pub use handle::{Handle, StreamInfo};
+#[doc(inline)]
 pub use hub::{
     EndReason, NameError, Protocol, Recorded, Repairs, Role, SecondPublisher, StreamName,
     StreamSettings, StreamState,
 };
+#[doc(inline)]
 pub use net::Egress;
 #[doc(hidden)] // the program's own way to start
 pub use operations::ReloadRequest;

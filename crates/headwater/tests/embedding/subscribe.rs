@@ -1,10 +1,11 @@
 //! Frames of a stream, for the program.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use headwater::media::{FrameKind, TrackKind};
 use headwater::subscribe::{Event, Options, SubscribeError};
-use headwater::{EndReason, Role, Server};
+use headwater::{EndReason, Handle, Role, Server};
 
 use super::{frames, next, next_frame, picture, publish, send, server, soon, subscribe, until};
 
@@ -176,4 +177,29 @@ async fn every_stream_is_handed_to_a_function_from_its_first_frame_on() {
         all,
         [("live/one".to_owned(), 30, stopped.clone()), ("live/other".to_owned(), 60, stopped)]
     );
+}
+
+/// What the function does before it returns its task runs inside of the first stream's beginning.
+#[tokio::test]
+async fn a_function_may_publish_while_a_stream_begins() {
+    let handle = Arc::new(OnceLock::<Handle>::new());
+    let known = handle.clone();
+    let server = Server::builder()
+        .on_stream(move |frames| {
+            let copy = (!frames.stream().as_str().ends_with("-copy"))
+                .then(|| known.get()?.publish(&format!("{}-copy", frames.stream())).ok())
+                .flatten();
+            async move {
+                if let Some(copy) = copy {
+                    copy.ended().await;
+                }
+            }
+        })
+        .start()
+        .expect("a server");
+    handle.set(server.handle().clone()).expect("a fresh cell");
+    let _first = publish(server.handle(), "live/me");
+    let names: Vec<_> = server.handle().streams().iter().map(|s| s.name.to_string()).collect();
+    assert_eq!(names, ["live/me", "live/me-copy"]);
+    soon("it stops", server.shutdown()).await;
 }
