@@ -6,8 +6,8 @@
 
 #![no_main]
 
+use auth::{Answer, Credentials};
 use libfuzzer_sys::fuzz_target;
-use rtsp::auth::{Answer, Credentials};
 use rtsp::transport::Transport;
 use rtsp::url::{Target, Url, is_of_track, resolve};
 

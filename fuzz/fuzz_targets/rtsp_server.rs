@@ -7,11 +7,11 @@
 
 use std::time::Instant;
 
+use auth::{Algorithm, Scheme};
 use bytes::Bytes;
 use headwater_fuzz::splits_change_nothing;
 use libfuzzer_sys::fuzz_target;
 use rtp::sdp;
-use rtsp::auth::{Algorithm, Scheme};
 use rtsp::server::{Config, Event, Session};
 
 fuzz_target!(|data: &[u8]| {

@@ -154,3 +154,23 @@ pub fn assert_alike(sent: &Frames, got: &Frames, late: usize, times: Times) {
         }
     }
 }
+
+/// Fails unless what came is a piece of what was sent, without a gap, of at least `least` frames of
+/// each track. What was sent may have gone round and round.
+///
+/// # Panics
+/// When it is not.
+pub fn assert_piece(sent: &Frames, got: &Frames, least: usize) {
+    assert_eq!(sent.names(), got.names(), "the tracks");
+    for name in sent.names() {
+        let hashes = |frames: &Frames| -> Vec<_> {
+            frames.track(name).into_iter().map(|(_, _, hash)| hash).collect()
+        };
+        let (sent, got) = (hashes(sent), hashes(got));
+        assert!(got.len() >= least, "{name}: {} frames", got.len());
+        let laps = got.len().div_ceil(sent.len()) + 1;
+        let round = vec![sent; laps].concat();
+        let found = round.windows(got.len()).any(|piece| piece == got);
+        assert!(found, "{name}: {} frames with a gap", got.len());
+    }
+}

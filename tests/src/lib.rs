@@ -3,6 +3,7 @@
 //! A test starts a [`Server`] on ports of its own, lets programs that others wrote publish and
 //! play, and compares what came out with what went in. A program that is missing fails the test.
 
+pub mod device;
 mod frames;
 pub mod hls;
 pub mod lossy;
@@ -12,7 +13,7 @@ mod receiver;
 pub mod rtsp_raw;
 mod server;
 
-pub use frames::{Frames, Times, Track, assert_alike, assert_same};
+pub use frames::{Frames, Times, Track, assert_alike, assert_piece, assert_same};
 pub use peers::{Program, ffmpeg, modern_ffmpeg, program, python};
 pub use receiver::{Received, Receiver};
 pub use server::{Server, binary, example, headwater};

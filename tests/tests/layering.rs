@@ -10,6 +10,7 @@ use serde_json::Value;
 /// The floor of each crate; ARCHITECTURE.md has the same table.
 const FLOORS: &[(&str, u8)] = &[
     ("headwater-media", 0),
+    ("headwater-auth", 1),
     ("headwater-flv", 1),
     ("headwater-mpeg", 1),
     ("headwater-mp4", 1),
@@ -18,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("headwater-hls", 2),
     ("headwater-rtmp", 2),
     ("headwater-rtsp", 2),
+    ("headwater-gb28181", 2),
     ("headwater-hub", 3),
     ("headwater-net", 4),
     ("headwater-session", 5),

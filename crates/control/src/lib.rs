@@ -3,6 +3,7 @@
 pub mod access;
 pub mod api;
 pub mod config;
+pub mod devices;
 pub mod events;
 pub mod history;
 pub mod logs;
@@ -10,6 +11,7 @@ mod metrics;
 pub mod operations;
 pub mod outgoing;
 pub mod page;
+pub mod receivers;
 pub mod relays;
 pub mod web;
 pub mod webhooks;

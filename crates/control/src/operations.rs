@@ -8,10 +8,12 @@ use hub::StreamName;
 use ipnet::IpNet;
 
 use crate::config::values::{Level, RecordFormat};
+use crate::devices::Devices;
+use crate::receivers::Receivers;
 use crate::relays::Relays;
 
 /// Does what only the server's parts can do.
-pub trait Operations: Relays {
+pub trait Operations: Relays + Receivers + Devices {
     /// Connections there are, streams or not.
     fn connections(&self) -> usize;
 

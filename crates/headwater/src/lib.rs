@@ -53,6 +53,7 @@
 
 pub mod access;
 mod builder;
+mod devices;
 pub mod events;
 mod handle;
 mod held;
@@ -60,6 +61,7 @@ mod hooks;
 mod operations;
 mod options;
 pub mod publish;
+mod receivers;
 mod recordings;
 mod relays;
 mod server;
@@ -84,7 +86,7 @@ pub use net::Egress;
 #[doc(hidden)] // the program's own way to start
 pub use operations::ReloadRequest;
 #[doc(hidden)]
-pub use options::{ApiKey, Options, TlsFiles};
+pub use options::{ApiKey, Options, Sip, TlsFiles};
 pub use server::{Addresses, Server, StartError};
 
 /// Streams from other servers, and to them.

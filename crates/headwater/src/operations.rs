@@ -14,6 +14,8 @@ use control::logs::Logs;
 use control::operations::{Operations, RecordError, Recording, Reloaded};
 use hub::{EndReason, NameError, StreamName, StreamState};
 use parking_lot::RwLock;
+use session::Ps;
+use session::gb28181::Devices;
 use session::record::Format;
 use session::relay::Relay;
 use session::{Context, Recorder};
@@ -29,6 +31,8 @@ pub(crate) struct House {
     pub(crate) context: Arc<Context>,
     recorder: Arc<Recorder>,
     pub(crate) relay: Arc<Relay>,
+    pub(crate) ps: Arc<Ps>,
+    pub(crate) devices: Option<Arc<Devices>>,
     config: RwLock<Arc<Config>>,
     reloads: Option<mpsc::Sender<ReloadRequest>>,
     logs: Arc<Logs>,
@@ -46,12 +50,14 @@ impl House {
         context: Arc<Context>,
         recorder: Arc<Recorder>,
         relay: Arc<Relay>,
+        ps: Arc<Ps>,
+        devices: Option<Arc<Devices>>,
         config: Arc<Config>,
         reloads: Option<mpsc::Sender<ReloadRequest>>,
         logs: Arc<Logs>,
     ) -> Arc<Self> {
         let (config, stopping) = (RwLock::new(config), AtomicBool::new(false));
-        Arc::new(Self { context, recorder, relay, config, reloads, logs, stopping })
+        Arc::new(Self { context, recorder, relay, ps, devices, config, reloads, logs, stopping })
     }
 
     /// The stream that a path means; an application is put before a name without one.

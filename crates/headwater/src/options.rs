@@ -1,16 +1,18 @@
 //! What a server is started with, and how that follows from a configuration.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::{Algorithm, Scheme};
 use control::access;
 use control::config::sections::Stream;
 use control::config::units::Span;
 use control::config::values::{
-    Addresses, Download, Egress, HevcOut, HlsCleanup, HlsContainer, Identity, PullStart,
-    RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
+    Addresses, DeviceTransport, Download, Egress, HevcOut, HlsCleanup, HlsContainer, Identity,
+    PullStart, RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
 };
 use control::config::{Config, sections};
 use control::logs::Logs;
@@ -19,12 +21,12 @@ use hub::gate::Gate;
 use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Template};
 use net::{Begin, Trust};
 use rtmp::chunk;
-use rtsp::auth::{Algorithm, Scheme};
+use session::gb28181::{DeviceSettings, Id, PlatformSettings, Transport};
 use session::hls::{Cleanup, FileSettings};
 use session::relay::{self, PullRule, PushRule, Retry, Start, UrlTemplate};
 use session::{
-    HlsSettings, HttpSettings, Limits, LiveSettings, Networks, RecordSettings, RtmpSettings,
-    RtspSettings, Settings,
+    HlsSettings, HttpSettings, Limits, LiveSettings, Networks, PsSettings, RecordSettings,
+    RtmpSettings, RtspSettings, Settings,
 };
 use tracing::error;
 
@@ -52,6 +54,12 @@ pub struct Options {
     pub rtsp_wss: Vec<String>,
     /// Ports for the datagrams of RTP; from 0 the system chooses.
     pub udp_ports: RangeInclusive<u16>,
+    /// The port that all devices may send program streams to; nothing for none.
+    pub ps_shared: Option<String>,
+    /// Who devices register with; nobody where there is none.
+    pub sip: Option<Sip>,
+    /// The rules of devices.
+    pub devices: DeviceSettings,
     /// Where HTTP is spoken.
     pub http: Vec<String>,
     /// Where HTTP is spoken over TLS.
@@ -113,6 +121,17 @@ pub(crate) struct Own {
     pub(crate) hooks: Vec<Arc<Hook>>,
 }
 
+/// Who cameras and recorders of GB/T 28181 register with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sip {
+    /// Where SIP is spoken.
+    pub listen: String,
+    /// The application of devices' streams.
+    pub app: String,
+    /// The rules of registration; the address is worked out when the server listens.
+    pub platform: PlatformSettings,
+}
+
 /// What the operator's API asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiKey {
@@ -151,6 +170,9 @@ impl Options {
             rtsp_ws: list(config.rtsp.enable, &config.rtsp.ws_listen),
             rtsp_wss: list(config.rtsp.enable, &config.rtsp.wss_listen),
             udp_ports: port(config.rtsp.udp_port_min)..=port(config.rtsp.udp_port_max),
+            ps_shared: config.ps.shared_listen.iter().next().map(ToString::to_string),
+            sip: sip(&config.gb28181),
+            devices: devices(&config.gb28181),
             http: list(true, &config.http.listen),
             https: list(true, &config.http.tls_listen),
             api: list(config.api.enable, &config.api.listen),
@@ -220,6 +242,12 @@ fn settings(config: &Config) -> Settings {
             flush_after: config.rtmp.flush_after.get(),
         },
         rtsp: rtsp(&config.rtsp, &config.auth),
+        ps: PsSettings {
+            idle: config.ps.idle_timeout.get(),
+            reorder_window: config.ps.reorder_window.get(),
+            connect_timeout: config.ps.connect_timeout.get(),
+            dumps: config.ps.dump_dir.get().map(ToOwned::to_owned),
+        },
         http: HttpSettings {
             head_timeout: config.http.head_timeout.get(),
             flv: LiveSettings {
@@ -273,6 +301,42 @@ fn rtsp(section: &sections::Rtsp, auth: &sections::Auth) -> RtspSettings {
             RtspStart::Now => Begin::Now,
         },
         flush_after: section.flush_after.get(),
+    }
+}
+
+/// What devices register with; nothing where nobody listens.
+fn sip(section: &sections::Gb28181) -> Option<Sip> {
+    let listen = section.listen.iter().next()?.to_string();
+    // It was checked with the configuration.
+    let id = section.id.parse::<Id>().ok()?;
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let usual = PlatformSettings::new(id, SocketAddr::from(([0, 0, 0, 0], 0)));
+    let domain = text(&section.domain).unwrap_or_else(|| usual.domain.clone());
+    let passwords = section.devices.iter();
+    let passwords = passwords.filter_map(|own| Some((own.id.parse().ok()?, own.password.clone())));
+    let platform = PlatformSettings {
+        realm: domain.clone(),
+        domain,
+        password: text(&section.password),
+        passwords: passwords.collect(),
+        open: section.open,
+        keepalive: section.keep_alive.get(),
+        max_expires: section.register_expiry.get(),
+        ..usual
+    };
+    Some(Sip { listen, app: section.app.clone(), platform })
+}
+
+fn devices(section: &sections::Gb28181) -> DeviceSettings {
+    DeviceSettings {
+        transport: match section.transport {
+            DeviceTransport::Udp => Transport::Udp,
+            DeviceTransport::Tcp => Transport::TcpPassive,
+            DeviceTransport::TcpActive => Transport::TcpActive,
+        },
+        shared: section.shared_port,
+        media_address: section.media_address.parse().ok(),
+        stop_after: section.stop_after.get(),
     }
 }
 

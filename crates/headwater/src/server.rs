@@ -3,6 +3,7 @@
 mod care;
 mod listeners;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,9 +21,11 @@ use control::web::{self, Router};
 use control::webhooks::Webhooks;
 use hub::{EndReason, Registry};
 use net::{Connecting, Egress, Listener, Listening, Shard, Shards, Tls, TlsError};
+use session::gb28181::{BoundSip, Devices};
 use session::http::Fallback;
+use session::ps::{BoundShared, Shared};
 use session::relay::Relay;
-use session::{Context, Hls, Recorder, Rtsp};
+use session::{Context, Hls, Ps, Recorder, Rtsp};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -38,7 +41,7 @@ use crate::events::Teller;
 use crate::handle::Handle;
 use crate::hooks::Hooks;
 use crate::operations::House;
-use crate::options::{ApiKey, Options, TlsFiles};
+use crate::options::{ApiKey, Options, Sip, TlsFiles};
 use crate::{recordings, token, viewers};
 
 /// How long an operator's connection may take to come up.
@@ -122,6 +125,7 @@ pub struct Server {
     hls: Arc<Hls>,
     recorder: Arc<Recorder>,
     relay: Arc<Relay>,
+    devices: Option<Arc<Devices>>,
     addresses: Addresses,
     tls: Option<Tls>,
     /// Whether `tls` came from files.
@@ -151,7 +155,7 @@ impl Server {
             [&options.rtmps, &options.rtsps, &options.rtsp_wss, &options.https, &options.api_tls];
         let needs_tls = over_tls.iter().any(|list| !list.is_empty());
         let tls = if needs_tls { Some(make_tls(options.tls.as_ref())?) } else { None };
-        let listeners = Listeners::bind(options, tls.as_ref())?;
+        let mut listeners = Listeners::bind(options, tls.as_ref())?;
         let addresses = listeners.addresses();
 
         let registry = Registry::new(options.streams.clone(), options.max_publishers);
@@ -184,10 +188,19 @@ impl Server {
         }));
         let rtsp = Rtsp::new(context.clone(), net::Ports::new(options.udp_ports.clone()));
         let relay = Relay::start(context.clone(), rtsp.clone(), &shards, Default::default());
+        let (shared, bound_shared) = listeners.ps_shared.take().unzip();
+        let ports = net::Ports::new(options.udp_ports.clone());
+        let ps = Ps::new(context.clone(), ports, &shards, shared.clone());
+        let devices = match options.sip.as_ref().zip(listeners.sip.take()) {
+            Some((sip, bound)) => Some(start_devices(options, sip, bound, &context, &ps, &shards)?),
+            None => None,
+        };
         let house = House::new(
             context.clone(),
             recorder.clone(),
             relay.clone(),
+            ps,
+            devices.clone(),
             options.config.clone(),
             options.reloads.clone(),
             options.logs.clone(),
@@ -243,9 +256,13 @@ impl Server {
                 router,
             },
         )?;
+        if let (Some(shared), Some(bound)) = (shared, bound_shared) {
+            receive_from_all(shared, bound, &shards, &context, &mut tasks)?;
+        }
         // What is pulled may be asked of this server itself: it listens by now.
         relay.set_rules(options.relay.clone());
-        tasks.spawn(look_after(context.clone(), hls.clone(), relay.clone(), history));
+        let held = (relay.clone(), devices.clone());
+        tasks.spawn(look_after(context.clone(), hls.clone(), held, history));
         let tls_files = options.tls.is_some();
         Ok(Self {
             handle,
@@ -258,6 +275,7 @@ impl Server {
             hls,
             recorder,
             relay,
+            devices,
             addresses,
             tls,
             tls_files,
@@ -315,6 +333,9 @@ impl Server {
         self.context.registry.set_max_cached(options.max_cached);
         self.context.set_settings(options.settings.clone());
         self.relay.set_rules(options.relay.clone());
+        if let Some(devices) = &self.devices {
+            devices.set_settings(options.devices.clone());
+        }
         Ok(())
     }
 
@@ -331,6 +352,9 @@ impl Server {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
         self.relay.shut_down();
+        if let Some(devices) = &self.devices {
+            devices.shut_down().await;
+        }
         let sessions = self.context.sessions.all();
         info!(sessions = sessions.len(), "stopping");
         for session in &sessions {
@@ -385,6 +409,59 @@ struct Serving {
     fallback: Arc<Fallback>,
     /// The operator's API and page.
     router: Router,
+}
+
+/// Begins to speak with devices.
+fn start_devices(
+    options: &Options,
+    sip: &Sip,
+    bound: BoundSip,
+    context: &Arc<Context>,
+    ps: &Arc<Ps>,
+    shards: &Arc<Shards>,
+) -> Result<Arc<Devices>, StartError> {
+    let listen = bound.address();
+    // What stands in messages: devices must be able to reach it.
+    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 5060));
+    let address = match options.devices.media_address {
+        Some(address) => address,
+        None if listen.ip().is_unspecified() => {
+            net::address_towards(elsewhere).unwrap_or(Ipv4Addr::LOCALHOST.into())
+        }
+        None => listen.ip(),
+    };
+    let mut platform = sip.platform.clone();
+    platform.address = SocketAddr::new(address, listen.port());
+    let started = Devices::start(context, ps, shards, bound, platform, sip.app.clone());
+    let devices = started.map_err(StartError::Threads)?;
+    devices.set_settings(options.devices.clone());
+    Ok(devices)
+}
+
+/// How long a connection of a device may take to come up: there is no handshake.
+const DEVICE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes what comes to the port that all devices share.
+fn receive_from_all(
+    shared: Arc<Shared>,
+    bound: BoundShared,
+    shards: &Arc<Shards>,
+    context: &Arc<Context>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), StartError> {
+    let (datagrams, listening) = bound.into_parts();
+    let (all, receiving) = (shards.clone(), shared.clone());
+    tasks.spawn(async move { all.place(move |_| receiving.receive(datagrams)).await });
+    let context = context.clone();
+    serve_peers(listening, tasks, shards, move |connecting| {
+        let (shared, context) = (shared.clone(), context.clone());
+        move |_| async move {
+            let peer = connecting.peer();
+            if let Ok(conn) = connecting.establish(DEVICE_PATIENCE).await {
+                shared.carry(context, conn, peer).await;
+            }
+        }
+    })
 }
 
 /// Begins to accept everywhere: peers are served by the shards, operators beside them, so that long

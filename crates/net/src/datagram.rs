@@ -131,6 +131,43 @@ impl Ports {
     }
 }
 
+/// A socket that is bound, and may still go to any shard.
+#[derive(Debug)]
+pub struct Bound(UdpSocket);
+
+impl Bound {
+    /// Binds an address.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn at(address: SocketAddr) -> io::Result<Self> {
+        bind(address.ip(), address.port()).map(Self)
+    }
+
+    /// Has the current shard watch it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn watch(self) -> io::Result<Rc<Datagrams>> {
+        watch(self.0)
+    }
+}
+
+/// The address of this host that packets to `peer` are sent from; nothing is sent.
+///
+/// # Errors
+/// The system's, where it knows no way there.
+pub fn address_towards(peer: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match peer {
+        SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    // The system chooses a way, and nothing waits.
+    socket2::SockRef::from(&socket).connect(&peer.into())?;
+    socket.local_addr().map(|address| address.ip())
+}
+
 /// Sockets that are bound, and may still go to any shard.
 #[derive(Debug)]
 pub struct BoundPair {

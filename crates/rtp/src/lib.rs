@@ -3,6 +3,7 @@
 //! | module | subject | specification |
 //! |---|---|---|
 //! | [`packet`] | RTP packets | [RFC 3550] §5 |
+//! | [`framing`] | packets in a stream of bytes, as devices of GB/T 28181 send them | [RFC 4571] |
 //! | [`rtcp`] | sender and receiver reports, source descriptions, goodbyes | RFC 3550 §6 |
 //! | [`receiver`] | one source as a receiver sees it: order, loss, jitter | RFC 3550 §6.4, A.1, A.3, A.8 |
 //! | [`clock`] | RTP timestamps on the common time line of a session | RFC 3550 §5.1, §6.4.1 |
@@ -17,6 +18,7 @@
 //! [RFC 2250]: https://www.rfc-editor.org/rfc/rfc2250
 //! [RFC 3550]: https://www.rfc-editor.org/rfc/rfc3550
 //! [RFC 3640]: https://www.rfc-editor.org/rfc/rfc3640
+//! [RFC 4571]: https://www.rfc-editor.org/rfc/rfc4571
 //! [RFC 6184]: https://www.rfc-editor.org/rfc/rfc6184
 //! [RFC 7798]: https://www.rfc-editor.org/rfc/rfc7798
 //! [RFC 8866]: https://www.rfc-editor.org/rfc/rfc8866
@@ -29,6 +31,7 @@ pub mod clock;
 pub mod dts;
 pub mod dump;
 pub mod format;
+pub mod framing;
 pub mod packet;
 pub mod payload;
 pub mod receiver;

@@ -5,7 +5,6 @@
 //! | [`message`] | requests, responses and the packets between them | [RFC 2326] §4–7, §10.12 |
 //! | [`transport`] | the `Transport` header | RFC 2326 §12.39 |
 //! | [`url`] | addresses, and those of tracks | RFC 2326 §3.2, C.1.1 |
-//! | [`auth`] | Basic and Digest authentication, both ways | RFC 7617, RFC 7616 |
 //! | [`server`] | one connection of a publisher or a viewer | RFC 2326 §10 |
 //! | [`client`] | one connection to a server that we publish to or read from | RFC 2326 §10 |
 //!
@@ -17,7 +16,6 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub mod auth;
 pub mod client;
 mod error;
 pub mod message;

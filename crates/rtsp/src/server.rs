@@ -12,11 +12,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use auth::{Algorithm, Credentials, Presented, Scheme};
 use bytes::Bytes;
 use rtp::sdp;
 
 use crate::Error;
-use crate::auth::{self, Algorithm, Credentials, Presented, Scheme};
 use crate::message::{Decoder, Incoming, Method, Request, Response, Status, Version};
 use crate::transport::{Lower, Transport};
 use crate::url::Target;

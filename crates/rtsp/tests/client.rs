@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
+use auth::{Algorithm, Credentials, Scheme};
 use bytes::Bytes;
 use headwater_rtsp::Error;
-use headwater_rtsp::auth::{Algorithm, Credentials, Scheme};
 use headwater_rtsp::client::{Config, Event, Purpose, Session, TransportChoice};
 use headwater_rtsp::message::{Decoder, Incoming, Request};
 use headwater_rtsp::transport::Lower;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -21,9 +21,10 @@ use tracing::{debug, error, info, warn};
 
 use crate::admission::{Admission, Limits};
 use crate::hls::HlsSettings;
+use crate::ps::PsSettings;
 use crate::record::RecordSettings;
-use crate::relay::Relay;
 use crate::rtsp::RtspSettings;
+use crate::supplier::Supplier;
 
 /// The rules of the sessions; may change while the server runs, and hold for sessions that begin
 /// afterwards.
@@ -50,6 +51,8 @@ pub struct Settings {
     pub rtmp: RtmpSettings,
     /// Rules of RTSP sessions.
     pub rtsp: RtspSettings,
+    /// Rules of program streams.
+    pub ps: PsSettings,
     /// Rules of HTTP sessions.
     pub http: HttpSettings,
     /// Rules of HLS.
@@ -126,6 +129,7 @@ impl Default for Settings {
             wait_for_stream: Duration::from_secs(10),
             rtmp: RtmpSettings::default(),
             rtsp: RtspSettings::default(),
+            ps: PsSettings::default(),
             http: HttpSettings::default(),
             hls: HlsSettings::default(),
             record: RecordSettings::default(),
@@ -180,8 +184,8 @@ pub struct Context {
     started: Mutex<HashSet<StreamName>>,
     /// What all viewers were sent lately, in kbit/s of 1024 bits.
     output: AtomicU64,
-    /// Gets streams from elsewhere.
-    relay: OnceLock<Weak<Relay>>,
+    /// Bring streams that nobody publishes here.
+    suppliers: RwLock<Vec<Weak<dyn Supplier>>>,
 }
 
 impl fmt::Debug for Context {
@@ -206,7 +210,7 @@ impl Context {
             gate: RwLock::new(Arc::new(gate::Open)),
             started: Mutex::default(),
             output: AtomicU64::new(0),
-            relay: OnceLock::new(),
+            suppliers: RwLock::default(),
         })
     }
 
@@ -215,22 +219,26 @@ impl Context {
         *self.gate.write() = gate;
     }
 
-    /// Who gets streams from elsewhere that nobody publishes here; the first one stays.
-    pub(crate) fn set_relay(&self, relay: &Arc<Relay>) {
-        self.relay.get_or_init(|| Arc::downgrade(relay));
+    /// Somebody brings streams that nobody publishes here, as long as it lives; those who came
+    /// first are asked first.
+    pub(crate) fn add_supplier(&self, supplier: Weak<dyn Supplier>) {
+        self.suppliers.write().push(supplier);
+    }
+
+    fn suppliers(&self) -> Vec<Arc<dyn Supplier>> {
+        self.suppliers.read().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Somebody wants a stream, and has asked for it at this address. Whether it comes from
     /// elsewhere, now or soon.
     pub(crate) fn want(&self, stream: &StreamName, asked: &Address) -> bool {
-        let relay = self.relay.get().and_then(Weak::upgrade);
-        relay.is_some_and(|relay| relay.want(stream, asked))
+        self.suppliers().into_iter().any(|supplier| supplier.want(stream, asked))
     }
 
     /// Whether a viewer of a stream is this server itself, which pulls the stream.
     fn is_circle(&self, stream: &StreamName, viewer: Option<SocketAddr>) -> bool {
-        let relay = self.relay.get().and_then(Weak::upgrade);
-        relay.zip(viewer).is_some_and(|(relay, viewer)| relay.calls_from(stream, viewer))
+        let calls = |viewer| self.suppliers().iter().any(|all| all.calls_from(stream, viewer));
+        viewer.is_some_and(calls)
     }
 
     /// Whether there is anybody who may not do something.

@@ -16,7 +16,7 @@ use hub::{Publication, SessionId, Superseded};
 use media::{Codec, Frame, FrameKind, Ticks, TimeBase, TrackId, Units, inspect};
 use tracing::{info, warn};
 
-use track::TrackIngest;
+pub(crate) use track::TrackIngest;
 
 /// Tracks of one kind that a publisher may have. Real ones have two or three.
 pub(crate) const MAX_TRACKS: u8 = 8;

@@ -7,16 +7,20 @@
 mod admission;
 mod context;
 pub mod customize;
+pub mod gb28181;
 pub mod hls;
 pub mod http;
 mod ingest;
+pub mod ps;
 pub mod record;
 pub mod relay;
 pub mod remote;
 pub mod rtmp;
 pub mod rtsp;
+mod supplier;
 
 pub use self::hls::{Hls, HlsSettings};
+pub use self::ps::{Ps, PsSettings};
 pub use self::record::{RecordSettings, Recorder};
 pub use self::rtsp::{Rtsp, RtspSettings};
 pub use admission::{Admission, Admitted, Blocked, Limits, Networks, Refusal};

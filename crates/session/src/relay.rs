@@ -39,6 +39,7 @@ pub use self::rules::{PullRule, PushRule, Rules, Start};
 use crate::context::Context;
 use crate::remote::{Client, RemoteUrl};
 use crate::rtsp::Rtsp;
+use crate::supplier::Supplier;
 
 /// Orders that there may be: each is a task.
 const MAX_ORDERS: usize = 10_000;
@@ -106,7 +107,8 @@ impl Relay {
             pulls: Mutex::default(),
             pushes: Mutex::default(),
         });
-        context.set_relay(&relay);
+        let supplier: Weak<dyn Supplier> = Arc::<Self>::downgrade(&relay);
+        context.add_supplier(supplier);
         context.events.add(Arc::new(Ear(Arc::downgrade(&relay))));
         relay.set_rules(rules);
         relay
@@ -147,7 +149,7 @@ impl Relay {
 
     /// Somebody wants a stream, and has asked for it at this address. Whether it is pulled, or will
     /// be.
-    pub(crate) fn want(self: &Arc<Self>, stream: &StreamName, asked: &Address) -> bool {
+    fn wanted(self: &Arc<Self>, stream: &StreamName, asked: &Address) -> bool {
         if let Some(pull) = self.pulls.lock().get(stream) {
             pull.want();
             return true;
@@ -162,12 +164,6 @@ impl Relay {
         }
         let order = self.order(rule, stream, asked);
         order.is_some_and(|order| self.begin_pull(stream.clone(), order).is_ok())
-    }
-
-    /// Whether somebody at this address is our own call for the stream: it would go round in a
-    /// circle.
-    pub(crate) fn calls_from(&self, stream: &StreamName, address: SocketAddr) -> bool {
-        self.pulls.lock().get(stream).is_some_and(|pull| pull.calls_from(address))
     }
 
     /// What a rule orders for a stream; nothing if its name fits into no address.
@@ -371,6 +367,16 @@ impl Relay {
 
     fn random(&self) -> u64 {
         RandomState::new().hash_one(self.pulls.lock().len())
+    }
+}
+
+impl Supplier for Relay {
+    fn want(self: Arc<Self>, stream: &StreamName, asked: &Address) -> bool {
+        self.wanted(stream, asked)
+    }
+
+    fn calls_from(&self, stream: &StreamName, viewer: SocketAddr) -> bool {
+        self.pulls.lock().get(stream).is_some_and(|pull| pull.calls_from(viewer))
     }
 }
 

@@ -22,6 +22,7 @@ pub mod corrupt;
 pub mod h264;
 mod metadata;
 mod programme;
+pub mod ps;
 mod random;
 pub mod split;
 pub mod stamp;

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::view::{self, Group};
 use crate::config::values::{RtspTransport, network};
+use crate::receivers::{ReceiveError, ReceiveOrder, Transport};
 use crate::relays::{PullOrder, RelayError, Relayed};
 
 /// An error code, its text, and the status that says the same.
@@ -37,8 +38,7 @@ const NO_GROUP: Code = (1001, "group not found", StatusCode::NOT_FOUND);
 const NO_PARAMETER: Code = (1002, "param missing", StatusCode::BAD_REQUEST);
 const NO_SESSION: Code = (1003, "session not found", StatusCode::NOT_FOUND);
 const NO_PULL: u32 = 2001;
-const NO_RTP: Code =
-    (2002, "receiving RTP by request is not supported", StatusCode::NOT_IMPLEMENTED);
+const NO_RTP: u32 = 2002;
 
 /// The longest time that connecting may take.
 const MAX_PULL_TIMEOUT_MS: u64 = 300_000;
@@ -262,15 +262,78 @@ async fn stop_pull(State(api): State<Api>, Query(query): Query<OfStream>) -> Res
     }
 }
 
+/// lal's parameters, and behind them ours.
 #[derive(Deserialize)]
 struct Rtp {
-    #[expect(dead_code, reason = "that it is there is all that counts while nothing is received")]
     stream_name: String,
+    #[serde(default)]
+    port: u16,
+    #[serde(default = "one_minute")]
+    timeout_ms: u64,
+    /// 0 for datagrams, 1 for a connection that the device makes.
+    #[serde(default)]
+    is_tcp_flag: u8,
+    #[serde(default)]
+    debug_dump_packet: String,
+    /// `passive` as `is_tcp_flag` 1, or `active`: the server connects to `peer`.
+    #[serde(default)]
+    tcp_mode: String,
+    /// `HOST:PORT`.
+    peer: Option<String>,
+    ssrc: Option<u32>,
+    /// 1 for the port that all devices share.
+    #[serde(default)]
+    shared_port_flag: u8,
+}
+
+fn one_minute() -> u64 {
+    60_000
+}
+
+#[derive(Serialize, Default)]
+struct Receiving {
+    stream_name: String,
+    session_id: String,
+    port: u16,
 }
 
 async fn start_rtp(State(api): State<Api>, body: Bytes) -> Response {
-    let code = serde_json::from_slice::<Rtp>(&body).map_or(NO_PARAMETER, |_| NO_RTP);
-    answer(&api, code, Some(json!({ "stream_name": "", "session_id": "", "port": 0 })))
+    let wanted = serde_json::from_slice::<Rtp>(&body).ok();
+    let Some(wanted) = wanted.filter(|wanted| !wanted.stream_name.is_empty()) else {
+        return answer(&api, NO_PARAMETER, Some(Receiving::default()));
+    };
+    let order = ReceiveOrder {
+        transport: match (wanted.is_tcp_flag, wanted.tcp_mode.as_str()) {
+            (_, "active") => Transport::TcpActive,
+            (0, "") => Transport::Udp,
+            _ => Transport::Tcp,
+        },
+        port: Some(wanted.port).filter(|port| *port > 0),
+        shared: wanted.shared_port_flag != 0,
+        ssrc: wanted.ssrc,
+        connect_to: wanted.peer,
+        // Whole seconds, as in lal.
+        idle: Some(Duration::from_secs(wanted.timeout_ms / 1000)),
+        dump: Some(wanted.debug_dump_packet).filter(|name| !name.is_empty()),
+        ..ReceiveOrder::default()
+    };
+    let stream = api.operations.stream(&wanted.stream_name);
+    let opened = match stream {
+        Ok(stream) => api.operations.receive(stream, &order).map_err(|error| match error {
+            // Clients may know lal's words for it.
+            ReceiveError::Occupied(_) => "lal.logic: in stream already exist at group".to_owned(),
+            other => other.to_string(),
+        }),
+        Err(error) => Err(error.to_string()),
+    };
+    match opened {
+        Ok(opened) => {
+            let (stream_name, port) = (wanted.stream_name, opened.port);
+            let session_id = opened.session.to_string();
+            answer(&api, SUCCESS, Some(Receiving { stream_name, session_id, port }))
+        }
+        Err(text) => say(&api, (NO_RTP, &text, StatusCode::CONFLICT), Some(Receiving::default())),
+    }
 }
 
 #[derive(Deserialize)]

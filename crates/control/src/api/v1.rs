@@ -3,7 +3,9 @@
 #![allow(unused_qualifications, reason = "the macros that describe endpoints write paths out")]
 
 mod admin;
+mod devices;
 mod live;
+mod receivers;
 mod relays;
 mod sessions;
 mod streams;
@@ -68,6 +70,13 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(sessions::one, sessions::kick))
         .routes(routes!(relays::pulls, relays::pull, relays::stop_pull))
         .routes(routes!(relays::pushes, relays::push, relays::stop_push))
+        .routes(routes!(receivers::list, receivers::receive, receivers::change, receivers::stop))
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::one))
+        .routes(routes!(devices::refresh))
+        .routes(routes!(devices::play, devices::stop))
+        .routes(routes!(devices::playback))
+        .routes(routes!(devices::control))
         .routes(routes!(live::events))
         .routes(routes!(live::log))
         .routes(routes!(admin::log_level, admin::set_log_level))

@@ -1,6 +1,7 @@
 //! What a configuration of the right form must also fulfil, and what it should.
 
 mod auth;
+mod gb28181;
 mod relay;
 
 use hub::Template;
@@ -38,6 +39,8 @@ pub(super) fn check(
     checks.templates();
     checks.certificate();
     checks.rtsp();
+    checks.ps();
+    checks.gb28181();
     checks.webhooks();
     checks.auth();
     checks.relay();
@@ -186,6 +189,13 @@ impl Checks<'_> {
         }
     }
 
+    fn ps(&mut self) {
+        if self.config.ps.shared_listen.iter().count() > 1 {
+            let what = "there is more than one";
+            self.report("ps.shared_listen", what, "name one: \":PORT\" listens on all addresses");
+        }
+    }
+
     fn webhooks(&mut self) {
         let webhooks = &self.config.webhooks;
         for (key, url) in webhooks.urls() {
@@ -266,6 +276,8 @@ fn listeners(config: &Config) -> Vec<(&'static str, &Address)> {
         all.extend(config.rtsp.ws_listen.iter().map(|a| ("rtsp.ws_listen", a)));
         all.extend(config.rtsp.wss_listen.iter().map(|a| ("rtsp.wss_listen", a)));
     }
+    all.extend(config.gb28181.listen.iter().map(|a| ("gb28181.listen", a)));
+    all.extend(config.ps.shared_listen.iter().map(|a| ("ps.shared_listen", a)));
     all.extend(config.http.listen.iter().map(|a| ("http.listen", a)));
     all.extend(config.http.tls_listen.iter().map(|a| ("http.tls_listen", a)));
     if config.api.enable {

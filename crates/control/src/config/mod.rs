@@ -31,8 +31,8 @@ pub use reload::Reload;
 pub use schema::{Effect, Key, Section};
 use schema::{Report, configuration};
 use sections::{
-    Access, Api, Auth, Flv, Hls, Http, Limits, Log, Mp4, Record, Relay, Rtmp, Rtsp, Server, Stream,
-    StreamOverride, Tls, Ts, Webhooks,
+    Access, Api, Auth, Flv, Gb28181, Hls, Http, Limits, Log, Mp4, Ps, Record, Relay, Rtmp, Rtsp,
+    Server, Stream, StreamOverride, Tls, Ts, Webhooks,
 };
 
 configuration! {
@@ -58,6 +58,10 @@ configuration! {
         hls: Hls,
         /// How streams are recorded.
         record: Record,
+        /// Program streams in RTP.
+        ps: Ps,
+        /// Cameras and recorders that register here.
+        gb28181: Gb28181,
         /// Streams from and to other servers.
         relay: Relay,
         /// Who may publish and play.
@@ -176,6 +180,8 @@ const SECRETS: &[(&str, &str)] = &[
     ("rtsp", "password"),
     ("hls", "session_key"),
     ("auth", "users"),
+    ("gb28181", "password"),
+    ("gb28181", "devices"),
     ("auth", "jwt_secret"),
     ("auth", "lal_key"),
     ("auth", "lal_override"),

@@ -11,9 +11,10 @@ pub(super) use proptest::test_runner::TestRng;
 
 use super::units::{Size, Span};
 use super::values::{
-    Address, Addresses, Download, Egress, FilePath, FlushAfter, HevcOut, HlsCleanup, HlsContainer,
-    Identity, Level, LogFormat, Networks, Pattern, PullRule, PullStart, PushRule, Rotation,
-    RtspAuth, RtspStart, RtspTransport, SecondPublisher, TornFrames, User, Word, Words, network,
+    Address, Addresses, Device, DeviceTransport, Download, Egress, FilePath, FlushAfter, HevcOut,
+    HlsCleanup, HlsContainer, Identity, Level, LogFormat, Networks, Pattern, PullRule, PullStart,
+    PushRule, Rotation, RtspAuth, RtspStart, RtspTransport, SecondPublisher, TornFrames, User,
+    Word, Words, network,
 };
 use super::*;
 
@@ -128,6 +129,7 @@ sample_choices!(
     RtspAuth,
     RtspStart,
     RtspTransport,
+    DeviceTransport,
     PullStart,
     SecondPublisher,
     TornFrames
@@ -156,6 +158,14 @@ impl Sample for Vec<User> {
             api: Sample::sample(rng),
         };
         (0..rng.random_range(0..3)).map(|_| user(rng)).collect()
+    }
+}
+
+impl Sample for Vec<Device> {
+    fn sample(rng: &mut TestRng) -> Self {
+        let device =
+            |rng: &mut TestRng| Device { id: Sample::sample(rng), password: Sample::sample(rng) };
+        (0..rng.random_range(0..3)).map(|_| device(rng)).collect()
     }
 }
 

@@ -1,17 +1,19 @@
-//! Media files of any kind as FLV tags: FLV as it is, MPEG-TS and MP4 by way of frames.
+//! Media files of any kind as FLV tags: FLV as it is, the others by way of frames.
 
 mod mp4;
+mod ps;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use flv::tag::{self, Tag};
 use hub::{Dialect, Form, Packaging};
 use media::{Frame, FrameKind, Ticks, TrackSet};
 use mpeg::ts::{Demuxed, Demuxer};
+use rtp::dump::Records;
 
 /// All tags of a file, with time from zero.
 pub(super) fn read(file: &Path) -> Result<Vec<Tag>> {
@@ -30,8 +32,12 @@ fn tags(bytes: &[u8]) -> Result<Vec<Tag>> {
         into_tags(mp4::read(bytes)?)
     } else if bytes.first() == Some(&mpeg::ts::SYNC) {
         into_tags(read_ts(bytes)?)
+    } else if bytes.starts_with(ps::PACK) {
+        into_tags(ps::read(bytes)?)
+    } else if let Ok(records) = Records::new(Bytes::copy_from_slice(bytes)) {
+        into_tags(ps::read_dump(records)?)
     } else {
-        bail!("this is neither FLV nor MPEG-TS nor MP4")
+        bail!("this is none of FLV, MPEG-TS, MP4, MPEG-PS, and no dump of RTP packets (pcap)")
     }
 }
 

@@ -230,6 +230,8 @@ fn write_ready(file: &Path, addresses: &Addresses) -> Result<()> {
         "api": port(&addresses.api),
         "api_tls": port(&addresses.api_tls),
         "rtsp_wss": port(&addresses.rtsp_wss),
+        "sip": addresses.sip.map(|at| at.port()),
+        "ps_shared": addresses.ps_shared.map(|at| at.port()),
         "pid": std::process::id(),
     });
     let partial = file.with_extension("partial");

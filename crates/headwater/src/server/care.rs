@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control::history::History;
-use hub::{EndReason, SessionId};
+use hub::{EndReason, SessionId, StreamName};
+use session::gb28181::Devices;
 use session::relay::Relay;
 use session::{Context, Hls};
 use tokio::time::{MissedTickBehavior, interval};
@@ -24,7 +25,7 @@ const RATE_INTERVAL: u32 = 5;
 pub(super) async fn look_after(
     context: Arc<Context>,
     hls: Arc<Hls>,
-    relay: Arc<Relay>,
+    (relay, devices): (Arc<Relay>, Option<Arc<Devices>>),
     history: Arc<History>,
 ) {
     let mut ticks = interval(TICK);
@@ -35,7 +36,10 @@ pub(super) async fn look_after(
         ticks.tick().await;
         let now = Instant::now();
         hls.tick(now);
-        for name in context.registry.tick(now, |name| relay.holds(name)) {
+        let holds = |name: &StreamName| {
+            relay.holds(name) || devices.as_ref().is_some_and(|devices| devices.holds(name))
+        };
+        for name in context.registry.tick(now, holds) {
             info!(stream = %name, "stream ended: its publisher did not return");
             context.stream_ended(&name);
         }

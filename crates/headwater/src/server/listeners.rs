@@ -1,9 +1,13 @@
 //! Where a server listens.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use control::page::Ports;
 use net::{Listening, Tls};
+
+use session::gb28181::BoundSip;
+use session::ps::{BoundShared, Shared};
 
 use super::StartError;
 use crate::options::Options;
@@ -21,6 +25,10 @@ pub struct Addresses {
     pub rtsps: Vec<SocketAddr>,
     /// RTSP in WebSockets.
     pub rtsp_ws: Vec<SocketAddr>,
+    /// SIP of devices, over UDP and TCP.
+    pub sip: Option<SocketAddr>,
+    /// Program streams of all devices.
+    pub ps_shared: Option<SocketAddr>,
     /// HTTP.
     pub http: Vec<SocketAddr>,
     /// HTTP over TLS.
@@ -57,6 +65,10 @@ pub(super) struct Listeners {
     pub(super) rtsps: Vec<Listening>,
     pub(super) rtsp_ws: Vec<Listening>,
     pub(super) rtsp_wss: Vec<Listening>,
+    /// Where devices register.
+    pub(super) sip: Option<BoundSip>,
+    /// The port that all devices share.
+    pub(super) ps_shared: Option<(Arc<Shared>, BoundShared)>,
     pub(super) http: Vec<Listening>,
     pub(super) https: Vec<Listening>,
     pub(super) api: Vec<Listening>,
@@ -83,6 +95,8 @@ impl Listeners {
             rtsps: bind("RTSPS", "rtsp.tls_listen", &options.rtsps, tls)?,
             rtsp_ws: bind("RTSP in WebSockets", "rtsp.ws_listen", &options.rtsp_ws, None)?,
             rtsp_wss: bind("RTSP in WebSockets", "rtsp.wss_listen", &options.rtsp_wss, tls)?,
+            sip: options.sip.as_ref().map(|sip| bind_sip(&sip.listen)).transpose()?,
+            ps_shared: options.ps_shared.as_deref().map(bind_shared).transpose()?,
             http: bind("HTTP", "http.listen", &options.http, None)?,
             https: bind("HTTPS", "http.tls_listen", &options.https, tls)?,
             api: bind("the API", "api.listen", &options.api, None)?,
@@ -99,10 +113,30 @@ impl Listeners {
             rtsps: own(&self.rtsps),
             rtsp_ws: own(&self.rtsp_ws),
             rtsp_wss: own(&self.rtsp_wss),
+            sip: self.sip.as_ref().map(BoundSip::address),
+            ps_shared: self.ps_shared.as_ref().map(|(_, bound)| bound.address()),
             http: own(&self.http),
             https: own(&self.https),
             api: own(&self.api),
             api_tls: own(&self.api_tls),
         }
     }
+}
+
+fn bind_shared(address: &str) -> Result<(Arc<Shared>, BoundShared), StartError> {
+    Shared::bind(address).map_err(|error| StartError::Listen {
+        protocol: "RTP",
+        setting: "ps.shared_listen",
+        address: address.to_owned(),
+        error,
+    })
+}
+
+fn bind_sip(address: &str) -> Result<BoundSip, StartError> {
+    BoundSip::bind(address).map_err(|error| StartError::Listen {
+        protocol: "SIP",
+        setting: "gb28181.listen",
+        address: address.to_owned(),
+        error,
+    })
 }

@@ -1,5 +1,5 @@
 //! Payloads of PES packets to access units: byte streams, ADTS, frames of audio codecs that say
-//! their length, Opus behind control headers.
+//! their length, Opus behind control headers, samples of G.711.
 
 use bytes::{Buf, Bytes, BytesMut};
 use media::{
@@ -39,6 +39,8 @@ pub(crate) struct Parser {
     carry: BytesMut,
     /// Where the next sound is, if its packet does not say.
     next: Option<i64>,
+    /// What that is later, in parts of a tick of which the sample rate makes a whole one.
+    fraction: i64,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,19 @@ impl Parser {
             StreamType::Private if registered(b"HEVC") => Codec::H265,
             _ => return None,
         };
+        let mut parser = Self::new(codec);
+        if codec == Codec::Opus {
+            let channels = stream.descriptors(EXTENSION).find_map(|body| match body {
+                [OPUS_EXTENSION, channels @ 1..=8, ..] => Some(*channels),
+                _ => None,
+            });
+            parser.configure(opus::Head::new(channels.unwrap_or(2)).to_bytes());
+        }
+        Some(parser)
+    }
+
+    /// A parser for a codec whose configuration is in its frames, or that has none.
+    pub(crate) fn new(codec: Codec) -> Self {
         let mut parser = Self {
             codec,
             config: Bytes::new(),
@@ -75,15 +90,33 @@ impl Parser {
             sets: Sets::None,
             carry: BytesMut::new(),
             next: None,
+            fraction: 0,
         };
-        if codec == Codec::Opus {
-            let channels = stream.descriptors(EXTENSION).find_map(|body| match body {
-                [OPUS_EXTENSION, channels @ 1..=8, ..] => Some(*channels),
-                _ => None,
-            });
-            parser.configure(opus::Head::new(channels.unwrap_or(2)).to_bytes());
+        if matches!(codec, Codec::PcmA | Codec::PcmU)
+            && let Ok(details) = inspect::details(codec, &[])
+        {
+            parser.describe(details);
         }
-        Some(parser)
+        parser
+    }
+
+    pub(crate) fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Whether a configuration was seen, or none is needed.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.details != Details::Unknown
+    }
+
+    /// Where the next sound is if its packet does not say, on the 90 kHz clock.
+    pub(crate) fn due(&self) -> Option<i64> {
+        self.next
+    }
+
+    /// Bytes are missing before the next payload: the frame of sound in hand is none.
+    pub(crate) fn lose(&mut self) {
+        self.carry.clear();
     }
 
     pub(crate) fn kind(&self) -> TrackKind {
@@ -110,7 +143,10 @@ impl Parser {
             time_base: self.time_base,
             config: self.config.clone(),
             color_info: None,
-            enhanced: !matches!(self.codec, Codec::H264 | Codec::Aac | Codec::Mp3),
+            enhanced: !matches!(
+                self.codec,
+                Codec::H264 | Codec::Aac | Codec::Mp3 | Codec::PcmA | Codec::PcmU
+            ),
             details: self.details.clone(),
         })
     }
@@ -121,6 +157,7 @@ impl Parser {
         match self.codec {
             Codec::H264 | Codec::H265 => self.picture(payload, times).into_iter().collect(),
             Codec::Opus => self.opus(payload, times),
+            Codec::PcmA | Codec::PcmU => self.samples(payload, times).into_iter().collect(),
             _ => self.sound(payload, times),
         }
     }
@@ -159,7 +196,8 @@ impl Parser {
             if set {
                 found.push(Bytes::copy_from_slice(unit));
             }
-            set || delimiter
+            // forbidden_zero_bit: what has it is damaged, or no NAL unit at all.
+            set || delimiter || unit.first().is_some_and(|header| header & 0x80 != 0)
         })
         .ok()?;
         if !found.is_empty() {
@@ -216,36 +254,53 @@ impl Parser {
         let mut timed = times.map(|(pts, _)| pts);
         while out.len() < MAX_FRAMES {
             let Some(rest) = data.get(at..).filter(|rest| !rest.is_empty()) else { break };
-            let Some((header, length, samples)) = self.frame(rest) else {
-                // Damaged, or too short to tell.
-                if rest.len() >= MIN_SYNC {
-                    at += 1;
-                    continue;
-                }
-                self.carry.extend_from_slice(rest);
-                break;
-            };
-            let Some(frame) = rest.get(header..length) else {
+            let header = self.frame(rest);
+            if header.is_none() && rest.len() >= MIN_SYNC {
+                // Damaged.
+                at += 1;
+                continue;
+            }
+            if at >= carried
+                && let Some(time) = timed.take()
+            {
+                (self.next, self.fraction) = (Some(time), 0);
+            }
+            let frame = header.and_then(|(header, length, _)| rest.get(header..length));
+            let (Some((_, length, samples)), Some(frame)) = (header, frame) else {
+                // It goes on in the next packet.
                 if rest.len() <= MAX_CARRY {
                     self.carry.extend_from_slice(rest);
                 }
                 break;
             };
-            if at >= carried
-                && let Some(time) = timed.take()
-            {
-                self.next = Some(time);
-            }
-            let duration = i64::from(samples) * 90_000 / i64::from(self.time_base.rate().max(1));
             if let Some(time) = self.next {
                 let kind = FrameKind::Audio;
                 let data = data.slice_ref(frame);
                 out.push(Unit { pts: time, dts: time, kind, data, units: Units::new() });
-                self.next = Some(time + duration);
+                self.advance(samples.into());
             }
             at += length.max(1);
         }
         out
+    }
+
+    /// A sample in each byte: all that a packet has are one frame.
+    fn samples(&mut self, payload: &Bytes, times: Option<(i64, i64)>) -> Option<Unit> {
+        if let Some((pts, _)) = times {
+            (self.next, self.fraction) = (Some(pts), 0);
+        }
+        let time = self.next.filter(|_| !payload.is_empty())?;
+        self.advance(i64::try_from(payload.len()).unwrap_or_default());
+        let (kind, data) = (FrameKind::Audio, payload.clone());
+        Some(Unit { pts: time, dts: time, kind, data, units: Units::new() })
+    }
+
+    /// The next sound comes so many samples later.
+    fn advance(&mut self, samples: i64) {
+        let Some(time) = self.next else { return };
+        let rate = i64::from(self.time_base.rate().max(1));
+        let parts = samples * 90_000 + self.fraction;
+        (self.next, self.fraction) = (Some(time + parts / rate), parts % rate);
     }
 
     /// The frame that `data` begins with: bytes of its header that are not part of it, its length

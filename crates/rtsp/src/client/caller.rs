@@ -1,9 +1,9 @@
 //! What all requests have in common: their number, the session, and proof of who asks
 //! (RFC 2326 §12.17, §12.37; RFC 7616 §3.3).
 
+use auth::Answer;
 use bytes::Bytes;
 
-use crate::auth::Answer;
 use crate::message::{Request, Response};
 
 /// How often one request is sent again with other credentials: once since it had none or those of

@@ -28,12 +28,14 @@ pub(crate) struct FrameIngest {
     /// When that frame came.
     last_arrival: Option<Instant>,
     jumps: u64,
+    /// Packets that were lost on the way, and frames of which a part was.
+    losses: (u64, u64),
 }
 
 impl FrameIngest {
     pub(crate) fn new(mut publication: Publication) -> Self {
         let last_ms = publication.timeline().start() + LEAD_MS;
-        Self { publication, shift_ms: None, last_ms, last_arrival: None, jumps: 0 }
+        Self { publication, shift_ms: None, last_ms, last_arrival: None, jumps: 0, losses: (0, 0) }
     }
 
     /// Which kinds of tracks will come.
@@ -44,6 +46,14 @@ impl FrameIngest {
         now: Instant,
     ) -> Result<(), Superseded> {
         self.publication.announce(video, audio, now)
+    }
+
+    /// Counts what was lost on the way: packets, and frames of which a part was.
+    pub(crate) fn set_losses(&mut self, packets: u64, frames: u64) {
+        if self.losses != (packets, frames) {
+            self.losses = (packets, frames);
+            self.publication.timeline().set_reception(self.jumps, packets, frames);
+        }
     }
 
     /// Takes a track, or another configuration of it.
@@ -69,7 +79,8 @@ impl FrameIngest {
             // All tracks keep their places towards each other.
             Some(_) => {
                 self.jumps += 1;
-                self.publication.timeline().set_reception(self.jumps, 0, 0);
+                let (packets, frames) = self.losses;
+                self.publication.timeline().set_reception(self.jumps, packets, frames);
                 self.last_ms.saturating_add(JOIN_STEP_MS).saturating_sub(theirs)
             }
         };

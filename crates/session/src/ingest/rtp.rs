@@ -11,7 +11,7 @@ use ::rtp::clock::Clock;
 use ::rtp::dts::Reorderer;
 use ::rtp::format::Format;
 use ::rtp::payload::{Depacketizer, Unit};
-use ::rtp::receiver::Receiver;
+use ::rtp::receiver::{Receiver, Statistics};
 use ::rtp::rtcp::{self, Message};
 use bytes::{Bytes, BytesMut};
 use hub::{Publication, SessionId, Superseded};
@@ -219,6 +219,11 @@ impl RtpIngest {
             (index, out.freeze())
         });
         written.collect()
+    }
+
+    /// What came of the first track and what did not.
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.tracks.first().map(|track| track.receiver.statistics()).unwrap_or_default()
     }
 
     /// No packet follows: what only waited for others is let through.

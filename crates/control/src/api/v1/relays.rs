@@ -71,7 +71,7 @@ impl Relays {
     }
 }
 
-fn refused(error: RelayError) -> Fault {
+pub(super) fn refused(error: RelayError) -> Fault {
     let status = match error {
         RelayError::Name(_) | RelayError::Address(_) => StatusCode::BAD_REQUEST,
         RelayError::Occupied(_) | RelayError::Unwatched(_) => StatusCode::CONFLICT,

@@ -158,6 +158,16 @@ choice! {
         Auto = "auto",
     }
 
+    /// How devices of GB/T 28181 are asked to send.
+    pub enum DeviceTransport {
+        /// As datagrams.
+        Udp = "udp",
+        /// On a connection that the device makes.
+        Tcp = "tcp",
+        /// On a connection that the server makes.
+        TcpActive = "tcp_active",
+    }
+
     /// What becomes of frames of which a part was lost.
     pub enum TornFrames {
         /// They are left out.

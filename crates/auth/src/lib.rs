@@ -1,9 +1,15 @@
-//! Basic ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)) and Digest
-//! ([RFC 7616](https://www.rfc-editor.org/rfc/rfc7616)) authentication, both ways.
+//! HTTP authentication as RTSP and SIP use it: Basic
+//! ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)) and Digest
+//! ([RFC 7616](https://www.rfc-editor.org/rfc/rfc7616)), both ways.
 //!
-//! Servers and cameras of RTSP speak the Digest of RFC 2069 (no `qop`) with MD5 at least; SHA-256
-//! is offered first. The URI that is hashed is the one that the client names, since clients differ
-//! in which they take; nonces hold for one connection, so that nothing can be replayed on another.
+//! Cameras speak the Digest of RFC 2069 (no `qop`) with MD5 at least; some know SHA-256. The URI
+//! that is hashed is the one that the client names, since clients differ in which they take. How
+//! long a nonce holds, and for whom, is its maker's to say: [`Credentials::nonce`] tells which one
+//! was answered.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -101,6 +107,15 @@ impl Credentials {
         match &self.proof {
             Proof::Password(_) => Scheme::Basic,
             Proof::Digest { algorithm, .. } => Scheme::Digest(*algorithm),
+        }
+    }
+
+    /// The nonce of the challenge that is answered, as the client tells; `None` for Basic.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Password(_) => None,
+            Proof::Digest { nonce, .. } => Some(nonce),
         }
     }
 

@@ -1,0 +1,146 @@
+//! Orders of operators for cameras and recorders that register here.
+
+use std::time::Duration;
+
+use control::devices::{Channel, Control, Device, DeviceError, Devices, Playback};
+use hub::StreamName;
+use session::gb28181::ptz::{Command, Pan, Tilt, Zoom};
+use session::gb28181::{self, Id, State};
+
+use crate::operations::House;
+
+fn id(text: &str) -> Result<Id, DeviceError> {
+    text.parse().map_err(|_| DeviceError::Id(text.to_owned()))
+}
+
+fn refused(error: gb28181::DeviceError) -> DeviceError {
+    let text = error.to_string();
+    match error {
+        gb28181::DeviceError::NotOnline(_) => DeviceError::NotOnline(text),
+        gb28181::DeviceError::NotCalled(_) => DeviceError::NotCalled(text),
+        _ => DeviceError::Busy(text),
+    }
+}
+
+impl House {
+    fn registered(&self) -> Result<&gb28181::Devices, DeviceError> {
+        self.devices.as_deref().ok_or(DeviceError::Off)
+    }
+}
+
+/// What the API tells of a device.
+fn view(devices: &gb28181::Devices, device: gb28181::Device) -> Device {
+    let (online, gone) = match device.state {
+        State::Online => (true, None),
+        State::Offline(since) => (false, Some(since)),
+    };
+    let said = |of: fn(&gb28181::DeviceInfo) -> &String| {
+        device.info.as_ref().map(|info| of(info).clone()).filter(|text| !text.is_empty())
+    };
+    let channels = device.channels.iter().map(|channel| Channel {
+        id: channel.id.to_string(),
+        name: channel.name.clone(),
+        manufacturer: channel.manufacturer.clone(),
+        model: channel.model.clone(),
+        address: channel.address.clone(),
+        parent: channel.parent.clone(),
+        is_folder: channel.parental,
+        online: channel.online,
+        stream: devices.stream_of(device.id, channel.id).ok(),
+    });
+    Device {
+        id: device.id.to_string(),
+        online,
+        address: device.address,
+        transport: device.transport,
+        since: device.since,
+        alive: device.alive,
+        gone,
+        name: said(|info| &info.name),
+        manufacturer: said(|info| &info.manufacturer),
+        model: said(|info| &info.model),
+        firmware: said(|info| &info.firmware),
+        channels: channels.collect(),
+        version: device.version,
+        alarm: device.alarm,
+    }
+}
+
+impl Devices for House {
+    fn devices(&self) -> Result<Vec<Device>, DeviceError> {
+        let devices = self.registered()?;
+        Ok(devices.list().into_iter().map(|device| view(devices, device)).collect())
+    }
+
+    fn device(&self, device: &str) -> Result<Device, DeviceError> {
+        let devices = self.registered()?;
+        let found = devices.find(id(device)?).ok_or(DeviceError::Absent)?;
+        Ok(view(devices, found))
+    }
+
+    fn refresh(&self, device: &str) -> Result<(), DeviceError> {
+        self.registered()?.refresh(id(device)?).map_err(refused)
+    }
+
+    fn play(
+        &self,
+        device: &str,
+        channel: &str,
+        recording: Option<(u64, u64)>,
+    ) -> Result<StreamName, DeviceError> {
+        self.registered()?.play(id(device)?, id(channel)?, recording).map_err(refused)
+    }
+
+    fn stop_playing(&self, stream: &StreamName) -> Result<(), DeviceError> {
+        self.registered()?.stop(stream).map_err(refused)
+    }
+
+    fn playback(&self, stream: &StreamName, order: Playback) -> Result<(), DeviceError> {
+        let order = match order {
+            Playback::Resume => gb28181::Playback::Play,
+            Playback::Pause => gb28181::Playback::Pause,
+            Playback::Speed(speed) => gb28181::Playback::Scale(speed),
+            Playback::Seek(seconds) => gb28181::Playback::Seek(Duration::from_secs(seconds)),
+        };
+        self.registered()?.playback(stream, order).map_err(refused)
+    }
+
+    fn control(&self, device: &str, channel: &str, order: Control) -> Result<(), DeviceError> {
+        let order = match order {
+            Control::Move { pan, tilt, zoom, speed } => {
+                gb28181::Control::Ptz(movement(pan, tilt, zoom, speed))
+            }
+            Control::SetPreset(preset) => gb28181::Control::Ptz(Command::SetPreset(preset)),
+            Control::CallPreset(preset) => gb28181::Control::Ptz(Command::CallPreset(preset)),
+            Control::DeletePreset(preset) => gb28181::Control::Ptz(Command::DeletePreset(preset)),
+            Control::KeyFrame => gb28181::Control::KeyFrame,
+            Control::Reboot => gb28181::Control::Reboot,
+            Control::Record(begin) => gb28181::Control::Record(begin),
+        };
+        self.registered()?.control(id(device)?, id(channel)?, order).map_err(refused)
+    }
+}
+
+fn movement(pan: i8, tilt: i8, zoom: i8, speed: u8) -> Command {
+    Command::Move {
+        pan: match pan {
+            ..0 => Pan::Left,
+            0 => Pan::Stay,
+            1.. => Pan::Right,
+        },
+        tilt: match tilt {
+            ..0 => Tilt::Down,
+            0 => Tilt::Stay,
+            1.. => Tilt::Up,
+        },
+        zoom: match zoom {
+            ..0 => Zoom::Out,
+            0 => Zoom::Stay,
+            1.. => Zoom::In,
+        },
+        pan_speed: speed,
+        tilt_speed: speed,
+        // 16 steps.
+        zoom_speed: speed / 16,
+    }
+}

@@ -1,0 +1,354 @@
+//! Calls: channels that were asked to send, each of which is a reception.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::gb28181::id::Id;
+use ::gb28181::platform::{CallId, EndedBy, Failure, Invite, Platform};
+use ::gb28181::sdp::{Answer, Kind, Transport};
+use ::gb28181::ssrc::Ssrc;
+use hub::{EndReason, Session, SessionId, StreamName};
+use tracing::{info, warn};
+
+use super::Devices;
+use crate::ps::{Order, Payload, Way};
+use crate::relay::Retry;
+
+/// The port that is named where we make the connection: nobody listens there (RFC 4145 §4.1).
+const DISCARD: u16 = 9;
+
+/// How calls that came to nothing follow each other while somebody wants to watch.
+const RETRY: Retry = Retry { min: Duration::from_secs(2), max: Duration::from_secs(30) };
+
+/// All calls.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    by_stream: HashMap<StreamName, Call>,
+}
+
+/// One channel that is asked for.
+#[derive(Debug)]
+struct Call {
+    device: Id,
+    channel: Id,
+    kind: Kind,
+    /// It goes on without viewers.
+    keep: bool,
+    /// When somebody last watched.
+    wanted: Instant,
+    failures: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The device was asked, or sends.
+    Called {
+        id: CallId,
+        ssrc: Ssrc,
+        transport: Transport,
+        /// What is received; nothing before the answer where we make the connection.
+        session: Option<Arc<Session>>,
+    },
+    /// It is asked again then.
+    Waits(Instant),
+}
+
+impl Call {
+    fn id(&self) -> Option<CallId> {
+        match &self.state {
+            State::Called { id, .. } => Some(*id),
+            State::Waits(_) => None,
+        }
+    }
+
+    /// What ends with the call.
+    fn session(&self) -> Option<&Arc<Session>> {
+        match &self.state {
+            State::Called { session, .. } => session.as_ref(),
+            State::Waits(_) => None,
+        }
+    }
+}
+
+impl Calls {
+    /// The call that brings a stream.
+    pub(super) fn call_of(&self, stream: &StreamName) -> Option<CallId> {
+        self.by_stream.get(stream)?.id()
+    }
+
+    /// Somebody wants to watch.
+    pub(super) fn play(
+        &mut self,
+        platform: &mut Platform,
+        devices: &Devices,
+        stream: StreamName,
+        (device, channel, kind, keep): (Id, Id, Kind, bool),
+        now: Instant,
+    ) {
+        if let Some(call) = self.by_stream.get_mut(&stream) {
+            call.wanted = now;
+            call.keep |= keep;
+            return;
+        }
+        let state = State::Waits(now);
+        let call = Call { device, channel, kind, keep, wanted: now, failures: 0, state };
+        devices.table.lock().set_called(&stream, true);
+        self.by_stream.insert(stream.clone(), call);
+        self.begin(platform, devices, &stream, now);
+    }
+
+    /// Asks the device.
+    fn begin(
+        &mut self,
+        platform: &mut Platform,
+        devices: &Devices,
+        stream: &StreamName,
+        now: Instant,
+    ) {
+        let Some(call) = self.by_stream.get_mut(stream) else { return };
+        match invite(platform, devices, stream, call, now) {
+            Ok(state) => {
+                info!(%stream, device = %call.device, channel = %call.channel, "device is asked");
+                call.state = state;
+            }
+            Err(text) => {
+                warn!(%stream, device = %call.device, why = text, "the device cannot be asked");
+                call.failures = call.failures.saturating_add(1);
+                call.state = State::Waits(now + RETRY.wait(call.failures, devices.context.seed()));
+            }
+        }
+    }
+
+    /// The device has answered, and will send.
+    pub(super) fn answered(
+        &mut self,
+        devices: &Devices,
+        id: CallId,
+        answer: Option<&Answer>,
+        now: Instant,
+    ) {
+        let Some((stream, call)) = self.find(id) else { return };
+        call.failures = 0;
+        let State::Called { ssrc, transport, session, .. } = &mut call.state else { return };
+        let told = answer.and_then(|answer| answer.ssrc);
+        if *transport == Transport::TcpActive {
+            let host = answer.and_then(|answer| answer.address).filter(|ip| !ip.is_unspecified());
+            let host = host.or_else(|| Some(devices.table.lock().address_of(call.device)?.ip()));
+            let port = answer.map(|answer| answer.port).filter(|port| *port > 0);
+            let (Some(host), Some(port)) = (host, port) else {
+                warn!(%stream, "the device does not say where to connect to");
+                return self.again(devices, id, now);
+            };
+            let way = Way::Connect { host: host.to_string(), port };
+            match devices.ps.open(order(devices, &stream, way, told.unwrap_or(*ssrc))) {
+                Ok(opened) => *session = Some(opened.session),
+                Err(error) => {
+                    warn!(%stream, %error, "what the device sends is not received");
+                    self.again(devices, id, now);
+                }
+            }
+        } else if let Some(told) = told.filter(|told| told != ssrc)
+            && let Err(error) = devices.ps.set_ssrc(&stream, told.0)
+        {
+            warn!(%stream, %error, "the device sends with an SSRC that another one has");
+        }
+    }
+
+    /// The device did not answer as it should.
+    pub(super) fn failed(&mut self, devices: &Devices, id: CallId, why: &Failure, now: Instant) {
+        let Some((stream, _)) = self.find(id) else { return };
+        let text = match why {
+            Failure::Refused { status, reason } => format!("the device says {status} {reason}"),
+            Failure::NoAnswer => "the device does not answer".to_owned(),
+            Failure::Gone => "the device is gone".to_owned(),
+            Failure::NotDone => "the device could not".to_owned(),
+        };
+        warn!(%stream, why = text, "the device does not send");
+        self.drop_session(&stream, &EndReason::Refused(text));
+        self.again(devices, id, now);
+    }
+
+    /// A call that was answered is over.
+    pub(super) fn ended(&mut self, devices: &Devices, id: CallId, by: EndedBy, now: Instant) {
+        let Some((stream, call)) = self.find(id) else { return };
+        let is_recording = matches!(call.kind, Kind::Playback { .. });
+        self.drop_session(&stream, &EndReason::PeerClosed);
+        match by {
+            EndedBy::Device if is_recording => self.forget(devices, &stream),
+            EndedBy::Device | EndedBy::Loss => self.again(devices, id, now),
+            EndedBy::Platform => {}
+        }
+    }
+
+    /// A recording was sent to its end.
+    pub(super) fn media_ended(
+        &mut self,
+        platform: &mut Platform,
+        devices: &Devices,
+        id: CallId,
+        now: Instant,
+    ) {
+        if let Some((stream, _)) = self.find(id) {
+            self.end(platform, devices, &stream, now);
+        }
+    }
+
+    /// What was received is received no more.
+    pub(super) fn session_ended(
+        &mut self,
+        platform: &mut Platform,
+        devices: &Devices,
+        stream: &StreamName,
+        session: &SessionId,
+        reason: &EndReason,
+        now: Instant,
+    ) {
+        let Some(call) = self.by_stream.get(stream) else { return };
+        let Some(id) = call.id() else { return };
+        if call.session().is_none_or(|known| known.id() != session) {
+            return;
+        }
+        // It has ended, or never begun: either will do.
+        let _ = platform.bye(id, now);
+        match reason {
+            EndReason::Kicked | EndReason::Shutdown => self.forget(devices, stream),
+            _ => self.again(devices, id, now),
+        }
+    }
+
+    /// Ends a call.
+    pub(super) fn end(
+        &mut self,
+        platform: &mut Platform,
+        devices: &Devices,
+        stream: &StreamName,
+        now: Instant,
+    ) {
+        if let Some(id) = self.call_of(stream) {
+            // It has ended, or never begun: either will do.
+            let _ = platform.bye(id, now);
+        }
+        self.drop_session(stream, &EndReason::StreamEnded);
+        self.forget(devices, stream);
+    }
+
+    /// Ends all calls.
+    pub(super) fn end_all(&mut self, platform: &mut Platform, devices: &Devices, now: Instant) {
+        let all: Vec<_> = self.by_stream.keys().cloned().collect();
+        all.iter().for_each(|stream| self.end(platform, devices, stream, now));
+    }
+
+    /// Ends calls that nobody wants any more, and calls again what is still wanted.
+    pub(super) fn look(&mut self, platform: &mut Platform, devices: &Devices, now: Instant) {
+        let stop_after = devices.settings.load().stop_after;
+        let (mut unwanted, mut due) = (Vec::new(), Vec::new());
+        for (stream, call) in &mut self.by_stream {
+            if devices.context.sessions.group(stream).viewers() > 0 {
+                call.wanted = now;
+            }
+            if !call.keep && now.saturating_duration_since(call.wanted) > stop_after {
+                unwanted.push(stream.clone());
+            } else if matches!(call.state, State::Waits(until) if until <= now) {
+                due.push(stream.clone());
+            }
+        }
+        for stream in unwanted {
+            info!(%stream, "nobody watches: the device is asked no more");
+            self.end(platform, devices, &stream, now);
+        }
+        for stream in due {
+            self.begin(platform, devices, &stream, now);
+        }
+    }
+
+    fn find(&mut self, id: CallId) -> Option<(StreamName, &mut Call)> {
+        let found = self.by_stream.iter_mut().find(|(_, call)| call.id() == Some(id));
+        found.map(|(stream, call)| (stream.clone(), call))
+    }
+
+    /// The device is asked again in a while.
+    fn again(&mut self, devices: &Devices, id: CallId, now: Instant) {
+        if let Some((_, call)) = self.find(id) {
+            call.failures = call.failures.saturating_add(1);
+            call.state = State::Waits(now + RETRY.wait(call.failures, devices.context.seed()));
+        }
+    }
+
+    fn drop_session(&mut self, stream: &StreamName, reason: &EndReason) {
+        if let Some(session) = self.by_stream.get(stream).and_then(Call::session) {
+            session.dispose(reason.clone());
+        }
+    }
+
+    /// The stream is wanted no more.
+    fn forget(&mut self, devices: &Devices, stream: &StreamName) {
+        self.by_stream.remove(stream);
+        devices.table.lock().set_called(stream, false);
+        devices.context.end_stream(stream);
+    }
+}
+
+/// Opens what the device is to send to, and asks it.
+fn invite(
+    platform: &mut Platform,
+    devices: &Devices,
+    stream: &StreamName,
+    call: &Call,
+    now: Instant,
+) -> Result<State, String> {
+    let settings = devices.settings.load();
+    let peer = devices.table.lock().address_of(call.device).ok_or("it is not known")?;
+    if !platform.is_online(call.device) {
+        return Err("it is not online".to_owned());
+    }
+    let is_recording = matches!(call.kind, Kind::Playback { .. });
+    let ssrc = platform.ssrc(is_recording).ok_or("there is no SSRC left")?;
+    let way = match (settings.transport, settings.shared) {
+        (Transport::TcpActive, _) => None,
+        (_, true) => Some(Way::Shared { from: Some(peer.ip()) }),
+        (Transport::Udp, false) => Some(Way::Datagrams(None)),
+        (Transport::TcpPassive, false) => Some(Way::Listen(None)),
+    };
+    let opened = match way {
+        Some(way) => {
+            let order = order(devices, stream, way, ssrc);
+            Some(devices.ps.open(order).map_err(|error| error.to_string())?)
+        }
+        None => None,
+    };
+    let address = match settings.media_address {
+        Some(address) => address,
+        None => net::address_towards(peer).map_err(|error| error.to_string())?,
+    };
+    let invite = Invite {
+        kind: call.kind,
+        address,
+        port: opened.as_ref().map_or(DISCARD, |opened| opened.port),
+        transport: settings.transport,
+        ssrc,
+    };
+    let session = opened.map(|opened| opened.session);
+    match platform.invite(call.device, call.channel, &invite, now) {
+        Ok(id) => Ok(State::Called { id, ssrc, transport: settings.transport, session }),
+        Err(error) => {
+            if let Some(session) = session {
+                session.dispose(EndReason::Refused(error.to_string()));
+            }
+            Err(error.to_string())
+        }
+    }
+}
+
+fn order(devices: &Devices, stream: &StreamName, way: Way, ssrc: Ssrc) -> Order {
+    let idle = devices.context.settings.load().ps.idle;
+    Order {
+        stream: stream.clone(),
+        way,
+        ssrc: Some(ssrc.0),
+        idle: Some(idle).filter(|idle| !idle.is_zero()),
+        payload: Payload::Ps,
+        dump: None,
+    }
+}
