@@ -16,7 +16,7 @@ mod server;
 pub use frames::{Frames, Times, Track, assert_alike, assert_piece, assert_same};
 pub use peers::{Program, ffmpeg, modern_ffmpeg, program, python};
 pub use receiver::{Received, Receiver};
-pub use server::{Server, binary, headwater};
+pub use server::{Server, binary, example, headwater};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::root;
+use crate::{root, wait_until};
 
 /// A program that runs beside the test, and is ended with it.
 pub struct Program {
@@ -88,6 +88,33 @@ impl Program {
     /// When the system cannot tell.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// Tells it to stop, as somebody at its terminal would.
+    ///
+    /// # Panics
+    /// When there is no program `kill`.
+    pub fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill");
+        assert!(status.success());
+    }
+
+    /// Waits until it has printed a line that begins with `words`; what follows them.
+    ///
+    /// # Panics
+    /// When it does not print one in time.
+    #[must_use]
+    pub fn line(&self, words: &str) -> String {
+        let mut found = None;
+        wait_until(&format!("{} prints {words:?}", self.name), || {
+            let stdout = self.stdout();
+            // The last line may be half a one.
+            let whole = stdout.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            found = whole.lines().find_map(|line| line.strip_prefix(words)).map(str::to_owned);
+            found.is_some()
+        });
+        found.unwrap_or_default()
     }
 
     /// Ends it at once, as a crash would.

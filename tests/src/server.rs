@@ -320,12 +320,27 @@ pub fn headwater(arguments: &[&str]) -> Program {
     program(&binary().to_string_lossy(), arguments)
 }
 
+/// Starts an example of the embedding library with any arguments.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn example(name: &str, arguments: &[&str]) -> Program {
+    let path = built(&format!("examples/{name}"), "cargo build -p headwater --examples");
+    program(&path.to_string_lossy(), arguments)
+}
+
 /// The program, built beside the tests.
 ///
 /// # Panics
 /// When it was not built.
 #[must_use]
 pub fn binary() -> PathBuf {
+    built("headwater", "cargo build -p headwater")
+}
+
+/// What was built beside the tests.
+fn built(name: &str, how: &str) -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     // The tests are at target/PROFILE/deps/NAME.
@@ -333,7 +348,7 @@ pub fn binary() -> PathBuf {
         .ok()
         .and_then(|path| Some(path.parent()?.parent()?.file_name()?.to_owned()))
         .unwrap_or_else(|| "debug".into());
-    let binary = target.join(profile).join("headwater");
-    assert!(binary.exists(), "{} is missing: run cargo build -p headwater", binary.display());
-    binary
+    let path = target.join(profile).join(name);
+    assert!(path.exists(), "{} is missing: run {how}", path.display());
+    path
 }

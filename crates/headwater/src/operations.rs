@@ -12,7 +12,7 @@ use control::config::values::{Level, RecordFormat};
 use control::ipnet::IpNet;
 use control::logs::Logs;
 use control::operations::{Operations, RecordError, Recording, Reloaded};
-use hub::{EndReason, StreamName, StreamState};
+use hub::{EndReason, NameError, StreamName, StreamState};
 use parking_lot::RwLock;
 use session::Ps;
 use session::gb28181::Devices;
@@ -58,6 +58,18 @@ impl House {
     ) -> Arc<Self> {
         let (config, stopping) = (RwLock::new(config), AtomicBool::new(false));
         Arc::new(Self { context, recorder, relay, ps, devices, config, reloads, logs, stopping })
+    }
+
+    /// The stream that a path means; an application is put before a name without one.
+    pub(crate) fn name(&self, path: &str) -> Result<StreamName, NameError> {
+        let path = path.trim_matches('/');
+        let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.context.settings.load().stream_name(app, name)
+    }
+
+    /// How long peers get to go when the server stops.
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.config.read().server.drain_timeout.get()
     }
 
     /// Another configuration holds.

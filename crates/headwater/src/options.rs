@@ -17,6 +17,7 @@ use control::config::values::{
 use control::config::{Config, sections};
 use control::logs::Logs;
 use control::webhooks;
+use hub::gate::Gate;
 use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Template};
 use net::{Begin, Trust};
 use rtmp::chunk;
@@ -31,6 +32,8 @@ use tracing::error;
 
 use tokio::sync::mpsc;
 
+use crate::events::Listener;
+use crate::hooks::Hook;
 use crate::operations::ReloadRequest;
 use crate::relays::transport;
 
@@ -103,6 +106,19 @@ pub struct Options {
     pub networks: Networks,
     /// Who is told what happens.
     pub webhooks: webhooks::Rules,
+    /// What the program that has the server in it does itself.
+    pub(crate) own: Own,
+}
+
+/// What the program that has the server in it does itself.
+#[derive(Clone, Default)]
+pub(crate) struct Own {
+    /// Who is asked first who may do what, and whether the configured rules are asked then.
+    pub(crate) gate: Option<(Arc<dyn Gate>, bool)>,
+    /// Who is told what happens.
+    pub(crate) listeners: Vec<Arc<Listener>>,
+    /// Who gets every stream that begins.
+    pub(crate) hooks: Vec<Arc<Hook>>,
 }
 
 /// Who cameras and recorders of GB/T 28181 register with.
@@ -192,6 +208,7 @@ impl Options {
             relay: relays(&config.relay),
             access: access::Rules::from_config(config),
             webhooks: webhooks::Rules::from_config(config),
+            own: Own::default(),
             networks: Networks {
                 allow: config.access.allow.iter().collect(),
                 deny: config.access.deny.iter().collect(),

@@ -35,10 +35,7 @@ fn refused(error: OrderError) -> RelayError {
 
 impl Relays for House {
     fn stream(&self, path: &str) -> Result<StreamName, RelayError> {
-        let path = path.trim_matches('/');
-        let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let named = self.context.settings.load().stream_name(app, name);
-        named.map_err(|error| RelayError::Name(error.to_string()))
+        self.name(path).map_err(|error| RelayError::Name(error.to_string()))
     }
 
     fn pull(&self, stream: StreamName, order: &PullOrder) -> Result<SessionId, RelayError> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use control::access::Access;
 use control::api::{Api, Guard, Key};
+use control::config::Error as ConfigError;
 use control::config::values::Download;
 use control::events::Feed;
 use control::history::History;
@@ -25,7 +26,7 @@ use session::http::Fallback;
 use session::ps::{BoundShared, Shared};
 use session::relay::Relay;
 use session::{Context, Hls, Ps, Recorder, Rtsp};
-use tokio::runtime::Handle;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::interval;
@@ -34,6 +35,11 @@ use tracing::{info, warn};
 use self::care::look_after;
 pub use self::listeners::Addresses;
 use self::listeners::Listeners;
+use crate::access::Both;
+use crate::builder::Builder;
+use crate::events::Teller;
+use crate::handle::Handle;
+use crate::hooks::Hooks;
 use crate::operations::House;
 use crate::options::{ApiKey, Options, Sip, TlsFiles};
 use crate::{recordings, token, viewers};
@@ -80,6 +86,12 @@ pub enum StartError {
     /// There can be no requests to other servers.
     #[error(transparent)]
     Client(#[from] outgoing::Error),
+    /// The configuration makes no sense; the text says what and where.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no runtime to run in.
+    #[error("a server runs in a tokio runtime: start it inside one")]
+    Runtime,
     /// The system does not allow io_uring, which is demanded.
     #[error("io_uring is refused here: {0}; set server.egress to \"auto\" or \"epoll\"")]
     Uring(std::io::Error),
@@ -97,9 +109,14 @@ fn remedy(error: &std::io::Error, setting: &str) -> String {
     }
 }
 
-/// A running server. Dropped, it stops at once; [`Server::drain`] lets peers be told.
+/// A running server. Dropped, it stops at once; [`Server::shutdown`] lets peers be told and
+/// recordings be completed.
+///
+/// Everything that a program does with a running server is done with its [`Handle`].
 #[derive(Debug)]
 pub struct Server {
+    handle: Handle,
+    hooks: Arc<Hooks>,
     context: Arc<Context>,
     access: Arc<Access>,
     guard: Arc<Guard>,
@@ -121,11 +138,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server that is yet to be started.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
     /// Binds everything, then begins to accept. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`] says what is in the way; nothing is left running then.
+    #[doc(hidden)] // the program's own way: it builds the options from a configuration, again and again
     pub fn start(options: &Options) -> Result<Self, StartError> {
+        let runtime = Runtime::try_current().map_err(|_| StartError::Runtime)?;
         let over_tls =
             [&options.rtmps, &options.rtsps, &options.rtsp_wss, &options.https, &options.api_tls];
         let needs_tls = over_tls.iter().any(|list| !list.is_empty());
@@ -138,7 +163,11 @@ impl Server {
         let context = Context::new(registry, options.settings.clone());
         let client = Client::new()?;
         let access = Access::new(options.access.clone(), client.clone(), random_key());
-        context.set_gate(access.clone());
+        context.set_gate(match options.own.gate.clone() {
+            None => access.clone(),
+            Some((first, false)) => first,
+            Some((first, true)) => Arc::new(Both { first, second: access.clone() }),
+        });
         context.admission.set_networks(options.networks.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = if options.shards == 0 { cores } else { options.shards };
@@ -147,9 +176,9 @@ impl Server {
             Egress::Auto | Egress::Epoll => StartError::Threads,
         })?;
         let shards = Arc::new(shards);
-        let hls = Hls::new(context.clone(), spawner(shards.clone()));
+        let hls = Hls::new(context.clone(), spawner(&shards));
         let watcher = Arc::downgrade(&hls);
-        let recorder = Recorder::new(context.clone(), spawner(shards.clone()));
+        let recorder = Recorder::new(context.clone(), spawner(&shards));
         let recording = Arc::downgrade(&recorder);
         context.registry.watch_publishers(Arc::new(move |name, stream| {
             if let Some((hls, recorder)) = watcher.upgrade().zip(recording.upgrade()) {
@@ -176,6 +205,11 @@ impl Server {
             options.reloads.clone(),
             options.logs.clone(),
         );
+        let teller = Arc::new(Teller::new(options.own.listeners.clone()));
+        context.events.add(teller.clone());
+        let hooks = Hooks::new(options.own.hooks.clone(), runtime.clone(), &context);
+        context.events.add(hooks.clone());
+        let handle = Handle::new(house.clone(), runtime, teller, addresses.clone());
         let history = Arc::new(History::default());
         let webhooks = Webhooks::new(options.webhooks.clone());
         let feed = Feed::new(options.server_id.as_str().into(), webhooks.clone());
@@ -231,6 +265,8 @@ impl Server {
         tasks.spawn(look_after(context.clone(), hls.clone(), held, history));
         let tls_files = options.tls.is_some();
         Ok(Self {
+            handle,
+            hooks,
             context,
             access,
             guard,
@@ -249,7 +285,14 @@ impl Server {
         })
     }
 
+    /// What the program does with the server. Handles may be cloned, and outlive the server.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Streams and sessions.
+    #[doc(hidden)] // for the program's own commands
     #[must_use]
     pub fn context(&self) -> &Arc<Context> {
         &self.context
@@ -272,6 +315,7 @@ impl Server {
     ///
     /// # Errors
     /// When the certificate cannot be used: then all rules stay as they were.
+    #[doc(hidden)] // the program's own way, as `start` is
     pub fn reload(&self, options: &Options) -> Result<(), TlsError> {
         if let (Some(tls), Some(files)) = (&self.tls, &options.tls) {
             tls.reload(&files.cert, &files.key)?;
@@ -293,6 +337,13 @@ impl Server {
             devices.set_settings(options.devices.clone());
         }
         Ok(())
+    }
+
+    /// Stops as [`Server::drain`] does, within the time that the configuration gives peers to go
+    /// (`server.drain_timeout`).
+    pub async fn shutdown(self) {
+        let limit = self.house.drain_timeout();
+        self.drain(limit).await;
     }
 
     /// Stops to accept, tells every peer, and waits for `limit` at most until they are gone.
@@ -329,6 +380,23 @@ impl Server {
         if left > 0 {
             warn!(left, "notifications were not delivered in time");
         }
+        if !self.hooks.finish(limit.saturating_sub(begun.elapsed())).await {
+            warn!("functions of the program did not end with their streams in time");
+        }
+    }
+}
+
+/// Nothing of the server goes on, whoever still holds a handle.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.house.stop();
+        self.relay.shut_down();
+        for session in &self.context.sessions.all() {
+            session.dispose(EndReason::Shutdown);
+        }
+        self.context.end_streams(&EndReason::Shutdown);
+        self.hooks.abort();
+        self.handle.close();
     }
 }
 
@@ -453,10 +521,11 @@ where
     F: Future<Output = ()> + 'static,
 {
     let listener = listening.start().map_err(StartError::Threads)?;
-    let shards = shards.clone();
+    let shards = Arc::downgrade(shards);
     tasks.spawn(async move {
         loop {
             let connecting = listener.accept().await;
+            let Some(shards) = shards.upgrade() else { return };
             shards.place(session(connecting)).await;
         }
     });
@@ -483,12 +552,16 @@ async fn serve_api(connecting: Connecting, router: Router, _place: OwnedSemaphor
     }
 }
 
-/// Runs tasks of sessions on the shards, whoever asks for it.
-fn spawner(shards: Arc<Shards>) -> Box<session::hls::Spawner> {
-    let runtime = Handle::current();
+/// Runs tasks of sessions on the shards, whoever asks for it, as long as the server keeps them.
+fn spawner(shards: &Arc<Shards>) -> Box<session::hls::Spawner> {
+    let (runtime, shards) = (Runtime::current(), Arc::downgrade(shards));
     Box::new(move |task| {
         let shards = shards.clone();
-        runtime.spawn(async move { shards.place(|_| task).await });
+        runtime.spawn(async move {
+            if let Some(shards) = shards.upgrade() {
+                shards.place(|_| task).await;
+            }
+        });
     })
 }
 

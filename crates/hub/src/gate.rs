@@ -31,7 +31,7 @@ impl fmt::Display for Action {
 }
 
 /// How a peer proves who it is.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Credentials {
     /// Who it says it is.
     pub user: Option<String>,
@@ -42,11 +42,12 @@ pub struct Credentials {
 }
 
 /// What shows that a peer knows its password.
+#[derive(Clone)]
 pub enum Proof {
     /// The password itself.
     Password(String),
     /// Something that can be checked by those who know the password.
-    Digest(Box<dyn Fn(&str) -> bool + Send + Sync>),
+    Digest(Arc<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
 impl Proof {
@@ -76,7 +77,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// The question.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// What is wanted.
     pub action: Action,

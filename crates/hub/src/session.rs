@@ -547,6 +547,7 @@ impl Sessions {
 /// role is known.
 fn prefix(kind: Kind) -> &'static str {
     match (kind.protocol, kind.role) {
+        (Protocol::Customize, Role::Sub) => "CUSTOMIZESUB",
         (Protocol::Customize, _) => "CUSTOMIZEPUB",
         (Protocol::Rtmp, Role::Push) => "RTMPPUSH",
         (Protocol::Rtmp, Role::Pull) => "RTMPPULL",

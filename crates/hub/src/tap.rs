@@ -43,6 +43,8 @@ struct Inner {
     bytes: usize,
     max_bytes: usize,
     lost: bool,
+    /// Frames that there was no room for, in all.
+    lost_frames: u64,
     ended: bool,
     waker: Option<Waker>,
 }
@@ -56,6 +58,7 @@ impl Queue {
             bytes: 0,
             max_bytes,
             lost: false,
+            lost_frames: 0,
             ended: false,
             waker: None,
         })))
@@ -92,6 +95,7 @@ impl Queue {
         // A single frame always fits.
         if inner.bytes > 0 && inner.bytes + frame.data.len() > inner.max_bytes {
             inner.lost = true;
+            inner.lost_frames += 1;
             return;
         }
         if std::mem::take(&mut inner.lost) {
@@ -148,7 +152,12 @@ impl TapEnd {
 
     /// Ends the tap: its reader comes to the end after what was tapped so far.
     pub fn close(&self) {
-        self.0.end(&EndReason::Kicked);
+        self.end(&EndReason::Kicked);
+    }
+
+    /// As [`TapEnd::close`], for another reason.
+    pub fn end(&self, reason: &EndReason) {
+        self.0.end(reason);
     }
 
     /// Whether both tell of the same tap.
@@ -171,6 +180,12 @@ impl Tap {
     #[must_use]
     pub fn end(&self) -> TapEnd {
         TapEnd(self.queue.clone())
+    }
+
+    /// How many frames were lost so far.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.queue.0.lock().lost_frames
     }
 
     /// The next of what was tapped; waits for it.

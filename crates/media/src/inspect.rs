@@ -5,9 +5,19 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::{
-    AudioDetails, Codec, Details, Error, TimeBase, Track, Units, VideoDetails, aac, ac3, av1, flac,
-    h264, h265, h266, mp3, nal, opus, vp,
+    AudioDetails, Codec, Details, Error, TimeBase, Track, TrackKind, Units, VideoDetails, aac, ac3,
+    av1, flac, h264, h265, h266, mp3, nal, opus, vp,
 };
+
+/// Whether a codec is one of pictures or of sound; `None` where its code does not tell.
+#[must_use]
+pub fn kind(codec: Codec) -> Option<TrackKind> {
+    match codec {
+        Codec::FourCc(_) | Codec::Rtp(_) => None,
+        _ if is_picture(codec) => Some(TrackKind::Video),
+        _ => Some(TrackKind::Audio),
+    }
+}
 
 /// What a decoder configuration says; [`Details::Unknown`] for codecs that have none.
 ///

@@ -1,13 +1,27 @@
-//! Publishers inside the program: frames that the embedding code feeds, and the built-in clip.
+//! Publishers and readers inside the program: what the embedding code feeds and takes, and the
+//! built-in clip.
+//!
+//! [`Publisher`] takes FLV tags, [`FramePublisher`] frames; a [`Reader`] gets frames. All are
+//! sessions like any other.
+
+mod frames;
+mod reader;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flv::tag::{self, Kind as TagKind, Tag};
-use hub::{Address, EndReason, Kind, Protocol, PublishError, Role, StreamName, Superseded};
+use hub::{
+    Address, EndReason, Kind, Protocol, Publication, PublishError, Role, Session, StreamName,
+    Superseded,
+};
 use tokio::time::sleep_until;
 
+pub use self::frames::{
+    AccessUnit, FrameError, FramePublisher, Framing, TrackDescription, TrackError,
+};
+pub use self::reader::{Read, ReadError, Reader, Seat};
 use crate::context::{Context, Tenure};
 use crate::ingest::Ingest;
 
@@ -42,26 +56,15 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`] when the stream is taken.
     pub fn new(context: &Arc<Context>, name: &StreamName) -> Result<Self, PublishError> {
-        let kind = Kind { protocol: Protocol::Customize, role: Role::Pub };
-        let mut tenure = context.open(kind, None);
-        let (app, stream) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
-        let address = Address {
-            url: format!("customize:{name}"),
-            app_name: app.to_owned(),
-            stream_name: stream.to_owned(),
-            raw_query: String::new(),
-        };
-        tenure.session().assume(Role::Pub, address);
-        match context.publish(tenure.session(), name) {
-            Ok(publication) => {
-                let ingest = Ingest::new(publication, tenure.session().id().clone());
-                Ok(Self { tenure, ingest, read: 0 })
-            }
-            Err(error) => {
-                tenure.end(&EndReason::Refused(error.to_string()));
-                Err(error)
-            }
-        }
+        let (tenure, publication) = publish(context, name)?;
+        let ingest = Ingest::new(publication, tenure.session().id().clone());
+        Ok(Self { tenure, ingest, read: 0 })
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        self.tenure.session()
     }
 
     /// Feeds one FLV tag.
@@ -80,9 +83,43 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        let reason = self.tenure.session().ending().unwrap_or(EndReason::PeerClosed);
-        self.tenure.end(&reason);
+        close(&mut self.tenure);
     }
+}
+
+/// Begins a session of the program itself.
+fn open(context: &Arc<Context>, name: &StreamName, role: Role) -> Tenure {
+    let tenure = context.open(Kind { protocol: Protocol::Customize, role }, None);
+    let (app, stream) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
+    let address = Address {
+        url: format!("customize:{name}"),
+        app_name: app.to_owned(),
+        stream_name: stream.to_owned(),
+        raw_query: String::new(),
+    };
+    tenure.session().assume(role, address);
+    tenure
+}
+
+/// Begins to publish.
+fn publish(
+    context: &Arc<Context>,
+    name: &StreamName,
+) -> Result<(Tenure, Publication), PublishError> {
+    let mut tenure = open(context, name, Role::Pub);
+    match context.publish(tenure.session(), name) {
+        Ok(publication) => Ok((tenure, publication)),
+        Err(error) => {
+            tenure.end(&EndReason::Refused(error.to_string()));
+            Err(error)
+        }
+    }
+}
+
+/// The program has dropped what the session was for.
+fn close(tenure: &mut Tenure) {
+    let reason = tenure.session().ending().unwrap_or(EndReason::PeerClosed);
+    tenure.end(&reason);
 }
 
 /// Publishes an FLV file over and over, in real time, until somebody ends it.

@@ -5,7 +5,7 @@
 
 pub(crate) mod frames;
 pub(crate) mod rtp;
-mod track;
+pub(crate) mod track;
 
 use std::time::Instant;
 
@@ -19,13 +19,13 @@ use tracing::{info, warn};
 pub(crate) use track::TrackIngest;
 
 /// Tracks of one kind that a publisher may have. Real ones have two or three.
-const MAX_TRACKS: u8 = 8;
+pub(crate) const MAX_TRACKS: u8 = 8;
 
 /// The longest metadata and decoder configuration: both are kept for every version of the track
 /// set that is cached. Real ones have a few hundred bytes; metadata with an index of key frames,
 /// which files have, says nothing about a live stream.
 const MAX_METADATA: usize = 64 << 10;
-const MAX_CONFIG: usize = 32 << 10;
+pub(crate) const MAX_CONFIG: usize = 32 << 10;
 
 /// Takes the messages of one publication.
 #[derive(Debug)]

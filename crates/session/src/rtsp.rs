@@ -521,7 +521,7 @@ impl State {
             let user = Some(presented.user().to_owned());
             let proof = match presented.password() {
                 Some(password) => Proof::Password(password.to_owned()),
-                None => Proof::Digest(Box::new(move |password| presented.proves(password))),
+                None => Proof::Digest(Arc::new(move |password| presented.proves(password))),
             };
             Credentials { user, proof: Some(proof), token: None }
         });

@@ -24,6 +24,8 @@ pub enum Place {
     Environment(Arc<str>),
     /// A `--set` argument.
     Argument(Arc<str>),
+    /// A key that the program that has the server in it sets.
+    Program(Arc<str>),
     /// Nobody said anything.
     Default,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Place {
             Self::Lal { file, key } => write!(f, "{file}, lal's key {key}"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::Argument(text) => write!(f, "--set {text}"),
+            Self::Program(key) => write!(f, "the program's setting {key}"),
             Self::Default => f.write_str("default"),
         }
     }

@@ -14,6 +14,9 @@ use super::{Config, check, lal, render};
 /// What the names of our environment variables begin with.
 pub const ENVIRONMENT_PREFIX: &str = "HEADWATER_";
 
+/// What a text that is no file is called.
+const TEXT: &str = "configuration";
+
 /// The largest file that is read: a thousand overrides have a tenth of this.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -28,11 +31,15 @@ const PLACES: [&str; 3] =
 pub struct Sources {
     /// The file that was asked for; without one, see [`discover`].
     pub file: Option<PathBuf>,
+    /// What would be in a file, which is not looked for then: our TOML, or lal's JSON.
+    pub text: Option<String>,
     /// Environment variables, by name; those that are not ours are passed over.
     /// `HEADWATER_RTMP__LISTEN` is `rtmp.listen`.
     pub environment: Vec<(String, String)>,
     /// Arguments of the form `key=value`.
     pub arguments: Vec<String>,
+    /// Keys and values that the program sets itself. They take precedence over all others.
+    pub settings: Vec<(String, String)>,
 }
 
 /// A configuration that makes sense.
@@ -81,6 +88,10 @@ impl Sources {
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn load(&self) -> Result<Loaded, Error> {
+        if let (None, Some(text)) = (&self.file, &self.text) {
+            let loaded = self.combine(Some((Path::new(TEXT), text.clone())))?;
+            return Ok(Loaded { file: None, ..loaded });
+        }
         let file = self.file.clone().or_else(discover);
         match file.as_deref() {
             Some(path) => self.combine(Some((path, read(path)?))),
@@ -102,6 +113,10 @@ impl Sources {
                 Ok(layer) => layers.push(layer),
                 Err(problem) => problems.push(problem),
             }
+        }
+        for (path, text) in &self.settings {
+            let place = Place::Program(path.as_str().into());
+            layers.push(Tree::single(path, value_of(path, text), place));
         }
         let mut tree = Tree::default();
         for mut layer in layers {

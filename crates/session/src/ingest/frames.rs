@@ -10,7 +10,8 @@ use media::{Frame, Ticks, Track};
 /// before the first one.
 const LEAD_MS: i64 = 500;
 
-/// A step of time that no stream makes: the source has begun anew.
+/// A step of time that no stream makes: the source has begun anew. Forward, what has really passed
+/// is no step.
 const MAX_STEP_MS: i64 = 5_000;
 
 /// The step that is put in its place: about one frame.
@@ -24,6 +25,8 @@ pub(crate) struct FrameIngest {
     shift_ms: Option<i64>,
     /// The time of the last frame on the stream's time line.
     last_ms: i64,
+    /// When that frame came.
+    last_arrival: Option<Instant>,
     jumps: u64,
     /// Packets that were lost on the way, and frames of which a part was.
     losses: (u64, u64),
@@ -32,7 +35,17 @@ pub(crate) struct FrameIngest {
 impl FrameIngest {
     pub(crate) fn new(mut publication: Publication) -> Self {
         let last_ms = publication.timeline().start() + LEAD_MS;
-        Self { publication, shift_ms: None, last_ms, jumps: 0, losses: (0, 0) }
+        Self { publication, shift_ms: None, last_ms, last_arrival: None, jumps: 0, losses: (0, 0) }
+    }
+
+    /// Which kinds of tracks will come.
+    pub(crate) fn announce(
+        &mut self,
+        video: bool,
+        audio: bool,
+        now: Instant,
+    ) -> Result<(), Superseded> {
+        self.publication.announce(video, audio, now)
     }
 
     /// Counts what was lost on the way: packets, and frames of which a part was.
@@ -51,19 +64,29 @@ impl FrameIngest {
     /// Takes a frame of a track that was taken, with the source's decoding time.
     pub(crate) fn frame(&mut self, mut frame: Frame) -> Result<(), Superseded> {
         let theirs = frame.dts.millis();
+        let passed = self.last_arrival.map_or(0, |last| {
+            let passed = frame.arrival.saturating_duration_since(last).as_millis();
+            i64::try_from(passed).unwrap_or(i64::MAX)
+        });
+        let steps = -MAX_STEP_MS..=MAX_STEP_MS.saturating_add(passed);
         let shift = match self.shift_ms {
-            None => self.last_ms - theirs,
-            Some(shift) if (theirs + shift - self.last_ms).abs() <= MAX_STEP_MS => shift,
+            None => self.last_ms.saturating_sub(theirs),
+            Some(shift)
+                if steps.contains(&theirs.saturating_add(shift).saturating_sub(self.last_ms)) =>
+            {
+                shift
+            }
             // All tracks keep their places towards each other.
             Some(_) => {
                 self.jumps += 1;
                 let (packets, frames) = self.losses;
                 self.publication.timeline().set_reception(self.jumps, packets, frames);
-                self.last_ms + JOIN_STEP_MS - theirs
+                self.last_ms.saturating_add(JOIN_STEP_MS).saturating_sub(theirs)
             }
         };
         self.shift_ms = Some(shift);
-        self.last_ms = theirs + shift;
+        self.last_ms = theirs.saturating_add(shift);
+        self.last_arrival = Some(frame.arrival);
         let base = frame.dts.base;
         let dts = frame.dts.value.saturating_add(Ticks::from_millis(shift, base).value);
         frame.dts = self.publication.timeline().exact(frame.track, Ticks::new(dts, base));

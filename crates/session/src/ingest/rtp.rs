@@ -399,7 +399,7 @@ impl RtpIngest {
 
 /// Which of the payload forms of FLV and RTMP a codec gets, where viewers do not say what they
 /// understand: the legacy one where every player knows it.
-fn is_enhanced(codec: Codec) -> bool {
+pub(crate) fn is_enhanced(codec: Codec) -> bool {
     !matches!(codec, Codec::H264 | Codec::Aac | Codec::Mp3 | Codec::PcmA | Codec::PcmU)
 }
 

@@ -112,6 +112,11 @@ impl TrackIngest {
         self.track.time_base
     }
 
+    /// The decoder configuration; empty while there is none.
+    pub(crate) fn config(&self) -> &Bytes {
+        &self.track.config
+    }
+
     /// Whether decoders know enough to begin.
     pub(crate) fn is_described(&self) -> bool {
         let needed = self.track.codec.has_nal_units()
@@ -209,8 +214,17 @@ impl TrackIngest {
 
     /// A picture in canonical form. Parameter sets in it go to the track.
     pub(crate) fn canonical(&mut self, data: &Bytes) -> Result<(Bytes, Units), Error> {
+        self.canonical_of(data, self.sets.length_size())
+    }
+
+    /// As [`TrackIngest::canonical`], of a picture whose lengths have this size, whatever the
+    /// configuration says.
+    pub(crate) fn canonical_of(
+        &mut self,
+        data: &Bytes,
+        length_size: u8,
+    ) -> Result<(Bytes, Units), Error> {
         let mut found = Vec::new();
-        let length_size = self.sets.length_size();
         let canonical = inspect::canonical(self.track.codec, data, length_size, |unit| {
             found.push(Bytes::copy_from_slice(unit));
         })?;

@@ -7,9 +7,9 @@ use super::super::*;
 
 fn sources(environment: &[(&str, &str)], arguments: &[&str]) -> Sources {
     Sources {
-        file: None,
         environment: environment.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect(),
         arguments: arguments.iter().map(|a| (*a).into()).collect(),
+        ..Sources::default()
     }
 }
 
@@ -141,4 +141,27 @@ fn a_file_that_is_not_there_or_not_a_configuration_is_refused() {
     assert!(error.ends_with("is larger than 1048576 bytes; is it a configuration?"), "{error}");
     fs::write(&big, [0xFF, 0xFE]).unwrap();
     assert!(load(&big).is_err());
+}
+
+#[test]
+fn a_text_takes_the_place_of_a_file_and_the_programs_settings_win() {
+    let settings = [("stream.gops", "9"), ("rtmp.listen", ":3,:4"), ("http.listen", "[]")];
+    let sources = Sources {
+        text: Some("[stream]\ngops = 7\nmax_skips = 3\n".to_owned()),
+        settings: settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        ..sources(&[("HEADWATER_STREAM__GOPS", "8")], &["stream.gops=5"])
+    };
+    let loaded = sources.load().unwrap();
+    assert_eq!((loaded.config.stream.gops, loaded.config.stream.max_skips), (9, 3));
+    assert_eq!(loaded.config.rtmp.listen.iter().count(), 2);
+    assert_eq!(loaded.config.http.listen.iter().count(), 0);
+    assert_eq!(loaded.place("stream.gops").to_string(), "the program's setting stream.gops");
+    assert_eq!(loaded.place("stream.max_skips").to_string(), "configuration:3:13");
+    assert_eq!(loaded.file, None);
+
+    let json = r#"{"conf_version": "v0.4.1", "rtmp": {"enable": true, "addr": ":7"}}"#;
+    let lal = Sources { text: Some(json.to_owned()), ..Sources::default() }.load().unwrap();
+    assert_eq!(lal.place("rtmp.listen").to_string(), "configuration, lal's key rtmp.addr");
+    let wrong = Sources { text: Some("[stream".to_owned()), ..Sources::default() }.load();
+    assert!(wrong.unwrap_err().to_string().starts_with("configuration:1:"));
 }
