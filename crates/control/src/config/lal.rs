@@ -12,6 +12,8 @@
 //! * `merge_write_size: 0` is our default flush, not a write per message; above, see
 //!   [`flush_after`].
 //! * There is one certificate for all listeners.
+//! * Silent audio gives way to the publisher's own. It is wanted under `rtmp`, too, where its keys
+//!   were before lal 0.32; the wait is ours where none is set.
 
 mod auth;
 mod notify;
@@ -48,6 +50,7 @@ const BEHAVIOUR: [(&str, &str); 4] = [
 #[serde(default)]
 struct Conf {
     rtmp: Rtmp,
+    in_session: DummyAudio,
     rtsp: Rtsp,
     default_http: Listeners,
     httpflv: Served,
@@ -76,6 +79,15 @@ struct Rtmp {
     gop_num: Option<i64>,
     single_gop_max_frame_num: Option<i64>,
     merge_write_size: Option<i64>,
+    #[serde(flatten)]
+    dummy_audio: DummyAudio,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DummyAudio {
+    add_dummy_audio_enable: Option<bool>,
+    add_dummy_audio_wait_audio_ms: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -199,6 +211,7 @@ pub(super) fn translate(
     translation.hls(&conf);
     translation.records(&conf);
     translation.caches(&conf);
+    translation.silent_audio(&conf);
     conf.http_notify.translate(&mut translation);
     conf.simple_auth.translate(&mut translation);
     conf.relay_push.translate(&mut translation);
@@ -467,6 +480,18 @@ impl Translation<'_> {
                 self.put("stream.flush_after", Value::from(delay), "rtmp.merge_write_size");
             }
             _ => {}
+        }
+    }
+
+    fn silent_audio(&mut self, conf: &Conf) {
+        let (now, once) = (&conf.in_session, &conf.rtmp.dummy_audio);
+        let enabled = on(now.add_dummy_audio_enable.or(once.add_dummy_audio_enable));
+        let key = "in_session.add_dummy_audio_enable";
+        self.put("stream.silent_audio", Value::from(enabled), key);
+        let wait = now.add_dummy_audio_wait_audio_ms.or(once.add_dummy_audio_wait_audio_ms);
+        if let Some(wait) = wait.filter(|_| enabled) {
+            let key = "in_session.add_dummy_audio_wait_audio_ms";
+            self.put("stream.silent_audio_after", Value::from(wait), key);
         }
     }
 
