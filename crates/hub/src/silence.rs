@@ -4,7 +4,8 @@
 //! first pictures come without any gets a track of silent AAC in the place of its first sound track.
 //!
 //! All is measured by the frames' own times. While a publisher's sound may still come, its frames
-//! are kept back, so that nobody is told of tracks too early. Then:
+//! are kept back, so that nobody is told of tracks too early. Who has announced sound is given as
+//! much longer as any second track: packets of RTP with many frames of sound come late. Then:
 //!
 //! * Silence begins with the first picture and follows the pictures: before each goes what ends by
 //!   its decoding time, frame after frame without a gap. Where time leaps, no more is made up than
@@ -63,8 +64,8 @@ pub(crate) enum Step {
 pub(crate) struct Silence {
     /// How long pictures go without sound before it begins.
     after: Duration,
-    /// How much longer that may take by the clock on the wall, where the pictures' times stand
-    /// still.
+    /// How much longer that may take where sound is announced; and by the clock on the wall, where
+    /// the pictures' times stand still.
     patience: Duration,
     stage: Stage,
     /// The publisher's first sound track, of which the stream does not know yet.
@@ -154,9 +155,10 @@ impl Silence {
                     since.get_or_insert((frame.dts, frame.arrival));
                 }
                 let Some(since) = *since else { return steps.push(Step::Frame(frame)) };
-                let is_over = is_picture && waited(since.0, frame.dts) >= self.after
-                    || frame.arrival.saturating_duration_since(since.1)
-                        >= self.after + self.patience;
+                let longest = self.after + self.patience;
+                let wait = if self.announced.is_some() { longest } else { self.after };
+                let is_over = is_picture && waited(since.0, frame.dts) >= wait
+                    || frame.arrival.saturating_duration_since(since.1) >= longest;
                 *bytes += frame.data.len();
                 held.push(frame);
                 if is_over || held.len() >= MAX_HELD_FRAMES || *bytes >= MAX_HELD_BYTES {
@@ -396,13 +398,15 @@ mod tests {
             let mut told = Told::new();
             assert_eq!(told.silence.track(track.clone()), None);
             told.picture(0);
-            told.picture(1000);
+            told.picture(1140);
+            assert!(told.silence.waits());
+            told.picture(1150);
             assert_eq!(told.tracks(), [&track]);
             let rate = track.time_base.rate();
             let silent: Vec<_> = told.frames().filter(|frame| frame.track == SOUND).collect();
             assert!(silent.iter().all(|f| f.data == data && f.dts.base == track.time_base));
-            assert_eq!(silent.len(), rate as usize / 1024);
-            told.sound(i64::from(rate) + 5, rate);
+            assert_eq!(silent.len(), rate as usize * 115 / 100 / 1024);
+            told.sound(i64::from(rate) * 2, rate);
             // The same again: nothing changes.
             assert_eq!(told.tracks(), [&track, &track]);
         }
@@ -417,9 +421,9 @@ mod tests {
             let own = sound(codec, 48_000, config);
             told.silence.track(own.clone());
             told.picture(0);
-            told.picture(150);
+            told.picture(1150);
             assert_eq!(told.tracks(), [&plain()]);
-            told.sound(48_000, 48_000);
+            told.sound(96_000, 48_000);
             assert_eq!(told.tracks(), [&plain(), &own]);
         }
     }

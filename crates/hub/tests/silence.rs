@@ -164,12 +164,14 @@ fn sound_takes_the_place_of_silence_at_its_first_frame() {
     world.configure(&mut publication, opus());
     let mut tap = world.tap();
     world.second(&mut publication, 0);
+    assert!(!world.is_ready());
+    world.second(&mut publication, 1000);
     let (sets, _) = drain(&mut tap);
     assert_eq!(sets.len(), 1);
     assert_eq!(codecs(&sets[0]), [Codec::H264, Codec::Aac]);
-    world.sound(&mut publication, 975);
-    world.second(&mut publication, 1000);
-    world.sound(&mut publication, 1965);
+    world.sound(&mut publication, 1975);
+    world.second(&mut publication, 2000);
+    world.sound(&mut publication, 2965);
     assert!(!world.is_silent());
     let (sets, frames) = drain(&mut tap);
     assert_eq!(sets.len(), 1);
