@@ -13,8 +13,15 @@ const SAMPLES: i64 = 1024;
 /// Half a frame of sound: what containers move it by to close a gap that is smaller.
 const HALF_FRAME: i64 = 11_700;
 
+/// Pictures from one key frame to the next: viewers begin with the newest when it is known what the
+/// tracks are.
+const GOP: usize = 25;
+
 /// Sound that was sent before the first picture is not for viewers who begin with a picture.
 const AUDIO_BEFORE_PICTURE: usize = 6;
+
+/// Frames of sound that the last packets of RTSP may take with them when a goodbye overtakes them.
+const LAST_PACKETS: usize = 40;
 
 fn start(settings: &[&str]) -> Server {
     let all = ["stream.silent_audio=true", "stream.grace=0s", "hls.segment_duration=1s"];
@@ -68,11 +75,13 @@ fn run(server: &Server, scheme: &str, source: &str, ways: &[&str]) -> (Frames, V
     (sent, got.collect())
 }
 
-/// Fails unless the pictures are those that were sent, all of them, moved by one and the same time;
-/// that time.
-fn assert_pictures(sent: &Frames, got: &Frames, way: &str) -> i64 {
+/// Fails unless the pictures are those that were sent, to the last and but for at most `late` in the
+/// beginning, moved by one and the same time; that time.
+fn assert_pictures(sent: &Frames, got: &Frames, late: usize, way: &str) -> i64 {
     let (sent, got) = (sent.track("video0"), got.track("video0"));
-    assert_eq!(sent.len(), got.len(), "{way}: pictures");
+    let missing = sent.len().checked_sub(got.len()).filter(|missing| *missing <= late);
+    let missing = missing.unwrap_or_else(|| panic!("{way}: {} of {}", got.len(), sent.len()));
+    let sent = &sent[missing..];
     // ffmpeg knows no time of the first picture that it reads over RTP.
     let shift = got[1].1 - sent[1].1;
     for (number, (sent, got)) in sent.iter().zip(&got).enumerate() {
@@ -131,7 +140,7 @@ fn a_camera_over_rtmp_has_silence_everywhere() {
         for (way, got) in ways.iter().chain(&[container]).zip(&got) {
             eprintln!("looking at {way}");
             assert_eq!(got.names(), ["audio0", "video0"], "{way}");
-            assert_pictures(&sent, got, way);
+            assert_pictures(&sent, got, 0, way);
             assert_covers(got, way);
         }
         let (_, _, list) = server.ask("http", "GET", "/hls/live/camera/index.m3u8", &[], "");
@@ -149,7 +158,7 @@ fn a_camera_over_rtsp_has_silence_everywhere() {
     let (sent, got) = run(&server, "rtsp", &camera(), &ways);
     for (way, got) in ways.iter().chain(&["hls"]).zip(&got) {
         eprintln!("looking at {way}");
-        assert_pictures(&sent, got, way);
+        assert_pictures(&sent, got, 0, way);
         assert_covers(got, way);
     }
     server.assert_healthy();
@@ -161,7 +170,7 @@ fn check_late(sound: &str, rate: i64, ways: &[&str]) {
     let (sent, got) = run(&server, "rtmp", &late(sound), ways);
     for (way, got) in ways.iter().chain(&["hls"]).zip(&got) {
         eprintln!("looking at {way}");
-        let shift = assert_pictures(&sent, got, way);
+        let shift = assert_pictures(&sent, got, GOP, way);
         let (own, all) = (sent.track("audio0"), got.track("audio0"));
         let begins = all.len().checked_sub(own.len()).expect("more than was sent");
         let (silence, rest) = all.split_at(begins);
@@ -201,7 +210,7 @@ fn sound_of_another_kind_takes_the_place_of_silence() {
     ffmpeg(&format!("{tone} {}", sound.display())).finish();
     let (sent, got) = run(&server, "rtmp", &late(&sound.to_string_lossy()), &["http", "rtmp"]);
     for (way, got) in ["http", "rtmp"].iter().zip(&got) {
-        assert_eq!(assert_pictures(&sent, got, way), 0);
+        assert_eq!(assert_pictures(&sent, got, GOP, way), 0);
         let (own, all) = (sent.track("audio0"), got.track("audio0"));
         let begins = all.len().checked_sub(own.len()).expect("more than was sent");
         assert_edge_to_edge(&all[..begins].to_vec(), 48_000, way);
@@ -210,7 +219,7 @@ fn sound_of_another_kind_takes_the_place_of_silence() {
     }
     // Another decoder is needed, from the next key frame on.
     let hls = got.last().expect("HLS");
-    assert_pictures(&sent, hls, "hls");
+    assert_pictures(&sent, hls, 0, "hls");
     let (own, all) = (sent.track("audio0"), hls.track("audio0"));
     let tail: Vec<_> = own.iter().rev().map(|frame| &frame.2).collect();
     let same = all.iter().rev().zip(tail).take_while(|(got, own)| got.2 == **own).count();
@@ -233,8 +242,9 @@ fn who_has_sound_hears_no_silence() {
             frames.track("audio0").into_iter().map(|frame| frame.2).collect()
         };
         let (sent, got) = (hashes(&sent), hashes(&got[0]));
-        assert!(sent.ends_with(&got), "{scheme}: {} of {} frames", got.len(), sent.len());
-        assert!(sent.len() - got.len() <= AUDIO_BEFORE_PICTURE, "{scheme}: {}", got.len());
+        let begins = sent.windows(got.len()).position(|window| window == got);
+        assert!(begins.is_some_and(|at| at <= AUDIO_BEFORE_PICTURE), "{scheme}: at {begins:?}");
+        assert!(got.len() + LAST_PACKETS > sent.len(), "{scheme}: {}", got.len());
         server.assert_healthy();
     }
 }
