@@ -108,11 +108,6 @@ impl Silence {
         (self.stage, self.announced, self.heard) = (Stage::START, None, heard);
     }
 
-    /// Whether it is not decided yet what the tracks are.
-    pub(crate) fn waits(&self) -> bool {
-        matches!(self.stage, Stage::Waiting { since: Some(_), .. })
-    }
-
     /// Whether there is silence.
     pub(crate) fn is_heard(&self) -> bool {
         matches!(self.stage, Stage::Silent(_) | Stage::Yielding { .. })
@@ -181,7 +176,8 @@ impl Silence {
         let announced = self.announced.clone().and_then(|track| Some((frame_of(&track)?, track)));
         let (data, track) = announced.unwrap_or_else(|| (Bytes::from_static(&STEREO), plain()));
         let base = track.time_base;
-        let after = self.heard.map_or(i64::MIN, |heard| heard.rescale(base).value + SAMPLES);
+        let after =
+            self.heard.map_or(i64::MIN, |heard| heard.rescale(base).value.saturating_add(SAMPLES));
         let next = since.0.rescale(base).value.max(after);
         let mut filler = Filler { base, next, data };
         steps.push(Step::Track { track, at_ms: since.0.millis(), arrival: since.1 });
@@ -234,7 +230,9 @@ impl Filler {
         if excess > 0 {
             self.next += excess - excess % SAMPLES;
         }
-        while Ticks::new(self.next.saturating_add(SAMPLES), self.base) <= until {
+        while let Some(end) = self.next.checked_add(SAMPLES)
+            && Ticks::new(end, self.base) <= until
+        {
             steps.push(Step::Frame(Frame {
                 track: TrackId::audio(0),
                 kind: FrameKind::Audio,
@@ -244,7 +242,7 @@ impl Filler {
                 data: self.data.clone(),
                 units: Units::new(),
             }));
-            self.next += SAMPLES;
+            self.next = end;
         }
     }
 }
@@ -331,6 +329,10 @@ mod tests {
             self.silence.push(frame(SOUND, dts, self.now), &mut self.steps);
         }
 
+        fn waits(&self) -> bool {
+            matches!(self.silence.stage, Stage::Waiting { .. })
+        }
+
         fn frames(&self) -> impl Iterator<Item = &Frame> {
             self.steps.iter().filter_map(|step| match step {
                 Step::Frame(frame) => Some(frame),
@@ -358,10 +360,10 @@ mod tests {
         let mut told = Told::new();
         for millis in [1000, 1040, 1080, 1120] {
             told.picture(millis);
-            assert!(told.silence.waits() && told.steps.is_empty(), "at {millis}");
+            assert!(told.waits() && told.steps.is_empty(), "at {millis}");
         }
         told.picture(1160);
-        assert!(!told.silence.waits() && told.silence.is_heard());
+        assert!(!told.waits() && told.silence.is_heard());
         assert_eq!(told.tracks(), [&plain()]);
         assert!(matches!(told.steps[0], Step::Track { at_ms: 1000, .. }));
         assert_eq!(told.silent(), (0..7).map(|n| 48_000 + n * 1024).collect::<Vec<_>>());
@@ -399,7 +401,7 @@ mod tests {
             assert_eq!(told.silence.track(track.clone()), None);
             told.picture(0);
             told.picture(1140);
-            assert!(told.silence.waits());
+            assert!(told.waits());
             told.picture(1150);
             assert_eq!(told.tracks(), [&track]);
             let rate = track.time_base.rate();
@@ -500,7 +502,7 @@ mod tests {
         told.picture(40);
         let released = told.silence.release();
         assert_eq!(released.len(), 2);
-        assert!(told.silence.waits());
+        assert!(told.waits());
         told.picture(160);
         assert_eq!(told.silent().first(), Some(&0));
         assert_eq!(told.frames().filter(|frame| frame.track == PICTURE).count(), 1);
@@ -551,7 +553,7 @@ mod tests {
             if late >= 0 {
                 prop_assert_eq!(heard.len() - silent.len(), sounds);
             }
-            let waits = told.silence.waits();
+            let waits = told.waits();
             let shown = times(PICTURE).len();
             prop_assert_eq!(shown, if waits { 0 } else { steps.len() });
         }

@@ -497,7 +497,7 @@ impl Stream {
 
     /// Whether the tracks are known by now.
     fn look_for_tracks(&mut self, now: Instant) {
-        if self.ready || self.silence.as_ref().is_some_and(Silence::waits) {
+        if self.ready {
             return;
         }
         let Some(publisher) = &self.publisher else { return };

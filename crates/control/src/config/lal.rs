@@ -12,10 +12,9 @@
 //! * `merge_write_size: 0` is our default flush, not a write per message; above, see
 //!   [`flush_after`].
 //! * There is one certificate for all listeners.
-//! * Silent audio gives way to the publisher's own. It is wanted under `rtmp`, too, where its keys
-//!   were before lal 0.32; the wait is ours where none is set.
 
 mod auth;
+mod dummy_audio;
 mod notify;
 mod relay;
 mod table;
@@ -28,6 +27,7 @@ use serde_json::Value as Json;
 use toml::Value;
 
 use self::auth::SimpleAuth;
+use self::dummy_audio::DummyAudio;
 use self::notify::Notify;
 use self::relay::{RelayPull, RelayPush};
 use self::table::{FEATURES, KEYS, OPTIONAL};
@@ -81,13 +81,6 @@ struct Rtmp {
     merge_write_size: Option<i64>,
     #[serde(flatten)]
     dummy_audio: DummyAudio,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct DummyAudio {
-    add_dummy_audio_enable: Option<bool>,
-    add_dummy_audio_wait_audio_ms: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -211,7 +204,7 @@ pub(super) fn translate(
     translation.hls(&conf);
     translation.records(&conf);
     translation.caches(&conf);
-    translation.silent_audio(&conf);
+    conf.in_session.translate(&conf.rtmp.dummy_audio, &mut translation);
     conf.http_notify.translate(&mut translation);
     conf.simple_auth.translate(&mut translation);
     conf.relay_push.translate(&mut translation);
@@ -480,18 +473,6 @@ impl Translation<'_> {
                 self.put("stream.flush_after", Value::from(delay), "rtmp.merge_write_size");
             }
             _ => {}
-        }
-    }
-
-    fn silent_audio(&mut self, conf: &Conf) {
-        let (now, once) = (&conf.in_session, &conf.rtmp.dummy_audio);
-        let enabled = on(now.add_dummy_audio_enable.or(once.add_dummy_audio_enable));
-        let key = "in_session.add_dummy_audio_enable";
-        self.put("stream.silent_audio", Value::from(enabled), key);
-        let wait = now.add_dummy_audio_wait_audio_ms.or(once.add_dummy_audio_wait_audio_ms);
-        if let Some(wait) = wait.filter(|_| enabled) {
-            let key = "in_session.add_dummy_audio_wait_audio_ms";
-            self.put("stream.silent_audio_after", Value::from(wait), key);
         }
     }
 
