@@ -491,6 +491,7 @@ fn stream(section: &Stream) -> StreamSettings {
         },
         grace: section.grace.get(),
         track_wait: section.track_wait.get(),
+        silent_audio_after: section.silent_audio.then(|| section.silent_audio_after.get()),
         flush_after: section.flush_after.get(),
         skip_after: section.skip_after.get(),
         stall_timeout: section.stall_timeout.get(),

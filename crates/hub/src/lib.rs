@@ -20,6 +20,7 @@ mod registry;
 mod ring;
 mod session;
 mod settings;
+mod silence;
 mod stream;
 mod tap;
 mod template;

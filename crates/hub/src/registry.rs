@@ -354,8 +354,10 @@ impl Waiting {
     /// already, long enough for its first frames to arrive.
     #[must_use]
     pub fn patience(&self, limit: Duration) -> Duration {
-        match self.stream.lock().state() {
-            StreamState::Live => limit.max(FIRST_FRAMES),
+        let stream = self.stream.lock();
+        let held_back = stream.settings().silent_audio_after.unwrap_or_default();
+        match stream.state() {
+            StreamState::Live => limit.max(FIRST_FRAMES + held_back),
             _ => limit,
         }
     }

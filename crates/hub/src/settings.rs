@@ -42,6 +42,9 @@ pub struct StreamSettings {
     /// How long a new publisher's second track is waited for before viewers are told which tracks
     /// there are.
     pub track_wait: Duration,
+    /// How long a publisher's pictures come without sound, by their own times, before silence is
+    /// put in its place; nothing for never.
+    pub silent_audio_after: Option<Duration>,
     /// How old the oldest unsent byte may get before it is sent. Up to 40 ms a video frame is
     /// sent at once and takes the audio with it; above, frames are merged.
     pub flush_after: Duration,
@@ -70,6 +73,7 @@ impl Default for StreamSettings {
             second_publisher: SecondPublisher::Refuse,
             grace: Duration::from_secs(10),
             track_wait: Duration::from_secs(1),
+            silent_audio_after: None,
             flush_after: Duration::from_millis(20),
             skip_after: Duration::from_secs(2),
             stall_timeout: Duration::from_secs(10),

@@ -16,6 +16,7 @@ pub use self::output::{Delivery, PacketSink, Subscription};
 use self::output::{Logged, Output, Reader};
 use crate::keys::KeyFrames;
 use crate::rate::FrameRate;
+use crate::silence::{Silence, Step};
 use crate::tap::Queue;
 use crate::{
     CacheLimit, EndReason, Packaging, Repairs, Ring, Session, StreamName, StreamSettings, Timeline,
@@ -44,6 +45,8 @@ pub struct Summary {
     pub state: StreamState,
     /// Its tracks.
     pub tracks: Arc<TrackSet>,
+    /// Whether the first sound track is silence that nobody sends.
+    pub silent_audio: bool,
     /// Who publishes.
     pub publisher: Option<Arc<Session>>,
     /// What was mended of its time stamps.
@@ -85,6 +88,8 @@ pub struct Stream {
     newest: Option<(i64, Instant)>,
     fps: FrameRate,
     keys: KeyFrames,
+    /// Where the settings want sound for those who send none.
+    silence: Option<Silence>,
 }
 
 #[derive(Debug)]
@@ -109,6 +114,8 @@ impl Stream {
     pub fn new(name: StreamName, settings: Arc<StreamSettings>) -> Self {
         let cache_limit = CacheLimit::new(settings.max_cache_bytes);
         let log = Ring::sharing(&settings, Duration::ZERO, &cache_limit);
+        let silence =
+            settings.silent_audio_after.map(|after| Silence::new(after, settings.track_wait));
         Self {
             name,
             settings,
@@ -129,6 +136,7 @@ impl Stream {
             newest: None,
             fps: FrameRate::default(),
             keys: KeyFrames::default(),
+            silence,
         }
     }
 
@@ -169,6 +177,7 @@ impl Stream {
             name: self.name.clone(),
             state: self.state,
             tracks: self.tracks.clone(),
+            silent_audio: self.silence.as_ref().is_some_and(Silence::is_heard),
             publisher: self.publisher().cloned(),
             repairs: self.repairs,
             frames: self.frames,
@@ -232,6 +241,12 @@ impl Stream {
         });
         self.state = StreamState::Live;
         self.ready = false;
+        if let Some(silence) = &mut self.silence {
+            let sound = self.log.from(self.log.base()).filter(|logged| {
+                logged.frame.track == TrackId::audio(0) && logged.frame.kind == FrameKind::Audio
+            });
+            silence.begin(sound.last().map(|logged| logged.frame.dts));
+        }
         self.taps.iter().for_each(|(_, queue)| queue.hold());
         (self.last_token, resuming.map_or_else(Timeline::new, Timeline::resuming_at))
     }
@@ -245,6 +260,7 @@ impl Stream {
     /// The publisher with this token has gone.
     pub(crate) fn unpublish(&mut self, token: u64, now: Instant) {
         if self.accepts(token) {
+            self.release();
             if !self.ready && self.newest.is_some() {
                 self.become_ready();
             }
@@ -286,6 +302,9 @@ impl Stream {
         self.newest = None;
         self.fps = FrameRate::default();
         self.keys = KeyFrames::default();
+        if let Some(silence) = &mut self.silence {
+            silence.begin(None);
+        }
     }
 
     /// Ready once the stream is live and its tracks are known.
@@ -384,6 +403,16 @@ impl Stream {
 
     /// A track has (another) configuration. Frames of it may follow.
     pub(crate) fn set_track(&mut self, track: Track, at_ms: i64, arrival: Instant) {
+        let track = match &mut self.silence {
+            Some(silence) => silence.track(track),
+            None => Some(track),
+        };
+        if let Some(track) = track {
+            self.configure(track, at_ms, arrival);
+        }
+    }
+
+    fn configure(&mut self, track: Track, at_ms: i64, arrival: Instant) {
         self.show(track.id);
         if self.tracks.get(track.id).is_some_and(|known| **known == track) {
             return;
@@ -408,7 +437,33 @@ impl Stream {
             self.keys.count(frame.is_key(), frame.dts.millis());
         }
         self.frames += 1;
+        match &mut self.silence {
+            Some(silence) if !silence.is_over() => {
+                let mut steps = Vec::new();
+                silence.push(frame, &mut steps);
+                for step in steps {
+                    match step {
+                        Step::Track { track, at_ms, arrival } => {
+                            self.configure(track, at_ms, arrival);
+                        }
+                        Step::Frame(frame) => self.pass(frame),
+                    }
+                }
+            }
+            _ => self.pass(frame),
+        }
+    }
+
+    /// Appends a frame, before which the tracks may have become known.
+    fn pass(&mut self, frame: Frame) {
+        self.look_for_tracks(frame.arrival);
         self.append(frame);
+    }
+
+    /// Appends what was kept back while sound was waited for.
+    fn release(&mut self) {
+        let held = self.silence.as_mut().map(Silence::release);
+        held.into_iter().flatten().for_each(|frame| self.append(frame));
     }
 
     /// Remembers what the time line had to mend.
@@ -416,9 +471,8 @@ impl Stream {
         self.repairs = repairs;
     }
 
-    /// Whether a frame belongs into the log, and whether the tracks are known by now.
+    /// Whether a frame belongs into the log.
     fn admit(&mut self, frame: &Frame) -> bool {
-        let track_wait = self.settings.track_wait;
         let key_frame_wait = self.settings.key_frame_wait;
         let Some(publisher) = &mut self.publisher else { return false };
         if publisher.first_frame.is_none() && self.tracks.origin.is_none() {
@@ -438,12 +492,22 @@ impl Stream {
             }
             publisher.joins_at_key = false;
         }
+        true
+    }
+
+    /// Whether the tracks are known by now.
+    fn look_for_tracks(&mut self, now: Instant) {
+        if self.ready {
+            return;
+        }
+        let Some(publisher) = &self.publisher else { return };
+        let first = publisher.first_frame.unwrap_or(now);
+        let waited = now.saturating_duration_since(first);
         let shown = |kind: &TrackKind| publisher.shown.iter().any(|id| id.kind == *kind);
         let complete = publisher.announced.iter().all(shown);
-        if !self.ready && (complete || waited >= track_wait) {
+        if complete || waited >= self.settings.track_wait {
             self.become_ready();
         }
-        true
     }
 
     /// The tracks are known: the ones of the last publisher that this one has not are dropped.
@@ -476,6 +540,7 @@ impl Stream {
         data: Bytes,
         arrival: Instant,
     ) {
+        self.release();
         self.adopt(tracks);
         let kind = FrameKind::Config;
         self.append(Frame { track, kind, dts, cts: 0, arrival, data, units: media::Units::new() });

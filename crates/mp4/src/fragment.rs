@@ -262,9 +262,9 @@ impl Output {
         };
         if let Some(last) = self.samples.back_mut() {
             dts = dts.max(last.dts + 1);
-            // Sound keeps its own length, unless it would reach into what follows.
-            let distance = dts - last.dts;
-            let duration = last.duration.map_or(distance, |known| known.min(distance));
+            // The samples of a run have no times: each begins where the one before ends. So the last
+            // one before a hole lasts until its end.
+            let duration = dts - last.dts;
             last.duration = Some(duration);
             self.last_duration = Some(duration);
         } else if let Some(end) = self.end {
@@ -332,5 +332,62 @@ impl Output {
             }
         });
         at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use media::Units;
+
+    use super::*;
+
+    /// AAC-LC of 48 kHz in two channels.
+    fn sound() -> Track {
+        let config = Bytes::from_static(&[0x11, 0x90]);
+        let details = inspect::details(media::Codec::Aac, &config).unwrap();
+        Track {
+            id: TrackId::audio(0),
+            codec: media::Codec::Aac,
+            time_base: inspect::time_base(media::Codec::Aac, &details),
+            config,
+            color_info: None,
+            enhanced: false,
+            details,
+        }
+    }
+
+    /// The durations in the only run of a fragment of sound.
+    fn durations(fragment: &[u8]) -> Vec<u32> {
+        let at = fragment.windows(4).position(|name| name == b"trun").unwrap() + 4;
+        let word = |index: usize| {
+            let from = at + 4 * index;
+            u32::from_be_bytes(fragment[from..from + 4].try_into().unwrap())
+        };
+        assert_eq!(word(0) & 0x00FF_FFFF, DATA_OFFSET | DURATION | SIZE);
+        (0..word(1) as usize).map(|sample| word(3 + 2 * sample)).collect()
+    }
+
+    #[test]
+    fn what_follows_a_hole_keeps_its_time() {
+        let track = Arc::new(sound());
+        let mut fragmenter = Fragmenter::new();
+        let tracks = TrackSet { tracks: vec![track.clone()], ..TrackSet::default() };
+        fragmenter.set_tracks(&tracks);
+        // Milliseconds that were rounded leave no hole, what is longer than half a frame does.
+        for dts in [0, 1008, 2064, 3072 + 700, 4096 + 700] {
+            fragmenter.push(&Frame {
+                track: track.id,
+                kind: FrameKind::Audio,
+                dts: Ticks::new(dts, track.time_base),
+                cts: 0,
+                arrival: Instant::now(),
+                data: Bytes::from_static(&[0x21]),
+                units: Units::new(),
+            });
+        }
+        let fragment = fragmenter.finish().unwrap();
+        assert_eq!(durations(&fragment.bytes), [1024, 1024, 1024 + 700, 1024, 1024]);
     }
 }

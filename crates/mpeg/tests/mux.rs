@@ -313,6 +313,22 @@ fn sound_with_jittering_times_never_goes_back() {
 }
 
 #[test]
+fn sound_after_a_hole_has_its_own_time() {
+    let audio = sound(48_000);
+    // Most of a frame is missing after the first one of a packet, and after the second one.
+    for before in [4, 5] {
+        let holed = |n: i64| n * 1024 + if n < before { 0 } else { 700 };
+        let frames: Vec<Frame> = (0..12).map(|n| sample(&audio, holed(n))).collect();
+        let report = check(&join(&mux(&set(&[&audio]), &frames)), &rules());
+        assert_carried(&report, &frames);
+        let due = |at: i64| at * 90 / 48;
+        let first = report.pes(AUDIO).next().and_then(|pes| pes.pts).expect("a time");
+        let after = report.pes(AUDIO).filter(|pes| pes.pts == Some(first + due(holed(before))));
+        assert_eq!(after.count(), 1, "{before} frames before the hole");
+    }
+}
+
+#[test]
 fn a_jump_of_time_is_flagged() {
     let (video, audio) = (pictures(64), sound(48_000));
     for to in [100_000, 500_000_000, 20] {

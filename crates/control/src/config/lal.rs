@@ -14,6 +14,7 @@
 //! * There is one certificate for all listeners.
 
 mod auth;
+mod dummy_audio;
 mod notify;
 mod relay;
 mod table;
@@ -26,6 +27,7 @@ use serde_json::Value as Json;
 use toml::Value;
 
 use self::auth::SimpleAuth;
+use self::dummy_audio::DummyAudio;
 use self::notify::Notify;
 use self::relay::{RelayPull, RelayPush};
 use self::table::{FEATURES, KEYS, OPTIONAL};
@@ -48,6 +50,7 @@ const BEHAVIOUR: [(&str, &str); 4] = [
 #[serde(default)]
 struct Conf {
     rtmp: Rtmp,
+    in_session: DummyAudio,
     rtsp: Rtsp,
     default_http: Listeners,
     httpflv: Served,
@@ -76,6 +79,8 @@ struct Rtmp {
     gop_num: Option<i64>,
     single_gop_max_frame_num: Option<i64>,
     merge_write_size: Option<i64>,
+    #[serde(flatten)]
+    dummy_audio: DummyAudio,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -199,6 +204,7 @@ pub(super) fn translate(
     translation.hls(&conf);
     translation.records(&conf);
     translation.caches(&conf);
+    conf.in_session.translate(&conf.rtmp.dummy_audio, &mut translation);
     conf.http_notify.translate(&mut translation);
     conf.simple_auth.translate(&mut translation);
     conf.relay_push.translate(&mut translation);

@@ -341,6 +341,12 @@ section_with_overrides! {
     /// How long a new publisher's second track is waited for, before viewers are told which
     /// tracks there are.
     Live track_wait: Span = Span::from_secs(1); Span::default()..=Span::from_secs(10),
+    /// Whether silence is added where a publisher sends pictures alone, as a track of AAC that gives
+    /// way to its own sound.
+    Live silent_audio: bool = false,
+    /// How long pictures come without sound, by their own times, before silence is added; viewers
+    /// that come meanwhile wait. Sound that is announced is given track_wait in addition.
+    Live silent_audio_after: Span = Span::from_millis(150); Span::default()..=Span::from_secs(10),
     /// How old the oldest unsent byte may get before it is sent. Up to 40ms a video frame is sent
     /// at once; above, frames are merged into larger writes, which serves more viewers per core
     /// and costs this much delay.

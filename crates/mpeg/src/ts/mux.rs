@@ -223,7 +223,8 @@ impl Muxer {
     fn push_sound(&mut self, index: usize, frame: &Frame, out: &mut Vec<Unit>) {
         let Some(stream) = self.streams.get_mut(index) else { return };
         let (_, dts) = stream.times(frame);
-        let end = dts + stream.step.max(1);
+        let step = stream.step.max(1);
+        let end = dts + step;
         let bound = stream.mapping.form.bound(frame);
         if bound > MAX_AUDIO_PES {
             return;
@@ -231,6 +232,8 @@ impl Muxer {
         let full = |gathered: &Gathered| {
             end - gathered.start > AUDIO_SPAN
                 || dts < gathered.start
+                // Only the first frame of a packet has a time; the others follow edge to edge.
+                || dts - gathered.end > step / 2
                 || gathered.bytes.len() + bound > MAX_AUDIO_PES
         };
         if self.gathered.as_ref().is_some_and(full) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hub::{Session, StreamState, Summary};
-use media::{Codec, Details, Track};
+use media::{Codec, Details, Track, TrackId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -90,11 +90,15 @@ pub(super) struct TrackView {
     sample_rate: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<u32>,
+    /// `true` for silence that the server has added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent: Option<bool>,
 }
 
 impl TrackView {
-    fn new(track: &Track) -> Self {
+    fn new(track: &Track, silent: bool) -> Self {
         let view = Self {
+            silent: silent.then_some(true),
             id: track.id.to_string(),
             kind: match track.id.kind {
                 media::TrackKind::Video => "video",
@@ -202,6 +206,9 @@ impl StreamView {
         let (app, stream) = path.rsplit_once('/').unwrap_or(("", path));
         let viewers: Vec<_> = sessions.iter().filter(|s| s.kind().role.is_output()).collect();
         let publisher = summary.publisher.as_ref();
+        let shown = |track: &Track| {
+            TrackView::new(track, summary.silent_audio && track.id == TrackId::audio(0))
+        };
         Self {
             name: path.to_owned(),
             app: app.to_owned(),
@@ -209,7 +216,7 @@ impl StreamView {
             state: state(summary.state),
             publisher: publisher.map(SessionView::new),
             viewers: viewers.len(),
-            tracks: summary.tracks.tracks.iter().map(|track| TrackView::new(track)).collect(),
+            tracks: summary.tracks.tracks.iter().map(|track| shown(track)).collect(),
             fps: summary.video_fps.first().copied().unwrap_or_default(),
             in_kbps: publisher.map_or(0, |session| kbps(session.statistics().read_kbits)),
             out_kbps: viewers.iter().map(|s| kbps(s.statistics().written_kbits)).sum(),

@@ -14,6 +14,10 @@ pub(super) const KEYS: &[&str] = &[
     "rtmp.gop_num",
     "rtmp.single_gop_max_frame_num",
     "rtmp.merge_write_size",
+    "rtmp.add_dummy_audio_enable",
+    "rtmp.add_dummy_audio_wait_audio_ms",
+    "in_session.add_dummy_audio_enable",
+    "in_session.add_dummy_audio_wait_audio_ms",
     "default_http.http_listen_addr",
     "default_http.https_listen_addr",
     "default_http.https_cert_file",
@@ -110,6 +114,8 @@ pub(super) const OPTIONAL: &[&str] = &[
     "relay_pull.enable",
     "relay_pull.addr",
     "conf_version",
+    "rtmp.add_dummy_audio_enable",
+    "rtmp.add_dummy_audio_wait_audio_ms",
     "httpflv.http_listen_addr",
     "httpflv.https_listen_addr",
     "httpflv.https_cert_file",
@@ -155,16 +161,6 @@ impl Feature {
 
 /// Keys that have no effect.
 pub(super) const FEATURES: &[Feature] = &[
-    Feature {
-        reason: "silent audio is not added to streams without audio yet",
-        switches: &["in_session.add_dummy_audio_enable", "rtmp.add_dummy_audio_enable"],
-        keys: &[
-            "in_session.add_dummy_audio_enable",
-            "in_session.add_dummy_audio_wait_audio_ms",
-            "rtmp.add_dummy_audio_enable",
-            "rtmp.add_dummy_audio_wait_audio_ms",
-        ],
-    },
     Feature {
         reason: "the profiler is that of another runtime",
         switches: &["pprof.enable"],

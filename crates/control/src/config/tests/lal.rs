@@ -144,11 +144,31 @@ fn the_whole_of_lals_keys_is_understood() {
 
 #[test]
 fn features_that_are_switched_off_are_not_missed() {
-    let audio = "\"add_dummy_audio_enable\": false";
-    assert!(FULL.contains(audio), "{FULL}");
-    let (_, warnings) = translated(&FULL.replace(audio, "\"add_dummy_audio_enable\": true"));
-    let of_audio: Vec<_> = warnings.iter().filter(|warning| warning.contains("audio")).collect();
-    assert_eq!(of_audio.len(), 1, "{of_audio:?}");
+    let of = |text: &str| translated(text).1.iter().filter(|w| w.contains("profiler")).count();
+    let profiler = r#""pprof": { "enable": true"#;
+    assert_eq!(of(FULL), 1);
+    assert_eq!(of(&FULL.replace(profiler, r#""pprof": { "enable": false"#)), 0);
+}
+
+#[test]
+fn silent_audio_is_taken_over() {
+    let silence = |text: &str| {
+        let (config, warnings) = translated(text);
+        let of_audio = warnings.iter().find(|w| w.contains("dummy_audio") && w.contains("effect"));
+        assert_eq!(of_audio, None);
+        let after = config.stream.silent_audio_after.get().as_millis();
+        (config.stream.silent_audio, after)
+    };
+    assert_eq!(silence(FULL), (false, 150));
+    let on = FULL.replace("dummy_audio_enable\": false", "dummy_audio_enable\": true");
+    assert_eq!(silence(&on), (true, 150));
+    assert_eq!(silence(&on.replace("audio_ms\": 150", "audio_ms\": 400")), (true, 400));
+    let once = r#"{"rtmp": {"add_dummy_audio_enable": true, "add_dummy_audio_wait_audio_ms": 90}}"#;
+    assert_eq!(silence(once), (true, 90));
+    assert_eq!(silence(r#"{"in_session": {"add_dummy_audio_enable": true}}"#), (true, 150));
+    let endless = on.replace("audio_ms\": 150", "audio_ms\": -1");
+    let error = read(&endless).unwrap_err().to_string();
+    assert!(error.contains("lal's key in_session.add_dummy_audio_wait_audio_ms"), "{error}");
 }
 
 #[test]
