@@ -26,6 +26,16 @@ use crate::recordings;
 /// Asks whoever has started the server to read the configuration again.
 pub type ReloadRequest = oneshot::Sender<Result<Reloaded, String>>;
 
+/// Whoever gets streams, from elsewhere or from devices, and whoever records them.
+pub(crate) struct Parts {
+    pub(crate) context: Arc<Context>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) ps: Arc<Ps>,
+    /// Nothing where no device can register.
+    pub(crate) devices: Option<Arc<Devices>>,
+}
+
 /// The server's parts, as far as the API needs them.
 pub(crate) struct House {
     pub(crate) context: Arc<Context>,
@@ -47,15 +57,12 @@ impl std::fmt::Debug for House {
 
 impl House {
     pub(crate) fn new(
-        context: Arc<Context>,
-        recorder: Arc<Recorder>,
-        relay: Arc<Relay>,
-        ps: Arc<Ps>,
-        devices: Option<Arc<Devices>>,
+        parts: Parts,
         config: Arc<Config>,
         reloads: Option<mpsc::Sender<ReloadRequest>>,
         logs: Arc<Logs>,
     ) -> Arc<Self> {
+        let Parts { context, recorder, relay, ps, devices } = parts;
         let (config, stopping) = (RwLock::new(config), AtomicBool::new(false));
         Arc::new(Self { context, recorder, relay, ps, devices, config, reloads, logs, stopping })
     }

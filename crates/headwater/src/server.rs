@@ -1,9 +1,9 @@
 //! The server as a whole: what it listens on, and how it starts, changes its rules and stops.
 
 mod care;
+mod devices;
 mod listeners;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,9 +21,8 @@ use control::web::{self, Router};
 use control::webhooks::Webhooks;
 use hub::{EndReason, Registry};
 use net::{Connecting, Egress, Listener, Listening, Shard, Shards, Tls, TlsError};
-use session::gb28181::{BoundSip, Devices};
+use session::gb28181::Devices;
 use session::http::Fallback;
-use session::ps::{BoundShared, Shared};
 use session::relay::Relay;
 use session::{Context, Hls, Ps, Recorder, Rtsp};
 use tokio::runtime::Handle as Runtime;
@@ -40,8 +39,8 @@ use crate::builder::Builder;
 use crate::events::Teller;
 use crate::handle::Handle;
 use crate::hooks::Hooks;
-use crate::operations::House;
-use crate::options::{ApiKey, Options, Sip, TlsFiles};
+use crate::operations::{House, Parts};
+use crate::options::{ApiKey, Options, TlsFiles};
 use crate::{recordings, token, viewers};
 
 /// How long an operator's connection may take to come up.
@@ -192,19 +191,20 @@ impl Server {
         let ports = net::Ports::new(options.udp_ports.clone());
         let ps = Ps::new(context.clone(), ports, &shards, shared.clone());
         let devices = match options.sip.as_ref().zip(listeners.sip.take()) {
-            Some((sip, bound)) => Some(start_devices(options, sip, bound, &context, &ps, &shards)?),
+            Some((sip, bound)) => {
+                Some(devices::start(options, sip, bound, &context, &ps, &shards)?)
+            }
             None => None,
         };
-        let house = House::new(
-            context.clone(),
-            recorder.clone(),
-            relay.clone(),
+        let parts = Parts {
+            context: context.clone(),
+            recorder: recorder.clone(),
+            relay: relay.clone(),
             ps,
-            devices.clone(),
-            options.config.clone(),
-            options.reloads.clone(),
-            options.logs.clone(),
-        );
+            devices: devices.clone(),
+        };
+        let (config, reloads) = (options.config.clone(), options.reloads.clone());
+        let house = House::new(parts, config, reloads, options.logs.clone());
         let teller = Arc::new(Teller::new(options.own.listeners.clone()));
         context.events.add(teller.clone());
         let hooks = Hooks::new(options.own.hooks.clone(), runtime.clone(), &context);
@@ -257,7 +257,7 @@ impl Server {
             },
         )?;
         if let (Some(shared), Some(bound)) = (shared, bound_shared) {
-            receive_from_all(shared, bound, &shards, &context, &mut tasks)?;
+            devices::receive_from_all(shared, bound, &shards, &context, &mut tasks)?;
         }
         // What is pulled may be asked of this server itself: it listens by now.
         relay.set_rules(options.relay.clone());
@@ -409,59 +409,6 @@ struct Serving {
     fallback: Arc<Fallback>,
     /// The operator's API and page.
     router: Router,
-}
-
-/// Begins to speak with devices.
-fn start_devices(
-    options: &Options,
-    sip: &Sip,
-    bound: BoundSip,
-    context: &Arc<Context>,
-    ps: &Arc<Ps>,
-    shards: &Arc<Shards>,
-) -> Result<Arc<Devices>, StartError> {
-    let listen = bound.address();
-    // What stands in messages: devices must be able to reach it.
-    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 5060));
-    let address = match options.devices.media_address {
-        Some(address) => address,
-        None if listen.ip().is_unspecified() => {
-            net::address_towards(elsewhere).unwrap_or(Ipv4Addr::LOCALHOST.into())
-        }
-        None => listen.ip(),
-    };
-    let mut platform = sip.platform.clone();
-    platform.address = SocketAddr::new(address, listen.port());
-    let started = Devices::start(context, ps, shards, bound, platform, sip.app.clone());
-    let devices = started.map_err(StartError::Threads)?;
-    devices.set_settings(options.devices.clone());
-    Ok(devices)
-}
-
-/// How long a connection of a device may take to come up: there is no handshake.
-const DEVICE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Takes what comes to the port that all devices share.
-fn receive_from_all(
-    shared: Arc<Shared>,
-    bound: BoundShared,
-    shards: &Arc<Shards>,
-    context: &Arc<Context>,
-    tasks: &mut JoinSet<()>,
-) -> Result<(), StartError> {
-    let (datagrams, listening) = bound.into_parts();
-    let (all, receiving) = (shards.clone(), shared.clone());
-    tasks.spawn(async move { all.place(move |_| receiving.receive(datagrams)).await });
-    let context = context.clone();
-    serve_peers(listening, tasks, shards, move |connecting| {
-        let (shared, context) = (shared.clone(), context.clone());
-        move |_| async move {
-            let peer = connecting.peer();
-            if let Ok(conn) = connecting.establish(DEVICE_PATIENCE).await {
-                shared.carry(context, conn, peer).await;
-            }
-        }
-    })
 }
 
 /// Begins to accept everywhere: peers are served by the shards, operators beside them, so that long
