@@ -6,12 +6,17 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use serde::de::DeserializeOwned;
 
 use crate::child::{self, CLIENT_CORE, Guard};
+use crate::devices;
 use crate::hls;
 use crate::operators::Operators;
+use crate::outcome::Outcome;
+use crate::process;
 use crate::record::Found;
+use crate::relays;
 use crate::server::{Kind, Programs, Server};
 use crate::startup;
 
@@ -51,6 +56,8 @@ pub enum Work {
     Requests,
     /// All wait for the same part of a playlist.
     Blocked,
+    /// It pulls streams from another server, and pushes each of them on.
+    Relays(relays::Over),
 }
 
 /// One server with one kind of viewers.
@@ -82,6 +89,10 @@ pub struct Case {
     pub sweep: Option<f64>,
     /// How many operators ask the server for all it can tell, each once a second.
     pub operators: usize,
+    /// What devices send over who publish instead of encoders.
+    pub devices: Option<devices::Over>,
+    /// Whether the server's memory is that for publishers as well, and not for viewers alone.
+    pub counts_publishers: bool,
 }
 
 /// How long the parts of a case take, in seconds.
@@ -148,6 +159,30 @@ impl Case {
             join_rate: if viewers > 1000 { 500 } else { 200 },
             sweep: None,
             operators: 0,
+            devices: None,
+            counts_publishers: false,
+        }
+    }
+
+    /// As [`Case::new`], with `streams` that devices send.
+    #[must_use]
+    pub fn of_devices(kind: Kind, over: devices::Over, streams: usize) -> Self {
+        Self {
+            name: format!("{}, {}", kind.name(), over.name()),
+            streams,
+            devices: Some(over),
+            ..Self::new(kind, Protocol::Rtmp, streams)
+        }
+    }
+
+    /// As [`Case::new`], with `streams` that are pulled and pushed on.
+    #[must_use]
+    pub fn of_relays(kind: Kind, over: relays::Over, streams: usize) -> Self {
+        Self {
+            name: format!("{}, {}", kind.name(), over.name()),
+            streams,
+            work: Work::Relays(over),
+            ..Self::new(kind, Protocol::Rtmp, streams)
         }
     }
 
@@ -160,7 +195,7 @@ impl Case {
                 Work::Start => START_SECONDS,
                 Work::Requests | Work::Blocked => timing.window + hls::BEFORE.as_secs_f64(),
                 Work::Churn(seconds) => LEAD.as_secs_f64() + seconds + 3.0,
-                Work::Load => {
+                Work::Load | Work::Relays(_) => {
                     let joining =
                         whole(self.viewers + self.stalled) / f64::from(self.join_rate.max(1));
                     // Opening a stream takes about 10 ms, and frames may be a second late.
@@ -186,41 +221,59 @@ impl Case {
             Work::Blocked => {
                 return hls::blocked(self.viewers, programs, timing.window).map(Found::Requests);
             }
-            Work::Load | Work::Start | Work::Churn(_) => {}
+            Work::Load | Work::Start | Work::Churn(_) | Work::Relays(_) => {}
         }
         let directory = tempfile::tempdir()?;
         let tls = self.protocol == Protocol::HttpsFlv;
         let mut server = Server::start(self.kind, self.bitrate, tls, programs, directory.path())?;
-        let mut publisher = None;
+        let pid = server.process.pid();
+        let api = SocketAddr::from(([127, 0, 0, 1], server.api));
+        let resident_before_all = process::resident(pid)?;
+        let mut feeding = Feeding::default();
+        if let Work::Relays(_) = self.work {
+            feeding.source = Some(Server::source(programs, directory.path())?);
+        }
         if self.protocol != Protocol::Raw {
-            let arguments = self.publish_arguments(server.rtmp);
-            let program = programs.bench.join("publish");
+            let rtmp = feeding.source.as_ref().unwrap_or(&server).rtmp;
+            let (program, arguments) = match self.devices {
+                Some(over) => ("devices", self.device_arguments(api, over)),
+                None => ("publish", self.publish_arguments(rtmp)),
+            };
+            let program = programs.bench.join(program);
             let (process, _) = Guard::start_and_read(CLIENT_CORE, &program, &arguments)
                 .context("the publisher was not let in")?;
-            publisher = Some(process);
+            feeding.publisher = Some(process);
             std::thread::sleep(LEAD);
         }
-        let pid = server.process.pid();
         let url = self.url(&server);
         let found = match self.work {
             Work::Churn(seconds) => {
                 let arguments = self.churn_arguments(url, pid, seconds);
                 Found::Churn(report(&programs.bench.join("churn"), &arguments)?)
             }
+            Work::Relays(over) => {
+                let arguments = self.relay_arguments(&server, &feeding, over, timing);
+                Found::Load(report(&programs.bench.join("relays"), &arguments)?)
+            }
             Work::Load | Work::Start | Work::Requests | Work::Blocked => {
-                let publisher = publisher.as_ref().map(Guard::pid);
-                let arguments = self.load_arguments(url, pid, publisher, timing);
-                let api = SocketAddr::from(([127, 0, 0, 1], server.api));
+                let arguments = self.load_arguments(url, pid, &feeding, timing);
                 let operators = Operators::start(self.operators, api);
-                let found = report(&programs.bench.join("load"), &arguments);
+                let found = report::<Outcome>(&programs.bench.join("load"), &arguments);
                 operators.finish()?;
-                Found::Load(found?)
+                let mut found = found?;
+                if let (true, Some(cost)) = (self.counts_publishers, &mut found.server) {
+                    cost.resident_before = resident_before_all;
+                }
+                if self.devices.is_some() {
+                    found.packets = Some(devices::received(api)?);
+                }
+                Found::Load(found)
             }
         };
         if server.process.has_ended() {
             bail!("the server ended during the run");
         }
-        if publisher.as_mut().is_some_and(Guard::has_ended) {
+        if feeding.has_ended() {
             bail!("the publisher ended during the run");
         }
         Ok(found)
@@ -263,7 +316,7 @@ impl Case {
         &self,
         url: String,
         server: u32,
-        publisher: Option<u32>,
+        feeding: &Feeding,
         timing: Timing,
     ) -> Vec<String> {
         let options = [
@@ -279,12 +332,48 @@ impl Case {
             ("--sweep", (self.sweep(timing) * 1000.0).to_string()),
             ("--pid", server.to_string()),
         ];
-        let publisher = publisher.map(|pid| ("--publisher", pid.to_string()));
         let mut arguments = vec![url, "--json".to_owned()];
-        for (option, value) in options.into_iter().chain(publisher) {
+        for (option, value) in options.into_iter().chain(feeding.options()) {
             arguments.extend([option.to_owned(), value]);
         }
         arguments
+    }
+
+    fn relay_arguments(
+        &self,
+        server: &Server,
+        feeding: &Feeding,
+        over: relays::Over,
+        timing: Timing,
+    ) -> Vec<String> {
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        let ports = feeding.source.as_ref().map(|source| (source.rtmp, source.rtsp));
+        let (rtmp, rtsp) = ports.unwrap_or_default();
+        let options = [
+            ("--over", value_name(over)),
+            ("--streams", self.streams.to_string()),
+            ("--bitrate", self.bitrate.to_string()),
+            ("--rate", self.join_rate.to_string()),
+            ("--settle", self.settle(timing).to_string()),
+            ("--window", timing.window.to_string()),
+            ("--sweep", (self.sweep(timing) * 1000.0).to_string()),
+            ("--pid", server.process.pid().to_string()),
+        ];
+        let mut arguments = [server.api, rtmp, rtsp].map(address).to_vec();
+        for (option, value) in options.into_iter().chain(feeding.options()) {
+            arguments.extend([option.to_owned(), value]);
+        }
+        arguments
+    }
+
+    fn device_arguments(&self, api: SocketAddr, over: devices::Over) -> Vec<String> {
+        let options = [
+            ("--devices", self.streams.to_string()),
+            ("--bitrate", self.bitrate.to_string()),
+            ("--over", value_name(over)),
+        ];
+        let options = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
+        std::iter::once(api.to_string()).chain(options).collect()
     }
 
     fn churn_arguments(&self, url: String, server: u32, seconds: f64) -> Vec<String> {
@@ -306,6 +395,33 @@ impl Case {
         arguments.extend(self.sound_only.then(|| "--sound-only".to_owned()));
         arguments
     }
+}
+
+/// What feeds the server; it ends when its owner is done with it.
+#[derive(Debug, Default)]
+struct Feeding {
+    publisher: Option<Guard>,
+    /// Where relays pull from.
+    source: Option<Server>,
+}
+
+impl Feeding {
+    fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let source = self.source.as_ref().map(|source| &source.process);
+        let all = self.publisher.iter().chain(source);
+        all.map(|process| ("--feeding", process.pid().to_string()))
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let source = self.source.as_mut().map(|source| &mut source.process);
+        self.publisher.iter_mut().chain(source).any(Guard::has_ended)
+    }
+}
+
+/// What an option's value is called on the command line.
+fn value_name(value: impl ValueEnum) -> String {
+    let named = value.to_possible_value();
+    named.map(|named| named.get_name().to_owned()).unwrap_or_default()
 }
 
 /// Runs one of the bench's programs on the clients' core and reads what it found.

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `publish` | publishes synthetic programmes in real time, every frame stamped with the wall clock |
 //! | `load` | plays them with many viewers and counts what arrives, and when |
+//! | `devices` | sends program streams over RTP to ports that it has ordered, as cameras do |
+//! | `relays` | orders pulls and pushes, and takes what is pushed |
 //! | `floor` | writes the same bytes at the same cadence to accepted sockets and does nothing else |
 //! | `churn` | plays with viewers that come and go, and watches what the server keeps of them |
 //! | `run` | runs them against servers, one after the other, and writes the page and the plots |
@@ -13,10 +15,12 @@
 //! the server that it measures, and sweeps over non-blocking sockets every few milliseconds instead
 //! of being woken for each packet: it has to be cheaper than any server.
 
+pub mod api;
 pub mod case;
 pub mod child;
 pub mod churn;
 pub mod crowd;
+pub mod devices;
 pub mod goal;
 pub mod histogram;
 pub mod hls;
@@ -31,12 +35,14 @@ pub mod peer;
 pub mod plot;
 pub mod process;
 pub mod record;
+pub mod relays;
 pub mod report;
 pub mod rtmp;
 pub mod rtsp;
 pub mod scan;
 pub mod scenario;
 pub mod server;
+pub mod sink;
 pub mod socket;
 pub mod startup;
 pub mod tally;

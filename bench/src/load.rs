@@ -42,8 +42,8 @@ pub struct Plan {
     pub stall: Duration,
     /// The server's process.
     pub server: Option<u32>,
-    /// The publisher's process, so that it isn't taken for a disturbance.
-    pub publisher: Option<u32>,
+    /// The processes that feed the server, so that they aren't taken for a disturbance.
+    pub feeding: Vec<u32>,
 }
 
 /// Carries out the plan; takes about as long as joining, settling and the window together.
@@ -54,6 +54,19 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     let resident_before = plan.server.map(process::resident).transpose()?;
     let mut crowd = Crowd::new(plan)?;
     crowd.join_all();
+    measure(plan, crowd, resident_before)
+}
+
+/// Measures what a crowd gets whose members have all joined. `resident_before` is the server's memory
+/// before the first of them came.
+///
+/// # Errors
+/// When the server's process is not there, or the crowd is empty.
+pub(crate) fn measure(
+    plan: &Plan,
+    mut crowd: Crowd<'_>,
+    resident_before: Option<u64>,
+) -> Result<Outcome> {
     crowd.sweep_for(plan.settle);
     if crowd.viewers.is_empty() {
         let why = crowd.first_failure.as_deref().unwrap_or("there are none");
@@ -63,9 +76,9 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     let me = std::process::id();
     let read_cpu = || -> Result<_> {
         let server = plan.server.map(process::cpu).transpose()?;
-        let ours = process::cpu(me)? + plan.publisher.map_or(Ok(Duration::ZERO), process::cpu)?;
+        let feeding = plan.feeding.iter().map(|&pid| process::cpu(pid)).sum::<Result<_>>()?;
         let all = process::busy()?;
-        Ok(Reading { at: Instant::now(), me: process::cpu(me)?, server, ours, all })
+        Ok(Reading { at: Instant::now(), me: process::cpu(me)?, server, feeding, all })
     };
     crowd.tally.open(&crowd.viewers, plan.window);
     let before = read_cpu()?;
@@ -87,7 +100,8 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
         _ => None,
     };
     let generator_load = share(before.me, after.me);
-    let accounted = share(before.ours, after.ours) + server.map_or(0.0, |server| server.load);
+    let feeding_load = share(before.feeding, after.feeding);
+    let accounted = generator_load + feeding_load + server.map_or(0.0, |server| server.load);
     let other_load = (share(before.all, after.all) - accounted).max(0.0);
     let mut first_key = Histogram::new();
     let playing = || crowd.viewers.iter().filter(|viewer| viewer.counts());
@@ -113,6 +127,7 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
         latency: crowd.tally.latency.percentiles(),
         first_key: first_key.percentiles(),
         generator_load,
+        feeding_load,
         other_load,
         server,
     })
@@ -123,8 +138,8 @@ struct Reading {
     at: Instant,
     me: Duration,
     server: Option<Duration>,
-    /// Generator and publisher.
-    ours: Duration,
+    /// All that feeds the server.
+    feeding: Duration,
     all: Duration,
 }
 
@@ -180,7 +195,7 @@ mod tests {
             sweep: Duration::from_millis(4),
             stall: Duration::from_secs(1),
             server: Some(std::process::id()),
-            publisher: None,
+            feeding: Vec::new(),
         };
         let outcome = run(&plan).unwrap();
         assert_eq!((outcome.playing, outcome.disconnected, outcome.stalls), (3, 0, 0));

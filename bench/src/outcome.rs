@@ -46,6 +46,10 @@ pub struct Outcome {
     pub first_key: Option<Percentiles>,
     /// How much of a core the generator took.
     pub generator_load: f64,
+    /// How much of the same core was taken by what feeds the server; nothing where that was not
+    /// measured.
+    #[serde(default)]
+    pub feeding_load: f64,
     /// How much of a core everything else took: whatever disturbs.
     pub other_load: f64,
     /// What it cost the server.
@@ -78,11 +82,20 @@ impl Outcome {
         (self.bytes_due > 0).then(|| ratio(self.bytes_in_full, self.bytes_due))
     }
 
-    /// What viewers who read everything were not given: frames, and viewers dropped.
+    /// What viewers who read everything were not given: frames, viewers dropped, and viewers that
+    /// saw nothing to begin with.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        let dropped = u64::try_from(self.disconnected).unwrap_or(u64::MAX);
-        self.due.saturating_sub(self.frames).saturating_add(dropped)
+        // Who was dropped may have played before.
+        let without = self.disconnected.max(self.viewers.saturating_sub(self.playing));
+        let without = u64::try_from(without).unwrap_or(u64::MAX);
+        self.due.saturating_sub(self.frames).saturating_add(without)
+    }
+
+    /// How much of their core the generator and what feeds the server took.
+    #[must_use]
+    pub fn client_load(&self) -> f64 {
+        self.generator_load + self.feeding_load
     }
 
     /// As [`Outcome::delivered`], what is missing; of viewers that were dropped, everything.

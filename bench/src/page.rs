@@ -80,7 +80,7 @@ fn warnings(record: &Record) -> String {
             100.0 * others
         );
     }
-    if loads().any(|run| run.generator_load > BUSY) {
+    if loads().any(|run| run.client_load() > BUSY) {
         let _ = writeln!(
             out,
             "**Where the viewers' core is above {:.0} %, the load generator was the limit**, and \
@@ -113,15 +113,16 @@ fn legend(record: &Record) -> String {
          - *First key frame*: from connecting to the last byte of the first key frame; 200 viewers \
          join per second, more than 1000 at 500 per second. The floor and nginx-rtmp have no GOP \
          cache: their viewers wait for the next key frame, every 2 s.\n\
-         - *Dropped*: viewers that were refused or disconnected at any time. *Stalls*: times that \
-         a viewer got no byte for a second.\n\
+         - *Dropped*: viewers that were refused or disconnected at any time; of relays, those that \
+         were called more than once. *Stalls*: times that a viewer got no byte for a second.\n\
          - *KB per viewer*: growth of the server's resident memory from before the first viewer, \
          divided by viewers; what a stream needs as soon as it has a viewer is in it, socket \
-         buffers in the kernel are not. MB and KB of memory \
+         buffers in the kernel are not. Of relays and devices, growth from before the first one. MB and KB of memory \
          are powers of two.\n\
-         - *Viewers' core*: what the load generator took of its core; above a half, latencies are \
-         its own. *Others*: what everything but server, viewers and publisher took of a core; more \
-         than a few percent is a disturbance.\n\
+         - *Viewers' core*: what the load generator took of its core, and what feeds the server \
+         where that was measured; above a half, latencies are its own. *Others*: what everything \
+         but server, viewers and publisher took of a core; more than a few percent is a \
+         disturbance.\n\
          - The programme is 64 × 48 H.264 filled up to the bitrate, 25 frames per second, a key \
          frame every 2 s, and AAC of 64 kbit/s. Servers run with their defaults, without logs of \
          accesses; xiu with a cache of one GOP, as when it is started without a file.\n\n",

@@ -186,6 +186,7 @@ pub(crate) mod tests {
             latency: Some(latency),
             first_key: Some(latency),
             generator_load: 0.1,
+            feeding_load: 0.0,
             other_load: 0.0,
             server: Some(Cost { load: 0.5, micros_per_mb, resident_before, resident_after }),
         }

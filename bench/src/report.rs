@@ -225,7 +225,7 @@ fn load(section: &Section, row: &Row, outcome: &Outcome) -> [String; 12] {
         format!("{}{slow}", outcome.disconnected),
         outcome.stalls.to_string(),
         dash(outcome.kilobytes_per_viewer().map(|kilobytes| format!("{kilobytes:.1}"))),
-        percent(outcome.generator_load),
+        percent(outcome.client_load()),
         percent(outcome.other_load),
     ]
 }

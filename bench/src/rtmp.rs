@@ -9,13 +9,14 @@ use anyhow::{Result, bail};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::scan::{Message, RtmpScanner};
+use crate::socket::write_patiently;
 
 /// Bytes of C1, S1, C2 and S2 (§5.2).
-const HANDSHAKE: usize = 1536;
+pub(crate) const HANDSHAKE: usize = 1536;
 /// Bytes of S0, S1 and S2.
 pub const SERVER_HANDSHAKE: usize = 1 + 2 * HANDSHAKE;
 /// The chunk size before anything else is announced (§5.4.1).
-const INITIAL_CHUNK: usize = 128;
+pub(crate) const INITIAL_CHUNK: usize = 128;
 /// The chunk size that a publisher announces; nginx refuses more than 65536.
 const PUBLISH_CHUNK: u32 = 60_000;
 
@@ -34,7 +35,7 @@ pub mod kind {
     pub const COMMAND: u8 = 20;
 }
 
-/// C0 and C1.
+/// C0 and C1, or S0 and S1.
 #[must_use]
 pub fn hello() -> Bytes {
     let mut out = BytesMut::with_capacity(1 + HANDSHAKE);
@@ -278,41 +279,29 @@ impl Publisher {
         answer.map_or(Ok(()), |bytes| self.write(&bytes))
     }
 
-    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        // Ten seconds in steps of a millisecond.
-        let mut patience = 10_000;
-        while !bytes.is_empty() {
-            match self.socket.write(bytes) {
-                Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && patience > 0 => {
-                    patience -= 1;
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        write_patiently(&mut self.socket, bytes)
     }
 }
 
-fn command(name: &str, transaction: f64) -> BytesMut {
+pub(crate) fn command(name: &str, transaction: f64) -> BytesMut {
     let mut body = BytesMut::new();
     put_string(&mut body, name);
     put_number(&mut body, transaction);
     body
 }
 
-fn put_key(out: &mut BytesMut, text: &str) {
+pub(crate) fn put_key(out: &mut BytesMut, text: &str) {
     out.put_u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
     out.put_slice(text.as_bytes());
 }
 
-fn put_string(out: &mut BytesMut, text: &str) {
+pub(crate) fn put_string(out: &mut BytesMut, text: &str) {
     out.put_u8(2);
     put_key(out, text);
 }
 
-fn put_number(out: &mut BytesMut, value: f64) {
+pub(crate) fn put_number(out: &mut BytesMut, value: f64) {
     out.put_u8(0);
     out.put_f64(value);
 }

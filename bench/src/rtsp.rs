@@ -88,9 +88,9 @@ enum Step {
 
 /// A medium of the session description.
 #[derive(Debug)]
-struct Medium {
+pub(crate) struct Medium {
     control: String,
-    track: Track,
+    pub(crate) track: Track,
     pair: Option<Pair>,
 }
 
@@ -201,10 +201,7 @@ impl Session {
 
     /// What was counted since the last call, over all media.
     pub fn take_packets(&mut self) -> Packets {
-        self.media.iter_mut().fold(Packets::default(), |sum, medium| {
-            let Packets { received, lost } = std::mem::take(&mut medium.track.packets);
-            Packets { received: sum.received + received, lost: sum.lost + lost }
-        })
+        take_packets(&mut self.media)
     }
 
     /// Takes the next step when the server has agreed to the one before.
@@ -286,8 +283,16 @@ impl Session {
     }
 }
 
+/// What was counted since the last call, over these media.
+pub(crate) fn take_packets(media: &mut [Medium]) -> Packets {
+    media.iter_mut().fold(Packets::default(), |sum, medium| {
+        let Packets { received, lost } = std::mem::take(&mut medium.track.packets);
+        Packets { received: sum.received + received, lost: sum.lost + lost }
+    })
+}
+
 /// The value of a header field.
-fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
     let mut values = fields.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
     values.next().map(|(_, value)| value.trim())
@@ -301,7 +306,7 @@ fn server_ports(transport: &str) -> Option<(u16, u16)> {
 }
 
 /// The media of a session description. Frames are told of the picture, or else of the first.
-fn media(description: &str) -> Vec<Medium> {
+pub(crate) fn media(description: &str) -> Vec<Medium> {
     let mut media: Vec<Medium> = Vec::new();
     for line in description.lines() {
         if let Some(line) = line.strip_prefix("m=") {
@@ -387,9 +392,9 @@ enum Kind {
 
 /// Counts the packets of one medium, and tells frames.
 #[derive(Debug)]
-struct Track {
+pub(crate) struct Track {
     kind: Kind,
-    packets: Packets,
+    pub(crate) packets: Packets,
     /// The number of the next packet.
     next: Option<u16>,
     /// The frame that is going by, and its time.
@@ -411,7 +416,7 @@ impl Track {
     }
 
     /// Takes a packet; the frame that it ends, if nothing of that is missing.
-    fn take(&mut self, packet: &[u8]) -> Option<Frame> {
+    pub(crate) fn take(&mut self, packet: &[u8]) -> Option<Frame> {
         let (header, payload) = packet.split_first_chunk::<RTP_HEADER>()?;
         let &[flags, marker, n1, n0, t3, t2, t1, t0, ..] = header;
         if flags >> 6 != 2 {
@@ -464,14 +469,14 @@ fn is_key(payload: &[u8]) -> bool {
 
 /// Tells the messages of a connection from the packets between them.
 #[derive(Debug, Default)]
-struct Messages {
+pub(crate) struct Messages {
     /// The beginning of what is not whole yet.
     kept: Vec<u8>,
 }
 
 /// What comes on a connection.
 #[derive(Debug, PartialEq, Eq)]
-enum Message<'a> {
+pub(crate) enum Message<'a> {
     /// An interleaved packet.
     Packet { channel: u8, bytes: &'a [u8] },
     /// A response or a request.
@@ -483,7 +488,7 @@ const MESSAGE_MAX: usize = 128 * 1024;
 
 impl Messages {
     /// Takes the next bytes.
-    fn feed(
+    pub(crate) fn feed(
         &mut self,
         bytes: &[u8],
         sink: &mut dyn FnMut(Message<'_>) -> Result<()>,

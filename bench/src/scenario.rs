@@ -3,6 +3,7 @@
 use crate::case::{Case, Protocol, Timing, Work};
 use crate::goal::{Goal, Quantity};
 use crate::server::Kind;
+use crate::{devices, relays};
 
 /// Cases that are compared with each other.
 #[derive(Debug, Clone)]
@@ -80,6 +81,7 @@ pub fn all(scale: Scale) -> Vec<Scenario> {
     all.push(join(scale));
     all.extend([1, 10, 50].map(|percent| slow(percent, scale)));
     all.extend([stalled(scale), operators(scale), tls(scale), transport(scale), rtsp(scale)]);
+    all.extend([relayed(scale), received(scale)]);
     all.extend([latency(), merged(scale)]);
     all.extend([start(), segments(), blocked(), churn(scale)]);
     all
@@ -352,6 +354,62 @@ fn rtsp(scale: Scale) -> Scenario {
         level: Level::Quick,
         viewers: None,
         cases: protocols.map(|protocol| Case::new(DEFAULT, protocol, count)).into(),
+        goals,
+    }
+}
+
+/// What one core is to carry: at 100 % it could not keep up.
+fn on_one_core(name: &str) -> [Goal; 2] {
+    [Goal::at_most(Quantity::Lost, name, 0.0), Goal::at_most(Quantity::Load, name, 95.0)]
+}
+
+fn relayed(scale: Scale) -> Scenario {
+    use relays::Over;
+    let count = 250.min(scale.most_publishers);
+    let cases = [Over::Rtmp, Over::Rtsp, Over::Both].map(|over| {
+        let case = Case::of_relays(DEFAULT, over, count);
+        Case { bitrate: 500_000, join_rate: 100, ..case }
+    });
+    let goals = cases.iter().flat_map(|case| on_one_core(&case.name)).collect();
+    Scenario {
+        name: "relays".to_owned(),
+        title: format!("{} relays of 500 kbit/s: {count} in, and {count} out", 2 * count),
+        about: "Each stream is pulled from a second process of this server, which shares the other \
+                core with its publishers and with what the streams are pushed to: latency is that of two \
+                servers in a row, the first with `flush_after` 0. In the last row half of the \
+                streams are RTMP and half RTSP over TCP. A relay that was called more than once \
+                counts as lost. KB are those of a pull and a push together.",
+        level: Level::Quick,
+        viewers: None,
+        cases: cases.into(),
+        goals,
+    }
+}
+
+fn received(scale: Scale) -> Scenario {
+    use devices::Over;
+    let count = 500.min(scale.most_publishers);
+    let mut cases = vec![Case { streams: count, ..Case::new(DEFAULT, Protocol::Rtmp, count) }];
+    let overs = [Over::Udp, Over::Tcp, Over::Both];
+    cases.extend(overs.map(|over| Case::of_devices(DEFAULT, over, count)));
+    for case in &mut cases {
+        case.bitrate = 500_000;
+        case.counts_publishers = true;
+    }
+    let mut goals: Vec<Goal> = cases.iter().flat_map(|case| on_one_core(&case.name)).collect();
+    let devices = cases.iter().filter(|case| case.devices.is_some());
+    goals.extend(devices.map(|case| Goal::at_most(Quantity::PacketsLost, &case.name, 0.0)));
+    Scenario {
+        name: "devices".to_owned(),
+        title: format!("{count} devices of GB/T 28181, 500 kbit/s each"),
+        about: "Program streams over RTP, packets of at most 1412 bytes, half of the streams as \
+                datagrams and half on connections in the last row. Each stream has one viewer over \
+                RTMP, who sees whether every frame was taken; the first row has the same programme \
+                from encoders that publish over RTMP. Packets lost are those that the server \
+                misses. KB are those of a device and its viewer together.",
+        level: Level::Quick,
+        viewers: None,
+        cases,
         goals,
     }
 }

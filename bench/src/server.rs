@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::child::{Guard, SERVER_CORE};
+use crate::child::{CLIENT_CORE, Guard, SERVER_CORE};
 use crate::peer;
 
 /// What is measured.
@@ -112,6 +112,17 @@ impl Server {
         programs: &Programs,
         directory: &Path,
     ) -> Result<Self> {
+        Self::spawn_on(SERVER_CORE, kind, bitrate, tls, programs, directory)
+    }
+
+    fn spawn_on(
+        core: u32,
+        kind: Kind,
+        bitrate: u32,
+        tls: bool,
+        programs: &Programs,
+        directory: &Path,
+    ) -> Result<Self> {
         let ports = Ports::free()?;
         let (program, arguments) = match kind {
             Kind::Floor { cadence } => return floor(cadence, bitrate, programs),
@@ -122,7 +133,7 @@ impl Server {
                 (programs.headwater.clone(), headwater(ports, flush, tls, directory)?)
             }
         };
-        let process = Guard::start(SERVER_CORE, &program, &arguments)?;
+        let process = Guard::start(core, &program, &arguments)?;
         let Ports { rtmp, http, rtsp, other: https, api } = ports;
         Ok(Self { process, rtmp, http, rtsp, https, api })
     }
@@ -138,16 +149,33 @@ impl Server {
         programs: &Programs,
         directory: &Path,
     ) -> Result<Self> {
-        let mut server = Self::spawn(kind, bitrate, tls, programs, directory)?;
+        let server = Self::spawn(kind, bitrate, tls, programs, directory)?;
+        server.accepting(kind, tls)
+    }
+
+    /// A server of ours on the clients' core, which is not measured but feeds the one that is: it
+    /// sends everything at once.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn source(programs: &Programs, directory: &Path) -> Result<Self> {
+        let kind = Kind::Headwater { flush: Some(0) };
+        let server = Self::spawn_on(CLIENT_CORE, kind, 0, false, programs, directory)?;
+        server.accepting(kind, false)
+    }
+
+    /// Waits until it accepts at all its ports.
+    fn accepting(mut self, kind: Kind, tls: bool) -> Result<Self> {
         let http = !matches!(kind, Kind::Floor { .. } | Kind::Nginx);
-        let mut ports = vec![server.rtmp];
-        ports.extend(http.then_some(server.http));
-        ports.extend(matches!(kind, Kind::Headwater { .. }).then_some(server.rtsp));
-        ports.extend(tls.then_some(server.https));
+        let mut ports = vec![self.rtmp];
+        ports.extend(http.then_some(self.http));
+        let ours = matches!(kind, Kind::Headwater { .. });
+        ports.extend(ours.then_some([self.rtsp, self.api]).into_iter().flatten());
+        ports.extend(tls.then_some(self.https));
         for port in ports {
-            server.process.wait(|| TcpStream::connect(("127.0.0.1", port)).ok())?;
+            self.process.wait(|| TcpStream::connect(("127.0.0.1", port)).ok())?;
         }
-        Ok(server)
+        Ok(self)
     }
 }
 

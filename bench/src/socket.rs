@@ -94,6 +94,26 @@ impl Write for Socket {
     }
 }
 
+/// Writes everything to a socket that never waits.
+///
+/// # Errors
+/// When the peer closed the connection or takes nothing for ten seconds.
+pub(crate) fn write_patiently(socket: &mut TcpStream, mut bytes: &[u8]) -> Result<()> {
+    // Ten seconds in steps of a millisecond.
+    let mut patience = 10_000;
+    while !bytes.is_empty() {
+        match socket.write(bytes) {
+            Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock && patience > 0 => {
+                patience -= 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Sockets are asked at every sweep, so nobody has to be woken.
 fn unwoken() -> Context<'static> {
     Context::from_waker(Waker::noop())

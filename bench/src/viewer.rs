@@ -1,7 +1,7 @@
 //! One viewer: joins as a player does, then counts and throws away.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -13,6 +13,7 @@ use crate::pace::{Allowance, Pace};
 use crate::rtmp::{self, kind};
 use crate::rtsp::{self, Packets};
 use crate::scan::{FlvScanner, HttpScanner, Message, RtmpScanner};
+use crate::sink::Sink;
 use crate::socket::{Connector, Socket};
 use crate::target::Target;
 
@@ -54,6 +55,7 @@ enum Feed {
     Http(HttpScanner),
     Rtmp(Box<Session>),
     Rtsp(Box<rtsp::Session>),
+    Sink(Sink),
 }
 
 #[derive(Debug)]
@@ -127,6 +129,27 @@ impl Viewer {
             socket,
             begun,
             feed,
+        })
+    }
+
+    /// The other end of a push on a connection that was accepted. Which stream it is shows when the
+    /// peer names it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn accepted(socket: TcpStream, sink: Sink) -> Result<Self> {
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let begun = Instant::now();
+        Ok(Self {
+            stream: 0,
+            last_bytes: begun,
+            first_key: None,
+            pace: Pace::Full,
+            allowance: Allowance::new(begun),
+            socket: Socket::Plain(socket),
+            begun,
+            feed: Feed::Sink(sink),
         })
     }
 
@@ -253,6 +276,18 @@ impl Viewer {
                     key |= frame.key;
                     frame.mark.into_iter().for_each(|mark| seen(Seen::Frame(mark)));
                 })?;
+                self.answer(&answer)?;
+            }
+            Feed::Sink(sink) => {
+                let answer = sink.take(bytes, &mut |frame| {
+                    key |= frame.key;
+                    frame.mark.into_iter().for_each(|mark| seen(Seen::Frame(mark)));
+                })?;
+                let packets = sink.take_packets();
+                if packets != Packets::default() {
+                    seen(Seen::Packets(packets));
+                }
+                self.stream = sink.stream().unwrap_or(self.stream);
                 self.answer(&answer)?;
             }
         }

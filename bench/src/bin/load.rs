@@ -49,9 +49,9 @@ struct Arguments {
     /// The server's process, to read its CPU time and memory.
     #[arg(long)]
     pid: Option<u32>,
-    /// The publisher's process, so that it isn't taken for a disturbance.
+    /// A process that feeds the server, so that it isn't taken for a disturbance.
     #[arg(long)]
-    publisher: Option<u32>,
+    feeding: Vec<u32>,
     /// Print the JSON only.
     #[arg(long)]
     json: bool,
@@ -73,7 +73,7 @@ fn main() -> Result<()> {
         sweep: Duration::try_from_secs_f64(arguments.sweep / 1000.0)?,
         stall: Duration::try_from_secs_f64(arguments.stall / 1000.0)?,
         server: arguments.pid,
-        publisher: arguments.publisher,
+        feeding: arguments.feeding,
     };
     let outcome = load::run(&plan)?;
     println!("{}", serde_json::to_string(&outcome)?);
