@@ -17,7 +17,7 @@ function device(number) {
   const online = number % 5 !== 4;
   const channels = Array.from({ length: number % 3 === 2 ? 40 : 1 }, (_, index) => channel(own, number * 100 + index));
   if (channels.length > 1) channels.unshift({ ...channel(own, 0), id: id(216, number), name: '一号楼', is_folder: true, online: null, stream: null });
-  return { id: own, online, address: `192.0.2.${number % 250 + 1}:5060`, transport: number % 2 ? 'TCP' : 'UDP', since: ago(9000 + number * 40), alive: ago(online ? number % 40 : 4000), gone: online ? null : ago(3820), name: [`Gate ${number}`, '东区录像机', null][number % 3], manufacturer, model, firmware: model && 'V5.7.3 build 240115', version: model && '2022', alarm: number === 1 ? 'motion detection, 2026-03-01T08:12:44' : null, channels };
+  return { id: own, online, address: `192.0.2.${number % 250 + 1}:5060`, transport: number % 2 ? 'TCP' : 'UDP', since: ago(9000 + number * 40), alive: ago(online ? number % 40 : 4000), gone: online ? null : ago(3820), name: [`Gate ${number}`, '东区录像机', null][number % 3], manufacturer, model, firmware: model && 'V5.7.3 build 240115', version: model && '3.0', alarm: number === 1 ? 'motion detection, 2026-03-01T08:12:44' : null, channels };
 }
 
 export class Devices {

@@ -44,7 +44,9 @@ export class Relays {
       'GET /receivers': () => ({ items: this.receivers }),
       'POST /pulls': ({ stream, from, stop_after_seconds: after }) => {
         if (this.pulls.some(pull => pull.stream === stream)) throw new Refused(409, `${stream} is pulled already`);
-        return added('pulls', relay(stream, from.map(checked), { state: 'calling', on_demand: after !== undefined }));
+        const pull = added('pulls', relay(stream, from.map(checked), { state: 'calling', on_demand: after !== undefined }));
+        setTimeout(() => Object.assign(pull, { state: 'running', session: `RTMPPULL${this.pulls.length + 20}` }), 800).unref();
+        return pull;
       },
       'POST /pushes': ({ stream, to }) => added('pushes', relay(stream, [checked(to)], { state: 'idle', attempts: 0 })),
       'POST /receivers': ({ stream, transport = 'udp', shared, ssrc = null, port = 40_000 + this.receivers.length }) => {

@@ -58,7 +58,7 @@ export function nameCell(address) {
 export function deviceCard() {
   const keys = ['address', 'alive', 'since', 'gone', 'manufacturer', 'model', 'firmware', 'version', 'channels', 'alarm'];
   const list = facts(keys.map(key => [key, t(`device.${key}`)]), 'grid');
-  const element = card(t('facts'), list);
+  const element = card(t('device'), list);
   element.id = 'device';
   element.update = device => {
     const [ago, moment] = [time => t('plot.ago', { time: since(time) }), time => (time ? date(time) : '–')];

@@ -135,12 +135,10 @@ export function ptzCard(device, channel, signal) {
   }, h('label', {}, h('span', {}, t('ptz.preset')), preset),
   ['call_preset', 'set_preset'].map(action => h('button', { class: 'button', value: action }, t(`ptz.${action}`))));
   return card(t('ptz'),
-    h('div', { class: 'ptz-box' }, moving,
-      h('div', { class: 'ptz-side' },
-        h('p', { class: 'soft', id: 'ptz-help' }, t('ptz.help')),
-        h('label', { class: 'ptz-speed' }, h('span', {}, t('ptz.speed')), speed, shown),
-        presets)),
-    fault,
-    h('div', { class: 'actions' }, button('picture', t('ptz.key_frame'),
-      () => attempt(() => send({ action: 'key_frame' }), t('ptz.key_frame.done')), { id: 'key-frame', kind: 'small' })));
+    h('div', { class: 'ptz' },
+      h('div', { class: 'ptz-top' }, moving, h('p', { class: 'soft', id: 'ptz-help' }, t('ptz.help'))),
+      h('label', { class: 'ptz-speed' }, h('span', {}, t('ptz.speed')), speed, shown),
+      fault, presets,
+      h('div', { class: 'actions' }, button('picture', t('ptz.key_frame'),
+        () => attempt(() => send({ action: 'key_frame' }), t('ptz.key_frame.done')), { id: 'key-frame', kind: 'small' }))));
 }

@@ -8,15 +8,13 @@ import { button } from './controls.js';
 import { listCard } from './list-card.js';
 import { field, figure, figureOf, line, options, orderDialog } from './order-form.js';
 import { sessionCell, streamCell } from './relays.js';
-import { buttonCell, noRows, table, textCell } from './table.js';
+import { buttonCell, noRows, stackedCell, table, textCell } from './table.js';
 
 const transports = ['udp', 'tcp', 'tcp_active', 'shared'];
 
 /** The SSRC that was agreed on, and the other one that comes. */
-function sources({ ssrc, received_ssrc: received }) {
-  const other = received !== null && received !== ssrc ? t('receiver.other_ssrc', { ssrc: received }) : '';
-  return [ssrc ?? '', other].filter(text => text !== '').join(' · ') || '–';
-}
+const ssrcCell = stackedCell(({ ssrc }) => ssrc ?? '–', ({ ssrc, received_ssrc: received }) =>
+  (received !== null && received !== ssrc ? t('receiver.other_ssrc', { ssrc: received }) : ''), { className: 'mono', belowName: 'reason warn' });
 
 function packets({ packets: came, lost, foreign }) {
   return [number(came), lost && t('receiver.lost', { n: number(lost) }), foreign && t('receiver.foreign', { n: number(foreign) })]
@@ -77,7 +75,7 @@ export function receiversCard(refresh) {
       { key: 'transport', label: t('receiver.transport'), cell: textCell(({ transport }) => t(`receiver.transport.${transport}`)) },
       { key: 'port', label: t('receiver.port'), className: 'num', cell: textCell(receiver => receiver.port || '–', 'mono strong') },
       { key: 'peer', label: t('session.peer'), cell: textCell(receiver => receiver.peer ?? t('receiver.nobody'), 'mono') },
-      { key: 'ssrc', label: 'SSRC', cell: textCell(sources, 'mono') },
+      { key: 'ssrc', label: 'SSRC', cell: ssrcCell },
       { key: 'packets', label: t('receiver.packets'), className: 'num', cell: textCell(packets) },
       { key: 'left_out', label: t('receiver.left_out'), cell: textCell(receiver => receiver.left_out.join(', ') || '–') },
       { key: 'session', label: t('session'), cell: sessionCell },

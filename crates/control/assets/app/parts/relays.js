@@ -8,7 +8,7 @@ import { streamAddress } from '../router.js';
 import { button, toneBadge } from './controls.js';
 import { listCard } from './list-card.js';
 import { pullDialog, pushDialog } from './relay-forms.js';
-import { buttonCell, noRows, table, textCell } from './table.js';
+import { buttonCell, noRows, stackedCell, table, textCell } from './table.js';
 
 const tones = { running: 'live', calling: 'calling', waiting: 'away', idle: '' };
 
@@ -66,9 +66,8 @@ function addressesCell() {
   return element;
 }
 
-function tries({ attempts, failures }) {
-  return failures ? t('relay.tries.failed', { n: number(attempts), failed: number(failures) }) : number(attempts);
-}
+const triesCell = stackedCell(({ attempts }) => number(attempts),
+  ({ failures }) => (failures ? t('relay.tries.failed', { n: number(failures) }) : ''), { belowName: 'reason warn' });
 
 /** Two pushes of a stream may differ in nothing but their keys, which are hidden. */
 function numbered(items) {
@@ -88,9 +87,9 @@ function relayCard(kind, stop, actions) {
     key: relay => relay.key,
     columns: [
       { key: 'stream', label: t('session.stream'), className: 'wide', cell: streamCell(relay => (relay.on_demand ? [t('relay.on_demand')] : [])) },
-      { key: 'state', label: t('stream.state'), cell: stateCell },
+      { key: 'state', label: t('stream.state'), className: 'wide', cell: stateCell },
       { key: 'addresses', label: t(`relay.${kind}.addresses`), className: 'wide', cell: addressesCell },
-      { key: 'tries', label: t('relay.tries'), className: 'num', cell: textCell(tries) },
+      { key: 'tries', label: t('relay.tries'), cell: triesCell },
       { key: 'rule', label: t('relay.rule'), cell: textCell(relay => relay.rule ?? t('relay.rule.none'), 'mono') },
       { key: 'session', label: t('session'), cell: sessionCell },
       { key: 'stop', label: t('actions'), quiet: true, className: 'end', cell: buttonCell('stop', t('stop'), stop) },

@@ -28,6 +28,16 @@ function actionsCell(device) {
   };
 }
 
+function stateCell() {
+  const badge = onlineBadge();
+  const element = h('span', {}, badge);
+  element.update = channel => {
+    badge.hidden = channel.is_folder;
+    badge.update(channel);
+  };
+  return element;
+}
+
 const describe = channel => (channel.is_folder ? t('device.folder')
   : [channel.manufacturer, channel.model].filter(Boolean).join(' · ') || '–');
 
@@ -50,11 +60,10 @@ export function deviceView(root, { parts: [id], signal }) {
       id: 'channels',
       key: channel => channel.id,
       columns: [
-        { key: 'name', label: t('stream.name'), className: 'wide', cell: nameCell(channel => `#${deviceAddress(id, channel.id)}`) },
-        { key: 'state', label: t('stream.state'), cell: onlineBadge },
-        { key: 'model', label: t('device.model'), cell: textCell(describe) },
+        { key: 'name', label: t('stream.name'), className: 'wide', cell: nameCell(channel => (channel.is_folder ? null : `#${deviceAddress(id, channel.id)}`)) },
+        { key: 'state', label: t('stream.state'), cell: stateCell },
+        { key: 'model', label: t('device.maker_model'), cell: textCell(describe) },
         { key: 'place', label: t('device.place'), cell: textCell(channel => channel.address || '–') },
-        { key: 'stream', label: t('session.stream'), cell: textCell(channel => channel.stream ?? '–', 'mono') },
         { key: 'actions', label: t('actions'), quiet: true, className: 'end', cell: actionsCell(id) },
       ],
     }),

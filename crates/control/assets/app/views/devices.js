@@ -7,7 +7,7 @@ import { setQuery } from '../router.js';
 import { emptyState, pager, viewHead } from '../parts/controls.js';
 import { copyBlock } from '../copy.js';
 import { agoCell, channelsOf, deviceAddress, nameCell, onlineBadge } from '../parts/device-parts.js';
-import { table, textCell } from '../parts/table.js';
+import { stackedCell, table, textCell } from '../parts/table.js';
 import { channelView } from './channel.js';
 import { deviceView } from './device.js';
 
@@ -24,17 +24,6 @@ function stateCell() {
   return element;
 }
 
-function modelCell() {
-  const [maker, model] = [h('span', {}), h('small', { class: 'soft' })];
-  const element = h('div', { class: 'stacked' }, maker, model);
-  element.update = device => {
-    setText(maker, device.manufacturer || '–');
-    setText(model, device.model ?? '');
-    model.hidden = !device.model;
-  };
-  return element;
-}
-
 /** The view: of all devices, of one, or of a channel, as the address says. */
 export function devicesView(root, { parts, query, signal }) {
   if (parts.length > 1) return channelView(root, { parts, query, signal });
@@ -47,7 +36,7 @@ export function devicesView(root, { parts, query, signal }) {
     columns: [
       { key: 'name', label: t('stream.name'), className: 'wide', cell: nameCell(device => `#${deviceAddress(device.id)}`) },
       { key: 'state', label: t('stream.state'), cell: stateCell },
-      { key: 'model', label: t('device.model'), cell: modelCell },
+      { key: 'model', label: t('device.maker_model'), cell: stackedCell(device => device.manufacturer || '–', device => device.model) },
       { key: 'address', label: t('device.address'), cell: textCell(device => `${device.address} ${device.transport}`, 'mono') },
       { key: 'alive', label: t('device.alive'), className: 'num', cell: agoCell(device => device.alive) },
       { key: 'channels', label: t('device.channels'), className: 'num', cell: textCell(device => number(channelsOf(device).length)) },
