@@ -6,17 +6,20 @@
 //   page.mjs URL axe FOLDER [STREAM]            looks for faults of accessibility in every view
 //   page.mjs URL token FOLDER TOKEN             is asked for a token, shows a wrong and a right one
 //   page.mjs URL keyboard FOLDER [STREAM]       reaches and plays a stream without a mouse
+//   page.mjs URL devices FOLDER DEVICE CHANNEL  turns a camera of GB/T 28181 and looks at its picture
+//   page.mjs URL relays FOLDER FROM STREAM      has a stream pulled, and a port opened for a device
 //   page.mjs - words                            compares the dictionaries
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
+import { devices, relays } from './steer.mjs';
 
 const [url, action, folder, ...rest] = process.argv.slice(2);
 const here = dirname(new URL(import.meta.url).pathname);
 const seen = { action, errors: [] };
 const transports = ['flv', 'ws', 'ts', 'ws-ts', 'hls', 'mp4', 'ws-mp4'];
-const views = ['/', '/sessions', '/publish', '/recordings', '/events', '/log', '/settings'];
+const views = ['/', '/sessions', '/devices', '/relays', '/publish', '/recordings', '/events', '/log', '/settings'];
 let browser = null;
 
 /** A page whose errors are noted; failed fetches of media and of the API are no errors of it. */
@@ -191,11 +194,12 @@ async function walk([since, stream = 'live/walk']) {
   seen.outage = await outage(page);
 }
 
-async function axe([stream = 'live/demo']) {
+/** Looks for faults of accessibility in views of these addresses; `then(page, name, judge)` looks at more. */
+async function judgeAll(addresses, then) {
   const source = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   const looks = [['light', {}], ['dark', { colorScheme: 'dark' }], ['phone', { viewport: { width: 375, height: 812 } }],
     ['phone-dark', { viewport: { width: 375, height: 812 }, colorScheme: 'dark' }]];
-  Object.assign(seen, { looked: 0, violations: [] });
+  Object.assign(seen, { looked: 0, violations: [], widths: {} });
   const judge = async (page, where) => {
     const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
     seen.looked += 1;
@@ -207,12 +211,20 @@ async function axe([stream = 'live/demo']) {
   for (const [name, options] of looks) {
     const page = await openPage({ ...options, reducedMotion: 'reduce' });
     await page.evaluate(source);
-    for (const view of [...views, `/streams/${encoded(stream)}`]) {
+    for (const view of addresses) {
       await to(page, view);
       await page.waitForTimeout(500);
       await judge(page, `${view} ${name}`);
+      if (name === 'phone') seen.widths[view] = await page.evaluate(() => document.documentElement.scrollWidth);
     }
-    // Dialogs are part of the views too.
+    await then?.(page, name, judge);
+    await page.context().close();
+  }
+}
+
+async function axe([stream = 'live/demo']) {
+  // Dialogs are part of the views too.
+  await judgeAll([...views, `/streams/${encoded(stream)}`], async (page, name, judge) => {
     await page.locator('#urls [aria-label^=QR]').first().click();
     await judge(page, `qr ${name}`);
     await page.keyboard.press('Escape');
@@ -220,8 +232,13 @@ async function axe([stream = 'live/demo']) {
       await judge(page, `kick ${name}`);
       await page.keyboard.press('Escape');
     }, () => {});
-    await page.context().close();
-  }
+    await to(page, '/relays');
+    for (const form of ['#pull', '#push', '#receive']) {
+      await page.locator(form).click();
+      await judge(page, `${form} ${name}`);
+      await page.keyboard.press('Escape');
+    }
+  });
 }
 
 async function token([right]) {
@@ -311,7 +328,12 @@ async function words() {
   });
 }
 
-const actions = { walk, looks, axe, token, keyboard, words };
+const tools = { openPage, shot, to, judgeAll, seen };
+const actions = {
+  walk, looks, axe, token, keyboard, words,
+  devices: wanted => devices(tools, wanted),
+  relays: wanted => relays(tools, wanted),
+};
 if (!(action in actions)) {
   console.error(`usage: page.mjs URL ${Object.keys(actions).join('|')} FOLDER [...]`);
   process.exit(2);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use headwater_e2e::device::{Elementary, device, wait_for_event};
 use headwater_e2e::{Program, Server, ffmpeg, material, program, root, wait_until};
 use serde_json::Value;
 
@@ -112,11 +113,53 @@ fn an_operator_watches_records_and_kicks() {
 }
 
 #[test]
+fn an_operator_turns_a_camera_and_watches_it() {
+    let own = ["gb28181.listen=127.0.0.1:0", "gb28181.password=12345678"];
+    let mut server = Server::start(&own);
+    let material = Elementary::of("h264-aac.mp4", "h264", Some("aac"));
+    let at = format!("--server 127.0.0.1:{}", server.port("sip"));
+    let camera = device("", &material, &at);
+    let _ = wait_for_event(&camera, "registered");
+    let (id, channel) = ("34020000001180000001", "34020000001310000001");
+    let seen = operate(&server, "devices", &[id, channel]);
+    assert!(is_empty(&seen["errors"]), "{seen}");
+    assert_eq!(seen["watch"], format!("#/streams/gb/{id}/{channel}?play=1"), "{seen}");
+    for done in ["refreshed", "played"] {
+        assert_eq!(seen[done], true, "{done}: {seen}");
+    }
+    assert!(is_empty(&seen["violations"]), "{}", seen["violations"]);
+    let widths = seen["widths"].as_object().expect("widths");
+    assert!(widths.len() == 2 && widths.values().all(|width| *width == 375), "{widths:?}");
+
+    // It was told: to the left and up at half the speed, and a key frame.
+    let ptz = wait_for_event(&camera, "ptz");
+    assert!(ptz.to_string().contains("A50F010A8080"), "{ptz}");
+    let _ = wait_for_event(&camera, "iframe");
+    server.assert_healthy();
+}
+
+#[test]
+fn an_operator_pulls_a_stream_and_opens_a_port() {
+    let origin = Server::demo(&[]);
+    let mut server = Server::start(&[]);
+    let from = origin.url("http", "live/demo");
+    let seen = operate(&server, "relays", &[&from, "live/copy"]);
+    assert!(is_empty(&seen["errors"]), "{seen}");
+    assert_eq!(seen["address"], from, "{seen}");
+    assert!(seen["fault"].as_str().is_some_and(|text| text.contains("ftp")), "{seen}");
+    assert!(seen["port"].as_u64() > Some(0), "{seen}");
+    for done in ["running", "pullStopped", "receiverStopped"] {
+        assert_eq!(seen[done], true, "{done}: {seen}");
+    }
+    server.assert_healthy();
+}
+
+#[test]
 fn nothing_keeps_anybody_from_using_the_page() {
     let mut server = Server::demo(&[]);
     let seen = operate(&server, "axe", &["live/demo"]);
     assert!(is_empty(&seen["errors"]), "{seen}");
-    assert!(seen["looked"].as_u64() > Some(35), "{seen}");
+    assert!(seen["looked"].as_u64() > Some(55), "{seen}");
     assert!(is_empty(&seen["violations"]), "{}", seen["violations"]);
 
     let seen = operate(&server, "keyboard", &["live/demo"]);
@@ -132,7 +175,7 @@ fn nothing_keeps_anybody_from_using_the_page() {
     let seen = operate(&server, "looks", &["live/demo", "phone"]);
     assert!(is_empty(&seen["errors"]), "{seen}");
     let widths = seen["phoneWidths"].as_object().expect("widths");
-    assert!(widths.len() == 8 && widths.values().all(|width| *width == 375), "{widths:?}");
+    assert!(widths.len() == 10 && widths.values().all(|width| *width == 375), "{widths:?}");
     assert_eq!(seen["played"], true, "{seen}");
 
     let seen = operate(&server, "words", &[]);

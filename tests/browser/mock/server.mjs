@@ -1,12 +1,16 @@
 // A mock of the server's API with moving figures, for work on the page without a server.
-//   node mock/server.mjs [--port N] [--token T] [--sessions N] [--empty] [--http PORT]
+//   node mock/server.mjs [--port N] [--token T] [--sessions N] [--devices N] [--empty]
+//       [--http PORT]
 // With --http, media are those of a server at that port; otherwise the demo's clip is served as
-// endless FLV. POST /mock/publish and /mock/unpublish {"name"} make streams come and go.
+// endless FLV. Without --devices 0, cameras are registered; GET /mock/orders tells what they were
+// told. POST /mock/publish and /mock/unpublish {"name"} make streams come and go.
 import { readFileSync, existsSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname, extname, join, normalize } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Devices } from './devices.mjs';
 import { serveMedia } from './media.mjs';
+import { Relays } from './relays.mjs';
 import { World } from './world.mjs';
 
 const { values: options } = parseArgs({
@@ -14,6 +18,7 @@ const { values: options } = parseArgs({
     port: { type: 'string', default: '8083' },
     token: { type: 'string' },
     sessions: { type: 'string', default: '240' },
+    devices: { type: 'string', default: '60' },
     http: { type: 'string' },
     empty: { type: 'boolean', default: false },
   },
@@ -30,6 +35,8 @@ const policy = "default-src 'self'; media-src * blob:; img-src 'self' data: blob
 const clip = readFileSync(join(assets, 'demo.flv'));
 const mediaPort = options.http ? Number(options.http) : await serveMedia(clip, join(here, '../../..'));
 const world = new World({ mediaPort, viewers: Number(options.sessions), empty: options.empty });
+const devices = new Devices({ count: Number(options.devices), empty: options.empty, enabled: options.devices !== '0' });
+const relays = new Relays({ empty: options.empty });
 
 class Refused extends Error {
   constructor(status, text) {
@@ -94,15 +101,17 @@ async function answer(request, response, path, query) {
   const body = ['POST', 'PUT'].includes(request.method) ? await bodyOf(request) : {};
   const rest = path.replace('/api/v1', '');
   const call = `${request.method} ${rest}`;
-  const known = world.table(Refused);
+  const known = { ...world.table(Refused), ...devices.table(Refused), ...relays.table(Refused) };
   if (call === 'GET /streams') return json(response, page(world.listStreams(query), query));
   if (call === 'GET /sessions') return json(response, page(world.listSessions(query), query));
   if (call === 'GET /events') return eventStream(response, query.get('recent') === '0' ? [] : world.events, world.eventSource, asEvent);
   if (call === 'GET /log') return eventStream(response, world.log, world.logSource, asLine);
+  if (call === 'GET /devices') return json(response, { enabled: devices.enabled, ...page(devices.all, query) });
   if (call in known) return json(response, known[call](body, query));
-  const name = decodeURIComponent(rest.replace(/^\/(streams|sessions)\//, ''));
+  const name = decodeURIComponent(rest.replace(/^\/(streams|sessions|devices)\//, ''));
   if (call.startsWith('GET /streams/')) return json(response, world.detail(name) ?? refuse(`there is no stream ${name}`));
   if (call.startsWith('GET /sessions/')) return json(response, world.sessions.get(name) ?? refuse('there is no such session'));
+  if (call.startsWith('GET /devices/')) return json(response, devices.find(name) ?? refuse('there is no such device'));
   if (call.startsWith('DELETE /sessions/')) {
     if (!world.kick(name)) refuse('there is no such session');
     response.writeHead(204).end();
@@ -121,6 +130,7 @@ const server = createServer(async (request, response) => {
     if (pathname === '/healthz') response.end('ok');
     else if (pathname === '/mock/publish') json(response, world.arrive((await bodyOf(request)).name));
     else if (pathname === '/mock/unpublish') json(response, world.unpublish((await bodyOf(request)).name));
+    else if (pathname === '/mock/orders') json(response, devices.orders);
     else if (pathname.startsWith('/api/') || pathname.startsWith('/record/')) {
       if (options.token && request.headers.authorization !== `Bearer ${options.token}`) {
         response.setHeader('www-authenticate', 'Bearer');

@@ -83,6 +83,8 @@ async function request(method, path, { query, body, signal } = {}) {
   const answer = await authorized(`/api/v1${path}${search.size ? `?${search}` : ''}`, {
     method,
     signal,
+    // An order is sent even if the page goes away.
+    keepalive: method !== 'GET',
     headers: body === undefined ? {} : { 'content-type': 'application/json' },
     body: body === undefined ? undefined : JSON.stringify(body),
   });

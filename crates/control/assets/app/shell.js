@@ -9,7 +9,7 @@ import { language, languages, setLanguage, t } from './i18n.js';
 import { load, save } from './store.js';
 
 const $ = id => document.getElementById(id);
-const entries = ['streams', 'sessions', 'publish', 'recordings', 'events', 'log', 'settings'];
+const entries = ['streams', 'sessions', 'devices', 'relays', 'publish', 'recordings', 'events', 'log', 'settings'];
 const themes = { system: 'system', light: 'sun', dark: 'moon' };
 
 /** What the server last told of itself; null before. */

@@ -60,11 +60,19 @@ export function pager(changed) {
 
 /** The state of a stream. */
 export function stateBadge() {
+  const element = toneBadge();
+  const { update } = element;
+  element.update = state => update(state, t(`state.${state}`));
+  return element;
+}
+
+/** A state in a tone of its own: `update(tone, text)`. */
+export function toneBadge() {
   const text = h('span', {});
   const element = h('span', { class: 'badge' }, h('i', { class: 'dot' }), text);
-  element.update = state => {
-    setAttribute(element, 'class', `badge ${state}`);
-    setText(text, t(`state.${state}`));
+  element.update = (tone, words) => {
+    setAttribute(element, 'class', `badge ${tone}`.trim());
+    setText(text, words);
   };
   return element;
 }

@@ -28,8 +28,11 @@ function message(state, detail, name) {
   return word(`player.${state}`, '') && t(`player.${state}`, { name, codec, detail: detail ?? '' });
 }
 
-/** The player of the stream `name`. `over` is the transport that a link asked for. */
-export function playerCard({ name, over, changed = () => {} }) {
+/**
+ * The player of the stream `name`. `over` is the transport that a link asked for, `absent` the
+ * message while the stream is not there.
+ */
+export function playerCard({ name, over, absent = 'missing', changed = () => {} }) {
   let transport = transportOf(over ?? load('transport'));
   let source = null;
   let wanted = false;
@@ -84,7 +87,7 @@ export function playerCard({ name, over, changed = () => {} }) {
     const doubtful = ['codec', 'broken'].includes(state) ? suspect() : null;
     if (doubtful) say(message('codec', doubtful, name));
     // It is known here whether there is anything to wait for.
-    else if (!quiet) say(message(state === 'waiting' && source?.state !== 'live' ? 'missing' : state, detail, name));
+    else if (!quiet) say(message(state === 'waiting' && source?.state !== 'live' ? absent : state, detail, name));
     drawButtons();
     clearTimeout(retry);
     // A stream that ended may come back; a codec does not become known.
@@ -92,7 +95,7 @@ export function playerCard({ name, over, changed = () => {} }) {
       retry = setTimeout(() => begin(true), state === 'missing' ? 1500 : 2500);
     }
     if (wanted && state === 'waiting' && !quiet) {
-      retry = setTimeout(() => player.state === 'waiting' && say(message(source?.state === 'live' ? 'slow' : 'missing', '', name)), 8000);
+      retry = setTimeout(() => player.state === 'waiting' && say(message(source?.state === 'live' ? 'slow' : absent, '', name)), 8000);
     }
   }
 

@@ -1,6 +1,6 @@
 // Tables that become cards on narrow screens. The roles are written out, because browsers
 // forget them when the style of a table is changed.
-import { h, reconcile, setAttribute } from '../dom.js';
+import { h, reconcile, setAttribute, setText } from '../dom.js';
 import { icon } from '../icons.js';
 import { t } from '../i18n.js';
 
@@ -45,6 +45,21 @@ export function textCell(text, className) {
     element.update = item => {
       const now = String(text(item) ?? '');
       if (element.textContent !== now) element.textContent = now;
+    };
+    return element;
+  };
+}
+
+/** A cell of text, and of what is written small below it, if anything. */
+export function stackedCell(text, below, { className = '', belowName = 'soft' } = {}) {
+  return () => {
+    const [first, second] = [h('span', { class: className }), h('small', { class: belowName })];
+    const element = h('div', { class: 'stacked' }, first, second);
+    element.update = item => {
+      const more = below(item) ?? '';
+      setText(first, text(item));
+      setText(second, more);
+      second.hidden = more === '';
     };
     return element;
   };
