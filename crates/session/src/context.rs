@@ -227,8 +227,15 @@ impl Context {
         relay.is_some_and(|relay| relay.want(stream, asked))
     }
 
+    /// Somebody who is no session still wants a stream.
+    pub(crate) fn still_wanted(&self, stream: &StreamName) {
+        if let Some(relay) = self.relay.get().and_then(Weak::upgrade) {
+            relay.still_wanted(stream);
+        }
+    }
+
     /// Whether a viewer of a stream is this server itself, which pulls the stream.
-    fn is_circle(&self, stream: &StreamName, viewer: Option<SocketAddr>) -> bool {
+    pub(crate) fn is_circle(&self, stream: &StreamName, viewer: Option<SocketAddr>) -> bool {
         let relay = self.relay.get().and_then(Weak::upgrade);
         relay.zip(viewer).is_some_and(|(relay, viewer)| relay.calls_from(stream, viewer))
     }

@@ -164,6 +164,13 @@ impl Relay {
         order.is_some_and(|order| self.begin_pull(stream.clone(), order).is_ok())
     }
 
+    /// Somebody who is no session still wants a stream: if it is pulled, it goes on.
+    pub(crate) fn still_wanted(&self, stream: &StreamName) {
+        if let Some(pull) = self.pulls.lock().get(stream) {
+            pull.want();
+        }
+    }
+
     /// Whether somebody at this address is our own call for the stream: it would go round in a
     /// circle.
     pub(crate) fn calls_from(&self, stream: &StreamName, address: SocketAddr) -> bool {
