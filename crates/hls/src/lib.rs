@@ -1,5 +1,5 @@
 //! HTTP Live Streaming of a live stream (RFC 8216 and draft-pantos-hls-rfc8216bis, cited as "HLS"):
-//! frames in, segments, parts and playlists out.
+//! frames in, segments, parts and playlists out; and the playlists of others, read.
 //!
 //! | module | subject | clause |
 //! |---|---|---|
@@ -9,6 +9,7 @@
 //! | [`multivariant`] | the playlist that says what there is to decode | HLS §4.4.6 |
 //! | [`Directives`] | blocking reload and delta updates | HLS §6.2.5.2 |
 //! | [`name`] | what files are called | |
+//! | [`client`] | reading what other servers have | RFC 8216 §4, §6.3 |
 //!
 //! No I/O, no clock: whoever feeds a rendition says what time it is.
 
@@ -16,6 +17,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod client;
 mod container;
 mod directives;
 pub mod multivariant;

@@ -13,6 +13,7 @@ pub mod events;
 pub mod gate;
 mod keys;
 mod name;
+pub mod network;
 mod packager;
 pub mod pattern;
 mod rate;

@@ -561,6 +561,7 @@ fn prefix(kind: Kind) -> &'static str {
         (Protocol::Flv, _) => "FLVSUB",
         (Protocol::Ts, _) => "TSSUB",
         (Protocol::Ps, _) => "PSPUB",
+        (Protocol::Hls, Role::Pull) => "HLSPULL",
         (Protocol::Hls, _) => "HLSSUB",
         (Protocol::Mp4, _) => "MP4SUB",
     }

@@ -6,9 +6,9 @@ use media::{AudioDetails, Codec, Details, Track, VideoDetails, h264, h265, opus,
 use crate::boxes::{boxed, full};
 
 /// `objectTypeIndication` (ISO/IEC 14496-1 §7.2.6.6).
-const OTI_AAC: u8 = 0x40;
-const OTI_MPEG2_AUDIO: u8 = 0x69;
-const OTI_MPEG1_AUDIO: u8 = 0x6B;
+pub(crate) const OTI_AAC: u8 = 0x40;
+pub(crate) const OTI_MPEG2_AUDIO: u8 = 0x69;
+pub(crate) const OTI_MPEG1_AUDIO: u8 = 0x6B;
 
 /// Whether fragmented MP4 carries the track: its codec has a mapping, and its configuration is
 /// there and can be read.

@@ -6,8 +6,9 @@
 //! | [`Fragmenter`] | frames in, fragments out | ISO/IEC 14496-12 §8.8, ISO/IEC 23000-19 |
 //! | [`codec`] | which tracks there is a sample entry for | ISO/IEC 14496-12 §8.5.2 and the codecs' own |
 //! | [`index`] | the list of fragments at the end of a file | ISO/IEC 14496-12 §8.8.9 |
+//! | [`read`] | fragments that others wrote, back into frames | ISO/IEC 14496-12 §8.8 |
 //!
-//! No I/O. Nothing here reads: files that others wrote are the business of whoever opens them.
+//! No I/O. Files without fragments are the business of whoever opens them.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -18,5 +19,6 @@ pub mod codec;
 mod fragment;
 pub mod index;
 mod init;
+pub mod read;
 
 pub use fragment::{Change, Fragment, Fragmenter};

@@ -166,6 +166,9 @@ impl Default for LiveSettings {
     }
 }
 
+/// How long after saying so somebody who is no session still watches.
+const LEASE: Duration = Duration::from_secs(1);
+
 /// So many streams that are watched by requests are looked through for those that are no more.
 const MANY_LEASES: usize = 1024;
 
@@ -241,14 +244,14 @@ impl Context {
         self.suppliers().into_iter().any(|supplier| supplier.want(stream, asked))
     }
 
-    /// Somebody watches a stream by requests, of which the next one comes within this time.
-    pub(crate) fn lease(&self, stream: &StreamName, time: Duration) {
+    /// Somebody who is no session watches a stream, and says so again and again.
+    pub(crate) fn still_wanted(&self, stream: &StreamName) {
         let now = Instant::now();
         let mut leases = self.leases.lock();
         if leases.len() >= MANY_LEASES && !leases.contains_key(stream) {
             leases.retain(|_, until| *until > now);
         }
-        leases.insert(stream.clone(), now + time);
+        leases.insert(stream.clone(), now + LEASE);
     }
 
     /// Whether anybody watches a stream: a viewer, or somebody who asks now and then.
@@ -265,7 +268,7 @@ impl Context {
     }
 
     /// Whether a viewer of a stream is this server itself, which pulls the stream.
-    fn is_circle(&self, stream: &StreamName, viewer: Option<SocketAddr>) -> bool {
+    pub(crate) fn is_circle(&self, stream: &StreamName, viewer: Option<SocketAddr>) -> bool {
         let calls = |viewer| self.suppliers().iter().any(|all| all.calls_from(stream, viewer));
         viewer.is_some_and(calls)
     }

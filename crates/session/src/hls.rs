@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -87,6 +87,9 @@ const FIRST_SEGMENT: Duration = Duration::from_secs(20);
 
 /// Playlists are waited for up to so many target durations (HLS §6.2.5.2).
 const PATIENCE_TARGETS: u32 = 3;
+
+/// How often it is said that a request waits, so that what it waits for is not ended as unwanted.
+const STILL_WANTED: Duration = Duration::from_millis(250);
 
 /// But never longer than connections bear.
 const MAX_PATIENCE: Duration = Duration::from_secs(60);
@@ -203,13 +206,6 @@ impl Hls {
         response
     }
 
-    /// How long after a request for a playlist its viewer still counts as one: players ask again
-    /// after a target duration, and may be late.
-    fn lease(&self) -> Duration {
-        let rendition = &self.context.settings.load().hls.rendition;
-        rendition.target.unwrap_or(rendition.segment).saturating_mul(3)
-    }
-
     async fn list(
         self: &Arc<Self>,
         request: &Parts,
@@ -233,12 +229,42 @@ impl Hls {
                 not_found("the stream is not recorded as HLS: see stream.record")
             });
         }
+        if self.context.is_circle(name, Some(peer)) {
+            let text = format!("{name} is pulled from this server itself: it has no source");
+            return not_found(&text);
+        }
         let comes = request.method != Method::HEAD && {
             let app = name.as_str().rsplit_once('/').map_or("", |(app, _)| app);
             let (app_name, raw_query) = (app.to_owned(), query.to_owned());
-            self.context.lease(name, self.lease());
             self.context.want(name, &Address { app_name, raw_query, ..Address::default() })
         };
+        let answering = self.current(request, name, list, comes, &directives, &suffix);
+        let response = if comes {
+            // A request is no session, but whoever waits is a viewer all the same.
+            let mut answering = pin!(answering);
+            loop {
+                self.context.still_wanted(name);
+                if let Ok(response) = timeout(STILL_WANTED, answering.as_mut()).await {
+                    break response;
+                }
+            }
+        } else {
+            answering.await
+        };
+        self.count(query, &response);
+        response
+    }
+
+    /// The playlist of a stream, once it is there.
+    async fn current(
+        self: &Arc<Self>,
+        request: &Parts,
+        name: &StreamName,
+        list: List,
+        comes: bool,
+        directives: &Directives,
+        suffix: &str,
+    ) -> Response {
         let Some(live) = self.find(name, comes).await else {
             let text = format!(
                 "stream {name} is not published here; publish it, or check application and name"
@@ -264,19 +290,17 @@ impl Hls {
                 }
             }
         };
-        let response = match list {
+        match list {
             List::Media | List::Record => {
-                let text = current.playlist(directives.skip, &suffix);
+                let text = current.playlist(directives.skip, suffix);
                 playlist(request, &text, directives.segment.map(|_| current.window.target()))
             }
             List::Multivariant => {
                 let (window, tracks) = (&current.window, &current.tracks);
-                let text = multivariant::playlist(window, tracks, "playlist.m3u8", &suffix);
+                let text = multivariant::playlist(window, tracks, "playlist.m3u8", suffix);
                 playlist(request, &live::Rendered::new(text), None)
             }
-        };
-        self.count(query, &response);
-        response
+        }
     }
 
     /// What was sent to a viewer is counted, if viewers are.

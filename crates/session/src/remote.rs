@@ -5,6 +5,8 @@
 //! passwords of addresses are shown to servers that ask for them. Who tries again when something
 //! fails is the business of [`crate::relay`], or of whoever started the client.
 
+mod fetch;
+mod hls;
 mod http;
 mod requests;
 mod rtmp;

@@ -52,6 +52,16 @@ pub fn get(host: &str, target: &str, extra: &[(&str, &str)]) -> Result<Bytes, Er
     finish(text, extra)
 }
 
+/// As [`get`], but the connection is kept for more requests.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_and_keep(host: &str, target: &str, extra: &[(&str, &str)]) -> Result<Bytes, Error> {
+    let mut text = start(host, target)?;
+    push_field(&mut text, "Accept", "*/*");
+    finish(text, extra)
+}
+
 /// The nonce of one WebSocket upgrade, which the server has to prove it read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key(String);
@@ -179,6 +189,15 @@ impl Response {
     #[must_use]
     pub fn body(&self) -> Body {
         self.body
+    }
+
+    /// Whether the connection goes on behind the body, as far as the server is concerned
+    /// ([RFC 9112, 9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)).
+    #[must_use]
+    pub fn keeps_alive(&self) -> bool {
+        self.version == Version::Http11
+            && self.body != Body::UntilClose
+            && !self.fields.lists("connection", "close")
     }
 
     /// Where a redirect leads: an absolute or relative reference. The caller counts them.

@@ -19,7 +19,11 @@ use tracing::{info, warn};
 use crate::context::Context;
 
 /// How often a task looks whether anybody asks.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Who has asked for nothing for so many target durations watches no more: players ask for the
+/// playlist once in one of them (RFC 8216 §6.3.4).
+const WATCHES_TARGETS: u32 = 3;
 
 /// How long the end of the run before is waited for.
 const LAST_RUN: Duration = Duration::from_secs(5);
@@ -164,6 +168,7 @@ async fn run(
     let rendition = Rendition::resuming(stem, settings.rendition.clone(), live.resume());
     info!(stream = %name, "makes HLS segments");
     let mut segmenting = Segmenting {
+        context,
         name,
         idle: Some(settings.idle).filter(|_| settings.on_demand && files.is_none()),
         files,
@@ -178,6 +183,7 @@ async fn run(
 }
 
 struct Segmenting {
+    context: Arc<Context>,
     name: StreamName,
     /// How long nobody asks before it ends.
     idle: Option<Duration>,
@@ -192,7 +198,14 @@ struct Segmenting {
 
 impl Segmenting {
     async fn run(&mut self, mut tap: Tap) {
+        let mut looked = Instant::now();
         loop {
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                if self.is_watched() {
+                    self.context.still_wanted(&self.name);
+                }
+            }
             let Ok(tapped) = timeout(LOOK, tap.next()).await else {
                 if self.is_idle() {
                     return self.end("nobody asks for it").await;
@@ -230,6 +243,12 @@ impl Segmenting {
                 );
             }
         }
+    }
+
+    /// Whether somebody watches, as far as can be told of those who only ask now and then.
+    fn is_watched(&self) -> bool {
+        let target = Duration::from_secs(self.rendition.window().target().unsigned_abs());
+        self.live.asked.lock().elapsed() <= target * WATCHES_TARGETS
     }
 
     fn is_idle(&self) -> bool {

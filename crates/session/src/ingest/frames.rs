@@ -56,6 +56,13 @@ impl FrameIngest {
         }
     }
 
+    /// The source begins another time line: the next frame follows the last one.
+    pub(crate) fn join(&mut self) {
+        if self.shift_ms.take().is_some() {
+            self.last_ms += JOIN_STEP_MS;
+        }
+    }
+
     /// Takes a track, or another configuration of it.
     pub(crate) fn track(&mut self, track: Track, now: Instant) -> Result<(), Superseded> {
         self.publication.set_track(track, self.last_ms, now)

@@ -1,9 +1,11 @@
-//! Pulls over HTTP and WebSocket: what comes says itself whether it is FLV or MPEG-TS.
+//! Pulls over HTTP and WebSocket: what comes says itself whether it is FLV, MPEG-TS or a playlist of
+//! HLS.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::hls::client::MAX_PLAYLIST;
 use bytes::BytesMut;
 use flv::tag;
 use hub::{EndReason, StreamName};
@@ -12,10 +14,14 @@ use net::Shard;
 use tracing::info;
 
 use super::requests::{Answer, request};
-use super::{HttpUrl, Remote};
+use super::{HttpUrl, Remote, hls};
 use crate::context::{Context, Tenure};
 use crate::ingest::Ingest;
 use crate::ingest::frames::FrameIngest;
+
+/// What playlists begin with, maybe behind a byte order mark.
+const PLAYLIST: &[u8] = b"#EXTM3U";
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// So much tells what a body is.
 const SNIFFED: usize = 8;
@@ -30,6 +36,7 @@ pub(super) async fn pull(
     url: HttpUrl,
 ) -> EndReason {
     let session = tenure.session();
+    let asked = Instant::now();
     let Answer { url, mut body } = match request(shard, session, remote, url, &[]).await {
         Ok(answer) => answer,
         Err(failure) => return failure.into(),
@@ -51,8 +58,15 @@ pub(super) async fn pull(
             Err(reason) => break reason,
         }
     };
-    drop(intake);
+    let playlist = match intake.reading {
+        Reading::Playlist(text) if reason == EndReason::PeerClosed => Some(text),
+        _ => None,
+    };
     body.close().await;
+    if let Some(text) = playlist {
+        let pulling = hls::Pulling { shard, context, tenure, name, remote };
+        return hls::pull(pulling, url, &text, asked).await;
+    }
     info!(session = %session.id(), %url, "the answer is over");
     reason
 }
@@ -70,12 +84,17 @@ enum Reading {
     Unknown(BytesMut),
     Flv(tag::Reader, Option<Ingest>),
     Ts(Box<Demuxer>, Option<FrameIngest>),
+    Playlist(BytesMut),
 }
 
 impl Reading {
     fn of(start: &[u8]) -> Option<Self> {
         if start.starts_with(b"FLV") {
             return Some(Self::Flv(tag::Reader::new(tag::MAX_BODY), None));
+        }
+        let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+        if PLAYLIST.starts_with(text.get(..PLAYLIST.len()).unwrap_or(text)) {
+            return Some(Self::Playlist(BytesMut::new()));
         }
         (start.first() == Some(&ts::SYNC)).then(|| Self::Ts(Box::default(), None))
     }
@@ -94,7 +113,7 @@ impl Intake<'_> {
                 }
                 let start = start.split().freeze();
                 self.reading = Reading::of(&start).ok_or_else(|| {
-                    let text = "what the server sends is neither FLV nor MPEG-TS";
+                    let text = "what the server sends is neither FLV nor MPEG-TS nor HLS";
                     EndReason::Refused(text.to_owned())
                 })?;
                 return self.take(&start);
@@ -124,6 +143,12 @@ impl Intake<'_> {
                         (Some(ingest), ts::Demuxed::Frame(frame)) => ingest.frame(frame),
                     };
                     taken.map_err(|_| EndReason::TakenOver)?;
+                }
+            }
+            Reading::Playlist(text) => {
+                text.extend_from_slice(bytes);
+                if text.len() > MAX_PLAYLIST {
+                    return Err(EndReason::Refused(::hls::client::Error::TooLong.to_string()));
                 }
             }
         }

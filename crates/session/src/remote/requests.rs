@@ -14,7 +14,7 @@ use hub::{EndReason, Session};
 use net::{Conn, Shard};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use ws::client::{Key, Response, chunked, get};
+use ws::client::{Key, Response, chunked, get, get_and_keep};
 use ws::frame::{self, Opcode, write_masked_frame};
 use ws::head::Limits;
 
@@ -76,52 +76,62 @@ pub(super) async fn request(
 ) -> Result<Answer, Failure> {
     for _ in 0..=MAX_REDIRECTIONS {
         let mut conn = super::connect(session, remote, &url.host, url.port, url.secure).await?;
-        let login = url.credentials.as_ref().map(|(user, password)| {
-            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-        });
-        let mut extra = extra.to_vec();
-        extra.extend(login.as_deref().map(|login| ("Authorization", login)));
         let key = Key::new(nonce());
-        let host = url.host_field();
-        let head = if url.websocket {
-            key.upgrade(&host, &url.target, &[], &extra)
-        } else {
-            get(&host, &url.target, &extra)
-        };
-        send(&mut conn, &head.map_err(|error| malformed(&error))?).await?;
-        let asked = Instant::now();
-        let (response, rest) = head_of(shard, session, &mut conn, asked + remote.patience).await?;
+        let ask = if url.websocket { Ask::Upgrade(&key) } else { Ask::Once };
+        let (response, rest) = ask.of(shard, session, remote, &mut conn, &url, extra).await?;
         if let Some(location) = response.redirect() {
             url = url.join(location).map_err(|error| EndReason::Refused(error.to_string()))?;
             continue;
         }
-        let framing = match response.body() {
-            _ if url.websocket => {
-                Framing::WebSocket(frame::Reader::new(frame::Role::Client, MAX_MESSAGE))
-            }
-            ws::Body::Chunked => Framing::Chunked(chunked::Reader::default()),
-            ws::Body::Length(length) => Framing::Length(length),
-            ws::Body::Empty => Framing::Over,
-            ws::Body::UntilClose => Framing::Bare,
-        };
+        let mut body = Body::of(&response, conn, url.websocket, rest);
         let status = response.status().code();
-        let mut body = Body { conn, framing, rest };
         if url.websocket && status == 101 {
             key.verify(&response, &[]).map_err(|error| malformed(&error))?;
         } else if url.websocket || !matches!(status, 200 | 206) {
-            let mut text = BytesMut::new();
-            let until = Instant::now() + remote.patience;
-            let read = body.whole(shard, session, until, MAX_TEXT, &mut text).await;
-            let text = String::from_utf8_lossy(&text);
-            let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
-            // What the server says beside its status is a courtesy.
-            drop(read);
-            return Err(Failure::Status(status, text));
+            return Err(body.refusal(shard, session, remote, status).await);
         }
         return Ok(Answer { url, body });
     }
     let text = format!("the server sent us elsewhere more than {MAX_REDIRECTIONS} times");
     Err(EndReason::Refused(text).into())
+}
+
+/// How something is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Ask<'a> {
+    /// The connection is for this answer alone.
+    Once,
+    /// The connection is for other requests as well.
+    More,
+    /// It becomes a WebSocket.
+    Upgrade(&'a Key),
+}
+
+impl Ask<'_> {
+    /// Sends the request, and reads the head of the answer; what came behind it.
+    pub(super) async fn of(
+        self,
+        shard: &Rc<Shard>,
+        session: &Session,
+        remote: &Remote,
+        conn: &mut Conn,
+        url: &HttpUrl,
+        extra: &[(&str, &str)],
+    ) -> Result<(Response, Bytes), EndReason> {
+        let login = url.credentials.as_ref().map(|(user, password)| {
+            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+        });
+        let mut extra = extra.to_vec();
+        extra.extend(login.as_deref().map(|login| ("Authorization", login)));
+        let host = url.host_field();
+        let head = match self {
+            Self::Once => get(&host, &url.target, &extra),
+            Self::More => get_and_keep(&host, &url.target, &extra),
+            Self::Upgrade(key) => key.upgrade(&host, &url.target, &[], &extra),
+        };
+        send(conn, &head.map_err(|error| malformed(&error))?).await?;
+        head_of(shard, session, conn, Instant::now() + remote.patience).await
+    }
 }
 
 async fn send(conn: &mut Conn, bytes: &[u8]) -> Result<(), EndReason> {
@@ -201,6 +211,43 @@ pub(super) struct Body {
 }
 
 impl Body {
+    /// What follows the head of an answer on a connection; `rest` has come already.
+    pub(super) fn of(response: &Response, conn: Conn, websocket: bool, rest: Bytes) -> Self {
+        let framing = match response.body() {
+            _ if websocket => {
+                Framing::WebSocket(frame::Reader::new(frame::Role::Client, MAX_MESSAGE))
+            }
+            ws::Body::Chunked => Framing::Chunked(chunked::Reader::default()),
+            ws::Body::Length(0) | ws::Body::Empty => Framing::Over,
+            ws::Body::Length(length) => Framing::Length(length),
+            ws::Body::UntilClose => Framing::Bare,
+        };
+        Self { conn, framing, rest }
+    }
+
+    /// The connection, if the body was read to an end that the server has marked.
+    pub(super) fn into_conn(self) -> Option<Conn> {
+        self.is_over().then_some(self.conn)
+    }
+
+    /// What a server says beside a status that is no success.
+    pub(super) async fn refusal(
+        &mut self,
+        shard: &Rc<Shard>,
+        session: &Session,
+        remote: &Remote,
+        status: u16,
+    ) -> Failure {
+        let mut text = BytesMut::new();
+        let until = Instant::now() + remote.patience;
+        let read = self.whole(shard, session, until, MAX_TEXT, &mut text).await;
+        let text = String::from_utf8_lossy(&text);
+        let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+        // It is a courtesy.
+        drop(read);
+        Failure::Status(status, text)
+    }
+
     /// Waits for more, and hands it over. `false` at the end.
     pub(super) async fn next(
         &mut self,
@@ -246,10 +293,20 @@ impl Body {
                 return Ok(false);
             }
         }
-        match self.framing {
-            Framing::Bare | Framing::Over => Ok(true),
-            _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        if self.is_cut() {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
+        Ok(true)
+    }
+
+    /// Whether it was read to an end that the server has marked.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.framing, Framing::Over) && self.rest.is_empty()
+    }
+
+    /// Whether more was promised than has come, once nothing more comes.
+    pub(super) fn is_cut(&self) -> bool {
+        !matches!(self.framing, Framing::Bare | Framing::Over)
     }
 
     /// Closes the connection.

@@ -90,13 +90,16 @@ impl RemoteUrl {
     }
 
     /// The protocol of a session with such an address. What comes over HTTP is only known when it
-    /// comes: it counts as FLV.
+    /// comes: it counts as HLS where the path ends with `.m3u8`, else as FLV.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         match self {
             Self::Rtmp(_) => Protocol::Rtmp,
             Self::Rtsp(_) => Protocol::Rtsp,
-            Self::Http(_) => Protocol::Flv,
+            Self::Http(url) => {
+                let path = url.target.split('?').next().unwrap_or_default();
+                if path.ends_with(".m3u8") { Protocol::Hls } else { Protocol::Flv }
+            }
         }
     }
 
@@ -214,27 +217,70 @@ impl HttpUrl {
     /// # Errors
     /// [`UrlError`] when that is no such address.
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
-        if location.contains("://") {
-            let mut next = Self::parse(location)?;
+        let scheme = if self.secure { "https" } else { "http" };
+        let has_scheme = location.find("://").is_some_and(|at| {
+            location.get(..at).is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric()))
+        });
+        let absolute = if has_scheme {
+            Some(location.to_owned())
+        } else {
+            location.strip_prefix("//").map(|rest| format!("{scheme}://{rest}"))
+        };
+        if let Some(absolute) = absolute {
+            let mut next = Self::parse(&absolute)?;
             if next.credentials.is_none() && (&next.host, next.port) == (&self.host, self.port) {
                 next.credentials.clone_from(&self.credentials);
             }
             next.websocket = self.websocket;
             return Ok(next);
         }
-        let target = match location.strip_prefix('/') {
-            Some(_) => location.to_owned(),
-            None => {
-                let path = self.target.split('?').next().unwrap_or_default();
-                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-                format!("{folder}/{location}")
+        let location = location.split('#').next().unwrap_or_default();
+        let path = self.target.split('?').next().unwrap_or_default();
+        let (path, query) = match location.split_once('?') {
+            _ if location.is_empty() => (self.target.clone(), None),
+            Some(("", query)) => (path.to_owned(), Some(query)),
+            _ => {
+                let (there, query) = match location.split_once('?') {
+                    Some((there, query)) => (there, Some(query)),
+                    None => (location, None),
+                };
+                let folder = match there.starts_with('/') {
+                    true => "",
+                    false => path.rsplit_once('/').map_or("/", |(folder, _)| folder),
+                };
+                (without_dots(&format!("{folder}/{there}")), query)
             }
+        };
+        let target = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
         };
         if target.len() > MAX_URL || target.contains(|c: char| c.is_control() || c == ' ') {
             return Err(UrlError::Http("has spaces or control characters, or is too long"));
         }
         Ok(Self { target, ..self.clone() })
     }
+}
+
+/// A path without `.` and `..` (RFC 3986 §5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut items = path.split('/').skip_while(|item| item.is_empty()).peekable();
+    while let Some(item) = items.next() {
+        let is_last = items.peek().is_none();
+        match item {
+            "." | ".." => {
+                if item == ".." {
+                    kept.pop();
+                }
+                if is_last {
+                    kept.push("");
+                }
+            }
+            item => kept.push(item),
+        }
+    }
+    format!("/{}", kept.join("/"))
 }
 
 /// Without credentials.
@@ -270,6 +316,7 @@ mod tests {
             ("rtmp://h/live/a?k=v", "live", "a", "k=v"),
             ("rtsp://u:p@h:554/a/b/c?k=v", "a/b", "c", "k=v"),
             ("http://h:8080/live/a.flv?k=v", "live", "a", "k=v"),
+            ("http://h/hls/live/a.m3u8", "hls/live", "a", ""),
             ("wss://h/live/a.ts", "live", "a", ""),
         ] {
             let address = address(text);
@@ -296,6 +343,12 @@ mod tests {
             ("/c.flv", "http://h:8080/c.flv"),
             ("c.flv?y=2", "http://h:8080/a/c.flv?y=2"),
             ("https://other/c.flv", "https://other/c.flv"),
+            ("//other/c.flv", "http://other/c.flv"),
+            ("?y=2", "http://h:8080/a/b.flv?y=2"),
+            ("c.flv?to=http://x/../y", "http://h:8080/a/c.flv?to=http://x/../y"),
+            ("../c/./d.flv#e", "http://h:8080/c/d.flv"),
+            ("../../../c/..", "http://h:8080/"),
+            ("", "http://h:8080/a/b.flv?x=1"),
         ] {
             assert_eq!(url.join(location).expect("an address").to_string(), to);
         }
