@@ -171,6 +171,8 @@ impl Devices {
         context.add_supplier(supplier);
         context.events.add(Arc::new(Ear(Arc::downgrade(&devices))));
         let (input, arrivals) = mpsc::channel(QUEUE);
+        // Whoever misses more keep-alives than it may is gone.
+        let idle = platform.keepalive.saturating_mul(platform.misses + 1);
         let BoundSip { datagrams, listening } = bound;
         let listener = listening.start()?;
         let runtime = Handle::current();
@@ -194,7 +196,9 @@ impl Devices {
                 let Some(shards) = place.upgrade() else { return };
                 number += 1;
                 let (context, input) = (context.clone(), input.clone());
-                shards.place(move |_| connection::serve(context, number, connecting, input)).await;
+                shards
+                    .place(move |_| connection::serve(context, number, connecting, input, idle))
+                    .await;
             }
         });
         Ok(devices)

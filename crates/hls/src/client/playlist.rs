@@ -181,7 +181,7 @@ fn media(text: &str) -> Result<Media, Error> {
             let taken = std::mem::take(&mut next);
             let span = taken.span.map(|(length, offset)| {
                 let follows = behind.take().filter(|(file, _)| *file == uri);
-                let offset = offset.or(follows.map(|(_, end)| end)).unwrap_or(0);
+                let offset = offset.or_else(|| follows.map(|(_, end)| end)).unwrap_or(0);
                 Span { offset, length }
             });
             behind = span.map(|span| (uri.clone(), span.offset.saturating_add(span.length)));

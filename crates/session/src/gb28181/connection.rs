@@ -20,21 +20,19 @@ const READ_BUFFER: usize = 8 << 10;
 /// Messages that wait to be written. A device that does not read them is gone.
 const OUTGOING: usize = 64;
 
-/// How long a device may say nothing: longer than any keep-alive.
-const IDLE: Duration = Duration::from_secs(3600 * 2);
-
 /// How long a device may take to read a message.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// There is no handshake that could take longer.
 const SETUP: Duration = Duration::from_secs(1);
 
-/// Carries messages both ways until either side has enough.
+/// Carries messages both ways until either side has enough, or the device says nothing for `idle`.
 pub(super) async fn serve(
     context: Arc<Context>,
     number: u64,
     connecting: Connecting,
     input: mpsc::Sender<Arrival>,
+    idle: Duration,
 ) {
     let address = connecting.peer();
     let _admitted = match context.admission.admit(address) {
@@ -52,7 +50,7 @@ pub(super) async fn serve(
     let mut buffer = vec![0; READ_BUFFER];
     let why = loop {
         let came = tokio::select! {
-            came = timeout(IDLE, conn.read(&mut buffer)) => came,
+            came = timeout(idle, conn.read(&mut buffer)) => came,
             message = outgoing.recv() => {
                 let Some(message) = message else { break "closed" };
                 match timeout(WRITE_TIMEOUT, conn.write_all(&message)).await {
