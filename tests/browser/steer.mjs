@@ -18,6 +18,10 @@ function ordersOf(page) {
   return orders;
 }
 
+/** Whether a picture comes and goes on. */
+const plays = page => page.waitForFunction(() => document.querySelector('.player')?.dataset.state === 'playing'
+  && document.getElementById('video').currentTime > 1, null, { timeout: 25_000 }).then(() => true, () => false);
+
 /** Opens a channel from the list, turns its camera by pointer and keys, and looks at its picture. */
 export async function devices({ openPage, shot, to, judgeAll, seen }, [device, channel]) {
   const page = await openPage();
@@ -32,6 +36,10 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await page.locator('#refresh-channels').click();
   seen.refreshed = await page.locator('.toast:not(.bad)').waitFor({ timeout: 10_000 }).then(() => true, () => false);
   await shot(page, 'device');
+  // Nobody watches yet: the view of the stream has the device called.
+  await row.getByRole('link', { name: /^Watch/ }).click();
+  seen.watched = await plays(page);
+  await to(page, `/devices/${device}`);
   await row.getByRole('link', { name: /^Control/ }).click();
 
   const button = page.locator('[data-way=left-up]');
@@ -62,8 +70,7 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await until('a key frame is asked for', () => last().action === 'key_frame');
 
   await page.locator('#play').click();
-  seen.played = await page.waitForFunction(() => document.getElementById('video').currentTime > 1, null, { timeout: 25_000 })
-    .then(() => true, () => false);
+  seen.played = await plays(page);
   await shot(page, 'channel');
   // Whoever goes away while a button is held leaves no camera turning.
   await button.hover();
