@@ -49,6 +49,15 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await page.mouse.up();
   await stops('it stops as the button is released', 1);
 
+  // A stop that comes to nothing is told again, and until then it says why.
+  await page.mouse.down();
+  await until('it moves once more', () => last().action === 'move');
+  await page.route('**/devices/control', route => route.fulfill({ status: 503, json: { error: 'not now' } }), { times: 1 });
+  await page.mouse.up();
+  await page.locator('#ptz-fault', { hasText: 'not now' }).waitFor({ timeout: 10_000 });
+  await stops('it is told to stop again', 3);
+  await page.locator('#ptz-fault').waitFor({ state: 'hidden', timeout: 10_000 });
+
   await page.locator('#ptz').focus();
   await page.keyboard.down('ArrowRight');
   await until('an arrow turns', () => last().pan === 1);
@@ -57,11 +66,11 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await page.keyboard.up('ArrowRight');
   await until('one is left', () => last().pan === 0 && last().tilt === -1);
   await page.keyboard.up('ArrowDown');
-  await stops('it stops as the keys are released', 2);
+  await stops('it stops as the keys are released', 4);
   await page.keyboard.down('+');
   await until('it zooms', () => last().zoom === 1);
   await page.keyboard.up('+');
-  await stops('it zooms no more', 3);
+  await stops('it zooms no more', 5);
 
   await page.locator('#ptz-preset').fill('7');
   await page.keyboard.press('Enter');
@@ -77,7 +86,7 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await page.mouse.down();
   await until('it moves again', () => last().action === 'move');
   await to(page, '/devices');
-  await stops('it stops as the view is left', 4);
+  await stops('it stops as the view is left', 6);
   seen.orders = orders;
   await page.context().close();
   await judgeAll([`/devices/${device}`, `/devices/${device}/${channel}`]);
