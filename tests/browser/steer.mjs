@@ -18,6 +18,10 @@ function ordersOf(page) {
   return orders;
 }
 
+/** Whether a picture comes and goes on. */
+const plays = page => page.waitForFunction(() => document.querySelector('.player')?.dataset.state === 'playing'
+  && document.getElementById('video').currentTime > 1, null, { timeout: 25_000 }).then(() => true, () => false);
+
 /** Opens a channel from the list, turns its camera by pointer and keys, and looks at its picture. */
 export async function devices({ openPage, shot, to, judgeAll, seen }, [device, channel]) {
   const page = await openPage();
@@ -32,6 +36,10 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await page.locator('#refresh-channels').click();
   seen.refreshed = await page.locator('.toast:not(.bad)').waitFor({ timeout: 10_000 }).then(() => true, () => false);
   await shot(page, 'device');
+  // Nobody watches yet: the view of the stream has the device called.
+  await row.getByRole('link', { name: /^Watch/ }).click();
+  seen.watched = await plays(page);
+  await to(page, `/devices/${device}`);
   await row.getByRole('link', { name: /^Control/ }).click();
 
   const button = page.locator('[data-way=left-up]');
@@ -41,6 +49,15 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await page.mouse.up();
   await stops('it stops as the button is released', 1);
 
+  // A stop that comes to nothing is told again, and until then it says why.
+  await page.mouse.down();
+  await until('it moves once more', () => last().action === 'move');
+  await page.route('**/devices/control', route => route.fulfill({ status: 503, json: { error: 'not now' } }), { times: 1 });
+  await page.mouse.up();
+  await page.locator('#ptz-fault', { hasText: 'not now' }).waitFor({ timeout: 10_000 });
+  await stops('it is told to stop again', 3);
+  await page.locator('#ptz-fault').waitFor({ state: 'hidden', timeout: 10_000 });
+
   await page.locator('#ptz').focus();
   await page.keyboard.down('ArrowRight');
   await until('an arrow turns', () => last().pan === 1);
@@ -49,11 +66,11 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await page.keyboard.up('ArrowRight');
   await until('one is left', () => last().pan === 0 && last().tilt === -1);
   await page.keyboard.up('ArrowDown');
-  await stops('it stops as the keys are released', 2);
+  await stops('it stops as the keys are released', 4);
   await page.keyboard.down('+');
   await until('it zooms', () => last().zoom === 1);
   await page.keyboard.up('+');
-  await stops('it zooms no more', 3);
+  await stops('it zooms no more', 5);
 
   await page.locator('#ptz-preset').fill('7');
   await page.keyboard.press('Enter');
@@ -62,15 +79,14 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   await until('a key frame is asked for', () => last().action === 'key_frame');
 
   await page.locator('#play').click();
-  seen.played = await page.waitForFunction(() => document.getElementById('video').currentTime > 1, null, { timeout: 25_000 })
-    .then(() => true, () => false);
+  seen.played = await plays(page);
   await shot(page, 'channel');
   // Whoever goes away while a button is held leaves no camera turning.
   await button.hover();
   await page.mouse.down();
   await until('it moves again', () => last().action === 'move');
   await to(page, '/devices');
-  await stops('it stops as the view is left', 4);
+  await stops('it stops as the view is left', 6);
   seen.orders = orders;
   await page.context().close();
   await judgeAll([`/devices/${device}`, `/devices/${device}/${channel}`]);

@@ -124,7 +124,7 @@ fn an_operator_turns_a_camera_and_watches_it() {
     let seen = operate(&server, "devices", &[id, channel]);
     assert!(is_empty(&seen["errors"]), "{seen}");
     assert_eq!(seen["watch"], format!("#/streams/gb/{id}/{channel}?play=1"), "{seen}");
-    for done in ["refreshed", "played"] {
+    for done in ["refreshed", "watched", "played"] {
         assert_eq!(seen[done], true, "{done}: {seen}");
     }
     assert!(is_empty(&seen["violations"]), "{}", seen["violations"]);
@@ -162,6 +162,12 @@ fn nothing_keeps_anybody_from_using_the_page() {
     assert!(seen["looked"].as_u64() > Some(55), "{seen}");
     assert!(is_empty(&seen["violations"]), "{}", seen["violations"]);
 
+    server.assert_healthy();
+}
+
+#[test]
+fn keys_and_phones_are_enough_to_use_the_page() {
+    let mut server = Server::demo(&[]);
     let seen = operate(&server, "keyboard", &["live/demo"]);
     assert!(is_empty(&seen["errors"]) && seen["invisible"].is_null(), "{seen}");
     for done in ["skip", "skipped", "played", "trapped", "returned"] {

@@ -15,12 +15,16 @@ export const nameOf = ({ name, id }) => name || id;
 /** The channels that pictures come from, or what holds them: folders are none. */
 export const channelsOf = device => device.channels.filter(channel => !channel.is_folder);
 
-/** Whether a device or a channel is there. */
+/** Whether a device or a channel is there; of folders nobody says so. */
 export function onlineBadge() {
   const element = toneBadge();
   const { update } = element;
-  element.update = ({ online }) => update(online ? 'live' : online === false ? 'away' : '',
-    t(online ? 'device.online' : online === false ? 'device.away' : 'device.unknown'));
+  element.update = ({ online, is_folder: folder }) => {
+    if (folder) update('', t('device.folder'));
+    else if (online) update('live', t('device.online'));
+    else if (online === false) update('away', t('device.away'));
+    else update('', t('device.unknown'));
+  };
   return element;
 }
 

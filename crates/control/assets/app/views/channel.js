@@ -18,15 +18,21 @@ export function channelView(root, { parts: [id, channelId], query, signal }) {
   const absent = h('p', { class: 'notice', id: 'gone', hidden: true }, t('device.gone.text', { id: channelId }));
   const [left, right] = [h('div', { class: 'column' }), h('div', { class: 'column' })];
   right.append(ptzCard(id, channelId, signal));
-  badge.hidden = true;
+  const content = h('div', { class: 'split' }, left, right);
+  badge.hidden = content.hidden = true;
   const slash = () => h('span', { 'aria-hidden': 'true' }, '/');
   root.append(
     h('nav', { class: 'crumbs', 'aria-label': t('crumbs') }, h('a', { href: '#/devices' }, t('nav.devices')), slash(), above, slash(), crumb),
     h('div', { class: 'view-head' }, h('div', { class: 'view-title row' }, title, badge)),
-    absent, h('div', { class: 'split' }, left, right));
+    absent, content);
 
   let player = null;
   const known = serverKnown();
+
+  function setKnown(yes) {
+    absent.hidden = yes;
+    badge.hidden = content.hidden = !yes;
+  }
 
   /** Shows the picture, once it is known what the stream is called. */
   async function show(name) {
@@ -62,9 +68,8 @@ export function channelView(root, { parts: [id, channelId], query, signal }) {
     const device = await api.get(`/devices/${encodeURIComponent(id)}`, {}, signal);
     if (signal.aborted) return;
     const channel = device.channels.find(each => each.id === channelId);
-    absent.hidden = Boolean(channel);
-    badge.hidden = !channel;
     setText(above, nameOf(device));
+    setKnown(Boolean(channel));
     if (!channel) return;
     badge.update({ online: device.online && channel.online });
     setText(title, nameOf(channel));
@@ -72,8 +77,7 @@ export function channelView(root, { parts: [id, channelId], query, signal }) {
     if (channel.stream && !player) show(channel.stream);
   }, 2000, signal, error => {
     if (error.status !== 404 && error.status !== 400) return false;
-    absent.hidden = false;
-    badge.hidden = true;
+    setKnown(false);
     return true;
   });
   return channelId;

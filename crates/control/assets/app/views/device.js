@@ -28,18 +28,7 @@ function actionsCell(device) {
   };
 }
 
-function stateCell() {
-  const badge = onlineBadge();
-  const element = h('span', {}, badge);
-  element.update = channel => {
-    badge.hidden = channel.is_folder;
-    badge.update(channel);
-  };
-  return element;
-}
-
-const describe = channel => (channel.is_folder ? t('device.folder')
-  : [channel.manufacturer, channel.model].filter(Boolean).join(' · ') || '–');
+const describe = channel => [channel.manufacturer, channel.model].filter(Boolean).join(' · ') || '–';
 
 /** The view. */
 export function deviceView(root, { parts: [id], signal }) {
@@ -61,7 +50,7 @@ export function deviceView(root, { parts: [id], signal }) {
       key: channel => channel.id,
       columns: [
         { key: 'name', label: t('stream.name'), className: 'wide', cell: nameCell(channel => (channel.is_folder ? null : `#${deviceAddress(id, channel.id)}`)) },
-        { key: 'state', label: t('stream.state'), cell: stateCell },
+        { key: 'state', label: t('stream.state'), cell: onlineBadge },
         { key: 'model', label: t('device.maker_model'), cell: textCell(describe) },
         { key: 'place', label: t('device.place'), cell: textCell(channel => channel.address || '–') },
         { key: 'actions', label: t('actions'), quiet: true, className: 'end', cell: actionsCell(id) },
@@ -72,7 +61,7 @@ export function deviceView(root, { parts: [id], signal }) {
     actions: [ask],
     text: ({ id: channel, name, address, manufacturer, model }) => [channel, name, address, manufacturer, model].join(' '),
   });
-  badge.hidden = true;
+  badge.hidden = facts.hidden = channels.hidden = true;
   root.append(
     h('nav', { class: 'crumbs', 'aria-label': t('crumbs') }, h('a', { href: '#/devices' }, t('nav.devices')),
       h('span', { 'aria-hidden': 'true' }, '/'), crumb),
@@ -83,7 +72,7 @@ export function deviceView(root, { parts: [id], signal }) {
     const device = await api.get(`/devices/${encodeURIComponent(id)}`, {}, signal);
     if (signal.aborted) return;
     absent.hidden = true;
-    badge.hidden = false;
+    badge.hidden = facts.hidden = channels.hidden = false;
     badge.update(device);
     setText(title, nameOf(device));
     setText(crumb, nameOf(device));
@@ -93,7 +82,7 @@ export function deviceView(root, { parts: [id], signal }) {
   }, 2000, signal, error => {
     if (error.status !== 404 && error.status !== 400) return false;
     absent.hidden = false;
-    badge.hidden = true;
+    badge.hidden = facts.hidden = channels.hidden = true;
     return true;
   });
   return id;
