@@ -141,8 +141,8 @@ fn a_client_made_for_lal_works() {
     assert_eq!(found["stop"]["error_code"], 1001, "{found}");
     let pulling = json!({ "stream_name": "x", "session_id": "RTMPPULL1" });
     assert_eq!((&found["pull"]["error_code"], &found["pull"]["data"]), (&json!(0), &pulling));
-    // This cannot be asked for yet; the refusal has lal's form.
-    assert_eq!(found["rtp"], 2002, "{found}");
+    // What is pulled has not come: whoever comes first publishes.
+    assert_eq!(found["rtp"], 0, "{found}");
     wait_until("the viewer is gone", || server.viewers("live/lals") == 0);
     server.assert_healthy();
 }
@@ -165,11 +165,14 @@ fn the_server_does_what_its_description_says() {
     let mut server = Server::demo(&[]);
     let url = format!("http://127.0.0.1:{}/api/openapi.json", server.port("api"));
     let schemathesis = root().join(".cache/venv/bin/schemathesis");
-    // Relays would call whatever hosts it thinks of: they have tests of their own.
+    // Relays would call whatever hosts it thinks of, and receivers open ports; names of streams,
+    // of devices and times of recordings have rules that no schema tells. They have tests of their own.
     let options = "--max-examples 20 --request-timeout 5 --no-color --seed 7 \
                    --suppress-health-check filter_too_much \
                    --exclude-path /api/v1/log --exclude-path /api/v1/events \
-                   --exclude-path /api/v1/pulls --exclude-path /api/v1/pushes";
+                   --exclude-path /api/v1/pulls --exclude-path /api/v1/pushes \
+                   --exclude-path /api/v1/receivers --exclude-path /api/v1/devices/play \
+                   --exclude-path /api/v1/devices/playback --exclude-path /api/v1/devices/control";
     let arguments = ["run", url.as_str()].into_iter().chain(options.split_whitespace());
     program(&schemathesis.to_string_lossy(), arguments).finish();
     server.assert_healthy();

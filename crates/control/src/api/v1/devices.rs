@@ -167,7 +167,7 @@ pub(super) async fn refresh(State(api): State<Api>, Body(which): Body<Which>) ->
 /// What is to be sent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Play {
+pub(super) struct Call {
     /// The device's 20 digits.
     device: String,
     /// The channel's 20 digits.
@@ -187,11 +187,11 @@ pub(super) struct Playing {
 
 /// Asks a channel to send, viewers or not, until that is stopped. Whoever only watches need not ask:
 /// the stream of a channel comes by itself.
-#[utoipa::path(post, path = "/api/v1/devices/play", request_body = Play, responses(
+#[utoipa::path(post, path = "/api/v1/devices/play", request_body = Call, responses(
     (status = 200, body = Playing), (status = 400, body = Fault), (status = 404, body = Fault),
     (status = 409, body = Fault), (status = 415, body = Fault), (status = 422, body = Fault),
     (status = 503, body = Fault)))]
-pub(super) async fn play(State(api): State<Api>, Body(wanted): Body<Play>) -> Answer<Playing> {
+pub(super) async fn play(State(api): State<Api>, Body(wanted): Body<Call>) -> Answer<Playing> {
     let recording = match (wanted.start, wanted.end) {
         (None, None) => None,
         (Some(start), Some(end)) if start < end => Some((start, end)),
@@ -289,7 +289,6 @@ pub(super) struct Control {
     device: String,
     /// The channel's 20 digits.
     channel: String,
-    /// What to do.
     #[schema(inline)]
     action: Action,
     /// With `move`: -1 to the left, 1 to the right.

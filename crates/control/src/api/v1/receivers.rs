@@ -88,7 +88,8 @@ pub(super) async fn list(State(api): State<Api>) -> Json<Receivers> {
     Json(Receivers { items: all.map(ReceiverView::from).collect() })
 }
 
-/// What packets travel on.
+/// What packets travel on: `udp`, `tcp` (the device connects) or `tcp_active` (the server connects
+/// to `connect_to`).
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Transport {
@@ -98,7 +99,7 @@ pub(super) enum Transport {
     TcpActive,
 }
 
-/// What packets carry.
+/// What packets carry: `ps`, or `h264` or `h265` for bare video.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Payload {
@@ -114,7 +115,6 @@ pub(super) enum Payload {
 pub(super) struct Receive {
     /// The path that the stream gets here.
     stream: String,
-    /// `udp`, `tcp` (the device connects) or `tcp_active` (the server connects to `connect_to`).
     #[serde(default)]
     #[schema(inline)]
     transport: Transport,
@@ -135,7 +135,6 @@ pub(super) struct Receive {
     /// How many seconds nothing may come; 0 for ever; as `ps.idle_timeout` says if it is left out.
     #[schema(maximum = 86_400)]
     timeout_seconds: Option<u32>,
-    /// `ps`, or `h264` or `h265` for packets with bare video.
     #[serde(default)]
     #[schema(inline)]
     payload: Payload,
