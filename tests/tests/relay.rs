@@ -100,7 +100,7 @@ fn a_chain_of_servers_keeps_every_frame() {
     assert_eq!(begun["error_code"], 0, "{begun}");
     assert_eq!(begun["data"]["session_id"], "RTMPPULL1", "{begun}");
     wait_until("it has come to the third server", || third.is_live("live/clip"));
-    assert_eq!(state(&second, "pushes"), "running");
+    wait_until("it knows that it is pushed", || state(&second, "pushes") == "running");
     let sent = sent();
     for scheme in ["http", "rtmp", "rtsp", "http+hls"] {
         assert_piece(&sent, &seen(&fourth, scheme, "live/clip"), 25);
