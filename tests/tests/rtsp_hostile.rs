@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use headwater_e2e::rtsp_raw::{Camera, H264, PCMA, Peer, at_the_end, ports, rtp, server_ports};
 use headwater_e2e::{Program, Server, ffmpeg, material, wait_until};
+use serde_json::Value;
 use testkit::Random;
 
 /// A stream that all attacks leave alone.
@@ -322,5 +323,59 @@ fn a_thousand_sessions_leave_nothing_behind() {
     let (_, after) = holdings(&server);
     assert!(after < memory + 8_192, "{memory} KB before, {after} KB after");
     flows(&server);
+    server.assert_healthy();
+}
+
+/// Methods in any order, as long as the server answers; `seen` looks after each of them.
+fn any_order(server: &Server, path: &str, random: &mut Random, mut seen: impl FnMut(&str)) {
+    let mut peer = Peer::connect(server.port("rtsp"), path);
+    let sdp = format!("v=0\r\n{H264}{PCMA}");
+    let mut said = String::new();
+    for _ in 0..12 {
+        let methods = ["ANNOUNCE", "DESCRIBE", "SETUP", "SETUP", "PLAY", "RECORD", "PAUSE"];
+        let method = methods[random.below(methods.len())];
+        let (to, field, body) = match method {
+            "ANNOUNCE" => ("", "", sdp.as_str()),
+            "SETUP" => ("/trackID=0", "Transport: RTP/AVP/TCP;interleaved=0-1", ""),
+            _ => ("", "", ""),
+        };
+        let fields: Vec<&str> = Some(field).filter(|field| !field.is_empty()).into_iter().collect();
+        let request = peer.request(method, to, &fields, body);
+        peer.send(request);
+        let Some(answer) = peer.answer() else { return };
+        said.push_str(&format!(" {method} {}", answer.status));
+        seen(&said);
+    }
+}
+
+#[test]
+fn whoever_is_live_can_be_found_and_sent_away() {
+    let mut server = Server::start(&["stream.grace=0s", "server.wait_for_stream=0s"]);
+    let sessions = || server.v1("GET", "sessions", &Value::Null).1;
+    // A publisher that asks for a stream that is absent stays one.
+    let mut peer = Peer::connect(server.port("rtsp"), "live/ghost");
+    peer.publish(&[H264]);
+    let request = peer.request("DESCRIBE", "", &[], "").replace("live/ghost", "live/absent");
+    peer.send(request);
+    assert_eq!(peer.answer().map(|answer| answer.status), Some(455));
+    let id = sessions()["items"][0]["id"].as_str().expect("a session").to_owned();
+    assert_eq!(server.v1("DELETE", &format!("sessions/{id}"), &Value::Null).0, 204);
+    assert!(peer.is_sent_away());
+    wait_until("the name is free", || !server.is_live("live/ghost"));
+    let mut random = Random::new(17);
+    for number in 0..60 {
+        let path = format!("live/m{number}");
+        any_order(&server, &path, &mut random, |said| {
+            let group = server.group(&path);
+            let live = group["pub"]["session_id"].as_str().unwrap_or_default().to_owned();
+            let items = sessions()["items"].as_array().cloned().unwrap_or_default();
+            let found: Vec<_> =
+                items.iter().filter(|item| item["role"] == "PUB").map(|item| &item["id"]).collect();
+            assert_eq!(found.len(), usize::from(!live.is_empty()), "{path}:{said}: {items:?}");
+            assert!(found.iter().all(|id| **id == live.as_str()), "{path}:{said}: {items:?}");
+        });
+        wait_until("it has left", || sessions()["total"] == 0);
+        assert!(!server.is_live(&path));
+    }
     server.assert_healthy();
 }

@@ -515,6 +515,8 @@ impl Session {
         }
         let allowed = match (&request.method, self.state) {
             (Method::Announce, state) => state == State::Init,
+            // A publisher is nobody's viewer meanwhile.
+            (Method::Describe, _) => !self.publishing(),
             (Method::Setup, State::Active { publishing: true }) => false,
             (Method::Play, State::Ready { publishing } | State::Active { publishing }) => {
                 !publishing
