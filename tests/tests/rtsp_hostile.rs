@@ -379,3 +379,34 @@ fn whoever_is_live_can_be_found_and_sent_away() {
     }
     server.assert_healthy();
 }
+
+#[test]
+fn nobody_holds_a_name_or_a_place_by_saying_nothing_of_use() {
+    let mut server = Server::start(&["rtsp.setup_timeout=1s", "stream.grace=0s"]);
+    let mut announcer = Peer::connect(server.port("rtsp"), "live/held");
+    let sdp = format!("v=0\r\n{H264}");
+    assert_eq!(announcer.ask("ANNOUNCE", "", &[], &sdp).status, 200);
+    let mut idler = Peer::connect(server.port("rtsp"), "live/held");
+    let (mut announcer_gone, mut idler_gone) = (false, false);
+    wait_until("both are sent away", || {
+        let options = announcer.request("OPTIONS", "", &[], "");
+        announcer_gone |= !announcer.try_send(options);
+        idler_gone |= !idler.try_send("\r\n");
+        announcer_gone && idler_gone
+    });
+    assert!(!server.is_live("live/held"));
+    server.assert_healthy();
+}
+
+#[test]
+fn whoever_pauses_and_vanishes_is_given_up() {
+    let mut server = Server::start(&["rtsp.session_timeout=4s"]);
+    let _bystander = bystander(&server);
+    let mut peer = Peer::connect(server.port("rtsp"), "live/bystander");
+    let way = ["Transport: RTP/AVP/TCP;unicast;interleaved=0-1"];
+    assert_eq!(peer.ask("SETUP", "/trackID=0", &way, "").status, 200);
+    assert_eq!(peer.ask("PLAY", "", &[], "").status, 200);
+    assert_eq!(peer.ask("PAUSE", "", &[], "").status, 200);
+    wait_until("it is gone", || server.viewers("live/bystander") == 0);
+    server.assert_healthy();
+}

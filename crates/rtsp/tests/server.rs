@@ -3,8 +3,9 @@
 // A test fails by panicking, and its names are its documentation.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use headwater_rtsp::Error;
 use headwater_rtsp::server::{Config, Event, Session};
 use rtp::sdp;
 use testkit::Random;
@@ -70,6 +71,23 @@ impl Dialogue {
     fn set_up(&mut self, transport: &str) -> u16 {
         self.ask("SETUP", &format!("Transport: {transport}\r\n"), "")
     }
+
+    /// Sends what needs no answer.
+    fn send(&mut self, bytes: &[u8]) {
+        self.session.handle_input(bytes, self.now).unwrap();
+        assert_eq!(self.session.poll_event(), None);
+        assert_eq!(self.session.poll_transmit(), None);
+    }
+
+    /// Lets seconds pass; `false` when the client has been given up.
+    fn passes(&mut self, seconds: u64) -> bool {
+        self.now += Duration::from_secs(seconds);
+        match self.session.handle_timeout(self.now) {
+            Ok(()) => true,
+            Err(Error::TimedOut(_)) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 const TCP: &str = "RTP/AVP/TCP;interleaved=0-1";
@@ -106,4 +124,61 @@ fn in_any_order_of_methods_whoever_publishes_does_not_watch() {
         }
         assert!(!described_since);
     }
+}
+
+#[test]
+fn until_media_flows_only_steps_towards_it_gain_time() {
+    type Idle = fn(&mut Dialogue);
+    let blank: Idle = |client| client.send(b"\r\n");
+    let options: Idle = |client| assert_eq!(client.ask("OPTIONS", "", ""), 200);
+    let parameter: Idle = |client| assert_eq!(client.ask("GET_PARAMETER", "", ""), 200);
+    for (announces, idle) in
+        [(false, blank), (false, options), (true, blank), (true, options), (true, parameter)]
+    {
+        let mut client = Dialogue::new();
+        if announces {
+            assert_eq!(client.ask("ANNOUNCE", "", SDP), 200);
+        }
+        for _ in 0..2 {
+            assert!(client.passes(4));
+            idle(&mut client);
+        }
+        assert!(!client.passes(4));
+    }
+}
+
+#[test]
+fn all_steps_together_have_a_limit_but_what_is_waited_for_does_not_count() {
+    let mut client = Dialogue::new();
+    for _ in 0..7 {
+        assert!(client.passes(4));
+        assert_eq!(client.ask("DESCRIBE", "", ""), 200);
+    }
+    assert!(!client.passes(4), "half a minute is over");
+    client.session.excuse(Duration::from_secs(60));
+    client.now += Duration::from_secs(50);
+    assert!(client.passes(0));
+    assert_eq!(client.set_up(TCP), 200);
+    assert_eq!(client.ask("PLAY", "", ""), 200);
+    assert!(client.passes(100_000));
+}
+
+#[test]
+fn whoever_pauses_says_now_and_then_that_it_is_there() {
+    let mut client = Dialogue::new();
+    assert_eq!(client.set_up(TCP), 200);
+    assert_eq!(client.ask("PLAY", "", ""), 200);
+    assert!(client.passes(100_000));
+    assert_eq!(client.ask("PAUSE", "", ""), 200);
+    assert_eq!(client.ask("PAUSE", "", ""), 200);
+    for _ in 0..3 {
+        assert!(client.passes(70));
+        assert_eq!(client.ask("GET_PARAMETER", "", ""), 200);
+    }
+    assert_eq!(client.ask("PLAY", "", ""), 200);
+    assert!(client.passes(100_000));
+    assert_eq!(client.ask("PAUSE", "", ""), 200);
+    client.now += Duration::from_secs(70);
+    client.send(b"\r\n");
+    assert!(!client.passes(10));
 }

@@ -166,6 +166,7 @@ impl Purpose {
 /// A request that waits for a stream.
 struct Pending {
     waiting: Waiting,
+    since: Instant,
     until: Instant,
     request: Asked,
 }
@@ -266,11 +267,13 @@ impl Connection {
                 }
                 Wake::StreamReady => {
                     if let Some(ready) = pending.take() {
+                        self.state.machine.excuse(ready.since.elapsed());
                         self.state.stream_is_ready(ready, &mut purpose);
                     }
                 }
                 Wake::StreamAbsent => {
                     if let Some(absent) = pending.take() {
+                        self.state.machine.excuse(absent.since.elapsed());
                         let name = absent.waiting.name();
                         let text = format!("Stream {name} Not Found");
                         self.state.machine.reject(Status::NOT_FOUND, &text);
@@ -485,7 +488,7 @@ impl State {
                 }
                 let waiting = self.rtsp.context.registry.watch(&name);
                 let until = now + waiting.patience(self.settings.wait_for_stream);
-                Some(Pending { waiting, until, request })
+                Some(Pending { waiting, since: now, until, request })
             }
             Err(text) => {
                 self.refuse(Status::BAD_REQUEST, text);
@@ -543,7 +546,7 @@ impl State {
     }
 
     /// Asks whether the client may do something; a viewer takes part in the stream then.
-    async fn ask(&self, action: Action, name: &StreamName) -> Result<(), Denial> {
+    async fn ask(&mut self, action: Action, name: &StreamName) -> Result<(), Denial> {
         let Some(tenure) = &self.tenure else { return Ok(()) };
         let credentials = self.machine.presented().map_or_else(Credentials::default, |presented| {
             let user = Some(presented.user().to_owned());
@@ -553,7 +556,10 @@ impl State {
             };
             Credentials { user, proof: Some(proof), token: None }
         });
-        tenure.ask(action, Some(name), credentials).await?;
+        let since = Instant::now();
+        let answer = tenure.ask(action, Some(name), credentials).await;
+        self.machine.excuse(since.elapsed());
+        answer?;
         if action == Action::Play { tenure.join(name) } else { Ok(()) }
     }
 
