@@ -97,7 +97,7 @@ impl Rtsp {
 pub async fn serve(shard: Rc<Shard>, rtsp: Arc<Rtsp>, connecting: Connecting) {
     let Some((conn, admitted)) = accept(&rtsp, connecting).await else { return };
     let local = conn.local_addr().ok();
-    Connection::new(shard, rtsp, conn, admitted, local).run().await;
+    Connection::new(shard, rtsp, conn, Rc::new(admitted), local).run().await;
 }
 
 /// Leads one connection of RTSP in a WebSocket.
@@ -137,7 +137,8 @@ struct State {
     rtsp: Arc<Rtsp>,
     settings: Arc<crate::Settings>,
     machine: Machine,
-    admitted: Admitted,
+    /// Shared with what carries the connection, if anything does.
+    admitted: Rc<Admitted>,
     /// The address that the peer has connected to; none if the connection is carried in another.
     local: Option<SocketAddr>,
     /// Begins when the peer says what it wants.
@@ -206,7 +207,7 @@ impl Connection {
         shard: Rc<Shard>,
         rtsp: Arc<Rtsp>,
         conn: Conn,
-        admitted: Admitted,
+        admitted: Rc<Admitted>,
         local: Option<SocketAddr>,
     ) -> Self {
         let settings = rtsp.context.settings.load_full();
