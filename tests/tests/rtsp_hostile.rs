@@ -1,10 +1,14 @@
 //! Peers that lie, flood, vanish and forge: each harms itself alone.
 
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use headwater_e2e::rtsp_raw::{Camera, H264, PCMA, Peer, at_the_end, ports, rtp, server_ports};
 use headwater_e2e::{Program, Server, ffmpeg, material, wait_until};
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use testkit::Random;
 
 /// A stream that all attacks leave alone.
@@ -163,7 +167,7 @@ fn only_the_peer_is_heard() {
             let _ = forger.send_to(&rtp(96, true, camera.packets, 7, &[0x65, 0x88]), to);
             let _ = forger.send_to(&[0x80, 203, 0, 1, 0, 0, 0, 1], reports);
         }
-        std::thread::park_timeout(std::time::Duration::from_millis(10));
+        std::thread::park_timeout(Duration::from_millis(10));
     }
     wait_until("the stream is there", || server.group("live/a")["video_codec"] == "H264");
     assert_eq!(peer.ask("TEARDOWN", "", &[], "").status, 200);
@@ -322,5 +326,177 @@ fn a_thousand_sessions_leave_nothing_behind() {
     let (_, after) = holdings(&server);
     assert!(after < memory + 8_192, "{memory} KB before, {after} KB after");
     flows(&server);
+    server.assert_healthy();
+}
+
+/// Methods in any order, as long as the server answers; `seen` looks after each of them.
+fn any_order(server: &Server, path: &str, random: &mut Random, mut seen: impl FnMut(&str)) {
+    let mut peer = Peer::connect(server.port("rtsp"), path);
+    let sdp = format!("v=0\r\n{H264}{PCMA}");
+    let mut said = String::new();
+    for _ in 0..12 {
+        let methods = ["ANNOUNCE", "DESCRIBE", "SETUP", "SETUP", "PLAY", "RECORD", "PAUSE"];
+        let method = methods[random.below(methods.len())];
+        let (to, field, body) = match method {
+            "ANNOUNCE" => ("", "", sdp.as_str()),
+            "SETUP" => ("/trackID=0", "Transport: RTP/AVP/TCP;interleaved=0-1", ""),
+            _ => ("", "", ""),
+        };
+        let fields: Vec<&str> = Some(field).filter(|field| !field.is_empty()).into_iter().collect();
+        let request = peer.request(method, to, &fields, body);
+        peer.send(request);
+        let Some(answer) = peer.answer() else { return };
+        said.push_str(&format!(" {method} {}", answer.status));
+        seen(&said);
+    }
+}
+
+#[test]
+fn whoever_is_live_can_be_found_and_sent_away() {
+    let mut server = Server::start(&["stream.grace=0s", "server.wait_for_stream=0s"]);
+    let sessions = || server.v1("GET", "sessions", &Value::Null).1;
+    // A publisher that asks for a stream that is absent stays one.
+    let mut peer = Peer::connect(server.port("rtsp"), "live/ghost");
+    peer.publish(&[H264]);
+    let request = peer.request("DESCRIBE", "", &[], "").replace("live/ghost", "live/absent");
+    peer.send(request);
+    assert_eq!(peer.answer().map(|answer| answer.status), Some(455));
+    let id = sessions()["items"][0]["id"].as_str().expect("a session").to_owned();
+    assert_eq!(server.v1("DELETE", &format!("sessions/{id}"), &Value::Null).0, 204);
+    assert!(peer.is_sent_away());
+    wait_until("the name is free", || !server.is_live("live/ghost"));
+    let mut random = Random::new(17);
+    for number in 0..60 {
+        let path = format!("live/m{number}");
+        any_order(&server, &path, &mut random, |said| {
+            let group = server.group(&path);
+            let live = group["pub"]["session_id"].as_str().unwrap_or_default().to_owned();
+            let items = sessions()["items"].as_array().cloned().unwrap_or_default();
+            let found: Vec<_> =
+                items.iter().filter(|item| item["role"] == "PUB").map(|item| &item["id"]).collect();
+            assert_eq!(found.len(), usize::from(!live.is_empty()), "{path}:{said}: {items:?}");
+            assert!(found.iter().all(|id| **id == live.as_str()), "{path}:{said}: {items:?}");
+        });
+        wait_until("it has left", || sessions()["total"] == 0);
+        assert!(!server.is_live(&path));
+    }
+    server.assert_healthy();
+}
+
+#[test]
+fn nobody_holds_a_name_or_a_place_by_saying_nothing_of_use() {
+    let mut server = Server::start(&["rtsp.setup_timeout=1s", "stream.grace=0s"]);
+    let mut announcer = Peer::connect(server.port("rtsp"), "live/held");
+    let sdp = format!("v=0\r\n{H264}");
+    assert_eq!(announcer.ask("ANNOUNCE", "", &[], &sdp).status, 200);
+    let mut idler = Peer::connect(server.port("rtsp"), "live/held");
+    let (mut announcer_gone, mut idler_gone) = (false, false);
+    wait_until("both are sent away", || {
+        let options = announcer.request("OPTIONS", "", &[], "");
+        announcer_gone |= !announcer.try_send(options);
+        idler_gone |= !idler.try_send("\r\n");
+        announcer_gone && idler_gone
+    });
+    assert!(!server.is_live("live/held"));
+    server.assert_healthy();
+}
+
+#[test]
+fn whoever_pauses_and_vanishes_is_given_up() {
+    let mut server = Server::start(&["rtsp.session_timeout=4s"]);
+    let _bystander = bystander(&server);
+    let mut peer = Peer::connect(server.port("rtsp"), "live/bystander");
+    let way = ["Transport: RTP/AVP/TCP;unicast;interleaved=0-1"];
+    assert_eq!(peer.ask("SETUP", "/trackID=0", &way, "").status, 200);
+    assert_eq!(peer.ask("PLAY", "", &[], "").status, 200);
+    assert_eq!(peer.ask("PAUSE", "", &[], "").status, 200);
+    wait_until("it is gone", || server.viewers("live/bystander") == 0);
+    server.assert_healthy();
+}
+
+/// A client of a tunnel through HTTP: it hears by one connection, and speaks by the other.
+fn tunnel(port: u16, cookie: &str) -> (TcpStream, TcpStream) {
+    let mut hears = narrow(port);
+    let head = |method: &str| {
+        format!("{method} /live/bystander HTTP/1.0\r\nx-sessioncookie: {cookie}\r\n\r\n")
+    };
+    hears.write_all(head("GET").as_bytes()).expect("a request");
+    let mut answer = [0; 12];
+    hears.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.0 200");
+    let mut speaks = TcpStream::connect(("127.0.0.1", port)).expect("the server");
+    speaks.write_all(head("POST").as_bytes()).expect("a request");
+    (hears, speaks)
+}
+
+/// A client of a WebSocket.
+fn websocket(port: u16) -> TcpStream {
+    let mut conn = narrow(port);
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Protocol: rtsp\r\n\r\n";
+    conn.write_all(request.as_bytes()).expect("a request");
+    let mut answer = [0; 12];
+    conn.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    conn
+}
+
+/// A connection that holds little of what is not read.
+fn narrow(port: u16) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("an option");
+    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    socket.connect(&server.into()).expect("the server");
+    let conn = TcpStream::from(socket);
+    conn.set_write_timeout(Some(Duration::from_millis(200))).expect("an option");
+    conn
+}
+
+/// A message of a client in a WebSocket, masked by zeros.
+fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut head = vec![0x80 | opcode];
+    match u8::try_from(payload.len()) {
+        Ok(short @ ..126) => head.push(0x80 | short),
+        _ => {
+            head.push(0x80 | 126);
+            let length = u16::try_from(payload.len()).expect("a short message");
+            head.extend_from_slice(&length.to_be_bytes());
+        }
+    }
+    [&head[..], &[0; 4], payload].concat()
+}
+
+/// A request to watch the bystander, plain and in Base64.
+const WATCH: &str = "SETUP rtsp://h/live/bystander/trackID=0 RTSP/1.0\r\n\
+                     CSeq: 1\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\n\r\n\
+                     PLAY rtsp://h/live/bystander RTSP/1.0\r\nCSeq: 2\r\n\r\n";
+const WATCH_BASE64: &str = "U0VUVVAgcnRzcDovL2gvbGl2ZS9ieXN0YW5kZXIvdHJhY2tJRD0wIFJUU1AvMS4wDQpDU2Vx\
+                            OiAxDQpUcmFuc3BvcnQ6IFJUUC9BVlAvVENQO2ludGVybGVhdmVkPTAtMQ0KDQpQTEFZIHJ0\
+                            c3A6Ly9oL2xpdmUvYnlzdGFuZGVyIFJUU1AvMS4wDQpDU2VxOiAyDQoNCg==";
+
+#[test]
+fn whoever_carries_and_never_reads_leaves_nothing_behind() {
+    let mut server = Server::start(&["rtsp.setup_timeout=1s", "stream.stall_timeout=2s"]);
+    let _bystander = bystander(&server);
+    let (files, _) = holdings(&server);
+    let mut clients = Vec::new();
+    for number in 0..3 {
+        let (hears, mut speaks) = tunnel(server.port("rtsp"), &format!("c{number}"));
+        speaks.write_all(WATCH_BASE64.as_bytes()).expect("a request");
+        clients.extend([hears, speaks]);
+        let mut conn = websocket(server.port("rtsp_ws"));
+        conn.write_all(&masked(2, WATCH.as_bytes())).expect("a request");
+        clients.push(conn);
+    }
+    wait_until("they watch", || server.viewers("live/bystander") == 6);
+    // One wants echoes.
+    let mut conn = websocket(server.port("rtsp_ws"));
+    let pings = masked(9, &[7; 120]).repeat(20);
+    let _ = (0..2_000).all(|_| conn.write_all(&pings).is_ok());
+    clients.push(conn);
+    wait_until("they are given up", || server.viewers("live/bystander") == 0);
+    wait_until("all files are closed", || holdings(&server).0 <= files + 2);
+    drop(clients);
     server.assert_healthy();
 }

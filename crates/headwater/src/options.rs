@@ -286,6 +286,7 @@ fn rtsp(section: &sections::Rtsp, auth: &sections::Auth) -> RtspSettings {
     RtspSettings {
         protocol: rtsp::server::Config {
             setup_timeout: section.setup_timeout.get(),
+            setup_limit: section.setup_timeout.get() * 3,
             session_timeout: section.session_timeout.get(),
             schemes,
             ..rtsp::server::Config::default()

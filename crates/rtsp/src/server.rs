@@ -7,7 +7,8 @@
 //! What arrives keeps its order, so that packets right behind a `RECORD` find it answered.
 //!
 //! Tolerated: requests in a pipeline, a missing `Session` header, and header names in any case. Any
-//! request keeps a session alive (§10.8, §12.37).
+//! request keeps a session alive (§10.8, §12.37); until media flows, only those count that bring it
+//! nearer.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -36,9 +37,12 @@ const OPTIONS: &[&str] = &["play.basic", "setup.rtp.rtcp.mux"];
 pub struct Config {
     /// What it calls itself.
     pub name: String,
-    /// How long a client may take from one request to the next until it plays or publishes.
+    /// How long each step may take until the client plays or publishes.
     pub setup_timeout: Duration,
-    /// How long a viewer of datagrams may say nothing. Clients are told, and get a little more.
+    /// How long all steps may take together.
+    pub setup_limit: Duration,
+    /// How long a viewer of datagrams, or one that pauses, may say nothing. Clients are told, and
+    /// get a little more.
     pub session_timeout: Duration,
     /// What passwords are for.
     pub realm: String,
@@ -51,6 +55,7 @@ impl Default for Config {
         Self {
             name: "Headwater".to_owned(),
             setup_timeout: Duration::from_secs(10),
+            setup_limit: Duration::from_secs(30),
             session_timeout: Duration::from_secs(60),
             realm: "Headwater".to_owned(),
             schemes: vec![Scheme::Digest(Algorithm::Sha256), Scheme::Digest(Algorithm::Md5)],
@@ -133,8 +138,10 @@ enum State {
     Announced,
     /// A track was set up.
     Ready { publishing: bool },
-    /// Media flows, or is paused.
+    /// Media flows.
     Active { publishing: bool },
+    /// A viewer wants nothing for a while.
+    Paused,
     /// It has ended.
     Ended,
 }
@@ -160,8 +167,12 @@ pub struct Session {
     nonce: String,
     /// How often credentials were not enough.
     refused: u32,
-    /// When the client last said something.
+    /// When the client last asked for something, or sent a packet.
     heard: Instant,
+    /// When it was there, or has begun anew, and when it last came nearer to its media. What it
+    /// waits for us is not counted.
+    began: Instant,
+    progress: Instant,
     /// Media goes out as datagrams: only requests and reports tell that the client is there.
     needs_keep_alive: bool,
 }
@@ -186,6 +197,8 @@ impl Session {
             nonce: format!("{mix:016x}{:016x}", !seed ^ mix.rotate_right(7)),
             refused: 0,
             heard: now,
+            began: now,
+            progress: now,
             needs_keep_alive: false,
         }
     }
@@ -197,7 +210,6 @@ impl Session {
     /// [`Error`] when nothing sensible can follow.
     pub fn handle_input(&mut self, bytes: &[u8], now: Instant) -> Result<(), Error> {
         self.decoder.push(bytes);
-        self.heard = now;
         if self.tunnelled {
             return Ok(());
         }
@@ -207,6 +219,7 @@ impl Session {
                 // Nobody has agreed on media that comes while something is still to be answered.
                 Ok(Some(Incoming::Data { .. })) if self.pending.is_some() => {}
                 Ok(Some(Incoming::Data { channel, payload })) => {
+                    self.heard = now;
                     self.arrived.push_back(Arrived::Packet(channel, payload));
                 }
                 // Answers to what nobody has asked.
@@ -220,6 +233,10 @@ impl Session {
                     }
                     self.requests += 1;
                     self.asked = true;
+                    self.heard = now;
+                    if is_step(&request.method) {
+                        self.progress = now;
+                    }
                     self.arrived.push_back(Arrived::Request(Box::new(request)));
                 }
                 Err(error) => {
@@ -243,7 +260,9 @@ impl Session {
             return Ok(());
         }
         let what = match self.state {
-            State::Active { .. } => "the viewer is silent: no request and no report in time",
+            State::Active { .. } | State::Paused => {
+                "the viewer is silent: no request and no report in time"
+            }
             _ => "the client took too long to say what it wants",
         };
         Err(Error::TimedOut(what))
@@ -254,13 +273,23 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             _ if self.pending.is_some() => None,
-            State::Active { .. } if self.needs_keep_alive => {
+            State::Active { .. } if !self.needs_keep_alive => None,
+            State::Active { .. } | State::Paused => {
                 // Clients that send a keep-alive just when it is due are not punished.
                 Some(self.heard + self.config.session_timeout + self.config.session_timeout / 4)
             }
-            State::Active { .. } | State::Ended => None,
-            _ => Some(self.heard + self.config.setup_timeout),
+            State::Ended => None,
+            State::Init | State::Announced | State::Ready { .. } => {
+                let step = self.progress + self.config.setup_timeout;
+                Some(step.min(self.began + self.config.setup_limit))
+            }
         }
+    }
+
+    /// The client has waited so long for its owner to answer: that is none of its own time.
+    pub fn excuse(&mut self, wait: Duration) {
+        self.began += wait;
+        self.progress += wait;
     }
 
     /// The next thing that the owner has to see to.
@@ -310,6 +339,7 @@ impl Session {
         self.state = match (&pending.method, self.state) {
             (Method::Announce, _) => State::Announced,
             (Method::Record, _) => State::Active { publishing: true },
+            (Method::Pause, _) => State::Paused,
             (Method::Teardown, _) => State::Ended,
             (_, state) => state,
         };
@@ -403,7 +433,7 @@ impl Session {
         match self.state {
             State::Announced => true,
             State::Ready { publishing } | State::Active { publishing } => publishing,
-            State::Init | State::Ended => false,
+            State::Init | State::Paused | State::Ended => false,
         }
     }
 
@@ -515,12 +545,17 @@ impl Session {
         }
         let allowed = match (&request.method, self.state) {
             (Method::Announce, state) => state == State::Init,
+            // A publisher is nobody's viewer meanwhile.
+            (Method::Describe, _) => !self.publishing(),
             (Method::Setup, State::Active { publishing: true }) => false,
             (Method::Play, State::Ready { publishing } | State::Active { publishing }) => {
                 !publishing
             }
+            (Method::Play, State::Paused) => true,
             (Method::Record, State::Ready { publishing }) => publishing,
-            (Method::Pause, state) => matches!(state, State::Active { publishing: false }),
+            (Method::Pause, state) => {
+                matches!(state, State::Active { publishing: false } | State::Paused)
+            }
             (Method::Play | Method::Record, _) => false,
             _ => true,
         };
@@ -561,6 +596,14 @@ impl Session {
         self.tunnel = Some(Event::Tunnel { post, cookie });
         Ok(())
     }
+}
+
+/// Whether a request brings a client nearer to its media.
+fn is_step(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::Announce | Method::Describe | Method::Setup | Method::Play | Method::Record
+    )
 }
 
 /// How often credentials may be wrong on one connection. Clients try each of the challenges once.

@@ -97,7 +97,7 @@ impl Rtsp {
 pub async fn serve(shard: Rc<Shard>, rtsp: Arc<Rtsp>, connecting: Connecting) {
     let Some((conn, admitted)) = accept(&rtsp, connecting).await else { return };
     let local = conn.local_addr().ok();
-    Connection::new(shard, rtsp, conn, admitted, local).run().await;
+    Connection::new(shard, rtsp, conn, Rc::new(admitted), local).run().await;
 }
 
 /// Leads one connection of RTSP in a WebSocket.
@@ -137,7 +137,8 @@ struct State {
     rtsp: Arc<Rtsp>,
     settings: Arc<crate::Settings>,
     machine: Machine,
-    admitted: Admitted,
+    /// Shared with what carries the connection, if anything does.
+    admitted: Rc<Admitted>,
     /// The address that the peer has connected to; none if the connection is carried in another.
     local: Option<SocketAddr>,
     /// Begins when the peer says what it wants.
@@ -166,6 +167,7 @@ impl Purpose {
 /// A request that waits for a stream.
 struct Pending {
     waiting: Waiting,
+    since: Instant,
     until: Instant,
     request: Asked,
 }
@@ -205,7 +207,7 @@ impl Connection {
         shard: Rc<Shard>,
         rtsp: Arc<Rtsp>,
         conn: Conn,
-        admitted: Admitted,
+        admitted: Rc<Admitted>,
         local: Option<SocketAddr>,
     ) -> Self {
         let settings = rtsp.context.settings.load_full();
@@ -266,11 +268,13 @@ impl Connection {
                 }
                 Wake::StreamReady => {
                     if let Some(ready) = pending.take() {
+                        self.state.machine.excuse(ready.since.elapsed());
                         self.state.stream_is_ready(ready, &mut purpose);
                     }
                 }
                 Wake::StreamAbsent => {
                     if let Some(absent) = pending.take() {
+                        self.state.machine.excuse(absent.since.elapsed());
                         let name = absent.waiting.name();
                         let text = format!("Stream {name} Not Found");
                         self.state.machine.reject(Status::NOT_FOUND, &text);
@@ -386,9 +390,17 @@ impl State {
             Event::Announce { target, uri, description } => {
                 self.announce(&target, uri, &description.media, purpose).await;
             }
-            Event::Describe { target, uri } => {
-                *pending = self.watch(&target, uri.clone(), Asked::Describe { uri }, now).await;
-            }
+            Event::Describe { target, uri } => match purpose {
+                // What was set up of a stream stays so, and is of no use for another.
+                Purpose::Playing(playing) if playing.has_tracks() => match self.name_of(&target) {
+                    Ok(name) if name == *playing.name() => playing.describe(self, &uri),
+                    _ => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
+                },
+                _ => {
+                    let asked = Asked::Describe { uri: uri.clone() };
+                    *pending = self.watch(&target, uri, asked, purpose, now).await;
+                }
+            },
             Event::Setup { uri, transports } => match purpose {
                 Purpose::Publishing(publisher) => publisher.setup(self, &uri, &transports),
                 Purpose::Playing(playing) => playing.setup(self, &uri, &transports),
@@ -397,15 +409,19 @@ impl State {
                     let stream = setup::without_track(&uri).to_owned();
                     let target = Target::parse(&stream);
                     let asked = Asked::Setup { uri, transports };
-                    *pending = self.watch(&target, stream, asked, now).await;
+                    *pending = self.watch(&target, stream, asked, purpose, now).await;
                 }
             },
-            Event::Play => {
-                if let Purpose::Playing(playing) = std::mem::replace(purpose, Purpose::Unknown) {
+            Event::Play => match std::mem::replace(purpose, Purpose::Unknown) {
+                Purpose::Playing(playing) if playing.has_tracks() => {
                     return Ok(Next::Play(playing));
                 }
-                self.machine.reject(Status::NOT_VALID_IN_STATE, "");
-            }
+                // The last track may have been given up by a SETUP that was refused.
+                other => {
+                    *purpose = other;
+                    self.machine.reject(Status::NOT_VALID_IN_STATE, "");
+                }
+            },
             Event::Record => match purpose {
                 Purpose::Publishing(publisher) => publisher.record(self, now)?,
                 _ => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
@@ -434,7 +450,7 @@ impl State {
             self.machine.reject(Status::UNSUPPORTED_MEDIA, text);
             return;
         }
-        let name = match self.open(Role::Pub, target, uri) {
+        let name = match self.open(Role::Pub, target, uri, purpose) {
             Ok(name) => name,
             Err(text) => return self.refuse(Status::BAD_REQUEST, text),
         };
@@ -462,9 +478,10 @@ impl State {
         target: &Target,
         url: String,
         request: Asked,
+        purpose: &mut Purpose,
         now: Instant,
     ) -> Option<Pending> {
-        match self.open(Role::Sub, target, url) {
+        match self.open(Role::Sub, target, url, purpose) {
             Ok(name) => {
                 if let Err(denial) = self.ask(Action::Play, &name).await {
                     self.deny(denial);
@@ -472,7 +489,7 @@ impl State {
                 }
                 let waiting = self.rtsp.context.registry.watch(&name);
                 let until = now + waiting.patience(self.settings.wait_for_stream);
-                Some(Pending { waiting, until, request })
+                Some(Pending { waiting, since: now, until, request })
             }
             Err(text) => {
                 self.refuse(Status::BAD_REQUEST, text);
@@ -495,12 +512,22 @@ impl State {
         }
     }
 
-    /// The peer has said what it wants: its session begins.
-    fn open(&mut self, role: Role, target: &Target, uri: String) -> Result<StreamName, String> {
-        let (app, name) = target.path.rsplit_once('/').unwrap_or(("", &target.path));
-        let key = self.settings.stream_name(app, name).map_err(|error| error.to_string())?;
+    /// The peer has said what it wants: its session begins, and `purpose` is open again.
+    fn open(
+        &mut self,
+        role: Role,
+        target: &Target,
+        uri: String,
+        purpose: &mut Purpose,
+    ) -> Result<StreamName, String> {
+        if let Purpose::Publishing(_) = purpose {
+            return Err("a publisher asks for something else".to_owned());
+        }
+        let key = self.name_of(target)?;
+        let (app, name) = split(target);
         // A second request of the kind, such as a DESCRIBE after an answer of 404.
         self.end(&EndReason::PeerClosed);
+        *purpose = Purpose::Unknown;
         let kind = Kind { protocol: Protocol::Rtsp, role };
         let tenure = self.rtsp.context.open(kind, Some(self.admitted.peer()));
         let address = Address {
@@ -514,8 +541,13 @@ impl State {
         Ok(key)
     }
 
+    fn name_of(&self, target: &Target) -> Result<StreamName, String> {
+        let (app, name) = split(target);
+        self.settings.stream_name(app, name).map_err(|error| error.to_string())
+    }
+
     /// Asks whether the client may do something; a viewer takes part in the stream then.
-    async fn ask(&self, action: Action, name: &StreamName) -> Result<(), Denial> {
+    async fn ask(&mut self, action: Action, name: &StreamName) -> Result<(), Denial> {
         let Some(tenure) = &self.tenure else { return Ok(()) };
         let credentials = self.machine.presented().map_or_else(Credentials::default, |presented| {
             let user = Some(presented.user().to_owned());
@@ -525,7 +557,10 @@ impl State {
             };
             Credentials { user, proof: Some(proof), token: None }
         });
-        tenure.ask(action, Some(name), credentials).await?;
+        let since = Instant::now();
+        let answer = tenure.ask(action, Some(name), credentials).await;
+        self.machine.excuse(since.elapsed());
+        answer?;
         if action == Action::Play { tenure.join(name) } else { Ok(()) }
     }
 
@@ -551,6 +586,11 @@ impl State {
             tenure.end(reason);
         }
     }
+}
+
+/// The application and the stream in a path.
+fn split(target: &Target) -> (&str, &str) {
+    target.path.rsplit_once('/').unwrap_or(("", &target.path))
 }
 
 fn protocol_reason(error: &::rtsp::Error) -> EndReason {

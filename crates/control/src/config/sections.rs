@@ -132,10 +132,12 @@ section! {
         /// How long packets may wait for others on their way to RTSP viewers, up to "350ms";
         /// "stream" for what stream.flush_after says.
         Live flush_after: FlushAfter = FlushAfter::AsStream,
-        /// How long a client may take from one request to the next until it plays or publishes.
+        /// How long each step of a client may take until it plays or publishes; all steps together
+        /// may take three times that.
         Live setup_timeout: Span = Span::from_secs(10);
             Span::from_secs(1)..=Span::from_secs(300),
-        /// How long a viewer of datagrams may be silent; it is told so, and gets a quarter more.
+        /// How long a viewer of datagrams, or one that pauses, may be silent; it is told so, and
+        /// gets a quarter more.
         Live session_timeout: Span = Span::from_secs(60);
             Span::from_secs(4)..=Span::from_secs(3600),
         /// How long a publisher may send nothing before it is taken for dead.

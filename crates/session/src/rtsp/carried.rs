@@ -3,7 +3,8 @@
 //! never ends, and a `POST` whose body, in Base64, never ends.
 //!
 //! What is carried runs through a pair of sockets, so that the session at its other end is like any
-//! other. That costs a copy more.
+//! other. That costs a copy more. The carrier counts as the connection that it is until it ends,
+//! and does not outlive its session for longer than a peer may take to read.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
 use net::{Conn, Shard};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -30,6 +31,10 @@ const MAX_MESSAGE: usize = 128 << 10;
 
 /// Pieces of the second half of a tunnel that wait for the first.
 const QUEUE: usize = 16;
+
+/// Bytes that a tunnel copies at once: a client that reads slowly gets them within the time that
+/// it has.
+const COPIED: usize = 8 << 10;
 
 /// Tunnels that wait for their second half.
 const MAX_TUNNELS: usize = 1_024;
@@ -74,11 +79,12 @@ pub(super) async fn websocket(
         }
     };
     let (read, mut write) = split(conn);
-    if write.write_all(&accepted).await.is_err() {
+    if say(&mut write, &accepted).await.is_none() {
         return;
     }
     let beyond = bytes.slice(consumed..);
-    shard.spawn(carry_messages(outer, read, write, beyond));
+    let admitted = Rc::new(admitted);
+    shard.spawn(carry_messages(outer, read, write, beyond, admitted.clone()));
     Connection::new(shard, rtsp, inner, admitted, None).run().await;
 }
 
@@ -87,6 +93,7 @@ async fn carry_messages(
     mut read: ReadHalf<Conn>,
     mut write: WriteHalf<Conn>,
     beyond: Bytes,
+    _admitted: Rc<Admitted>,
 ) {
     let (mut from_session, mut to_session) = split(inner);
     let (answers, mut waiting) = mpsc::channel::<Bytes>(QUEUE);
@@ -122,16 +129,15 @@ async fn carry_messages(
             while let Ok(answer) = waiting.try_recv() {
                 out.put_slice(&answer);
             }
-            timeout(WRITE_TIMEOUT, write.write_all(&out)).await.ok()?.ok()?;
+            say(&mut write, &out).await?;
             buffer.clear();
             tokio::select! {
                 read = from_session.read_buf(&mut buffer) => if read.ok()? == 0 {
-                    let goodbye = close_frame(1000, "");
-                    timeout(WRITE_TIMEOUT, write.write_all(&goodbye)).await.ok()?.ok()?;
+                    say(&mut write, &close_frame(1000, "")).await?;
                     return None::<()>;
                 },
                 answer = waiting.recv() => match answer {
-                    Some(answer) => write.write_all(&answer).await.ok()?,
+                    Some(answer) => say(&mut write, &answer).await?,
                     None => return None,
                 },
             }
@@ -143,6 +149,11 @@ async fn carry_messages(
         _ = incoming => {}
         _ = outgoing => {}
     }
+}
+
+/// Writes to the client, which may take so long to read it; `None` when it has gone or does not.
+async fn say(write: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Option<()> {
+    timeout(WRITE_TIMEOUT, write.write_all(bytes)).await.ok()?.ok()
 }
 
 /// What the session says, as a message of a WebSocket.
@@ -185,10 +196,12 @@ async fn first_half(connection: Connection, cookie: String) {
                  Cache-Control: no-store\r\nPragma: no-cache\r\n\
                  Content-Type: application/x-rtsp-tunnelled\r\n\r\n";
     let Ok((inner, outer)) = net::pair() else { return };
-    if !matches!(timeout(WRITE_TIMEOUT, conn.write_all(head)).await, Ok(Ok(()))) {
+    if say(&mut conn, head).await.is_none() {
         return;
     }
+    let admitted = state.admitted.clone();
     let relay = async move {
+        let _admitted = admitted;
         let (mut from_session, mut to_session) = split(outer);
         let (mut read, mut write) = split(conn);
         let incoming = async {
@@ -205,7 +218,15 @@ async fn first_half(connection: Connection, cookie: String) {
             while read.read(&mut ignored).await.ok()? > 0 {}
             None::<()>
         };
-        let outgoing = tokio::io::copy(&mut from_session, &mut write);
+        let outgoing = async {
+            let mut room = vec![0; COPIED];
+            loop {
+                match from_session.read(&mut room).await.ok()? {
+                    0 => return None::<()>,
+                    length => say(&mut write, room.get(..length)?).await?,
+                }
+            }
+        };
         tokio::select! {
             _ = incoming => {}
             _ = gone => {}

@@ -104,7 +104,9 @@ impl Publisher {
 
     /// Answers `RECORD`: packets are taken from now on.
     pub(super) fn record(&mut self, state: &mut State, now: Instant) -> Result<(), EndReason> {
-        let Some(publication) = self.publication.take() else {
+        // The last track may have been given up by a SETUP that was refused.
+        let publication = self.publication.take_if(|_| !self.tracks.is_empty());
+        let Some(publication) = publication else {
             state.machine.reject(Status::NOT_VALID_IN_STATE, "");
             return Ok(());
         };

@@ -54,6 +54,16 @@ impl Playing {
         Ok(Self { waiting, tracks, offered, chosen, base, seed })
     }
 
+    /// Which stream it is.
+    pub(super) fn name(&self) -> &StreamName {
+        self.waiting.name()
+    }
+
+    /// Whether anything was set up.
+    pub(super) fn has_tracks(&self) -> bool {
+        !self.chosen.is_empty()
+    }
+
     /// Answers `DESCRIBE`.
     pub(super) fn describe(&mut self, state: &mut State, uri: &str) {
         self.base = base(uri);
