@@ -5,11 +5,12 @@
 //! whatever a name stands for at the time.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+pub use hub::Targets;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Method, Url};
 
@@ -34,15 +35,6 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Client")
     }
-}
-
-/// Where requests may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Targets {
-    /// Anywhere.
-    Any,
-    /// Not to this host, nor to private networks.
-    Public,
 }
 
 /// An answer.
@@ -143,7 +135,7 @@ impl Client {
         }
         // The resolver is not asked about numbers.
         let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        if targets == Targets::Public && number.is_ok_and(|number| !is_public(number)) {
+        if number.is_ok_and(|number| !targets.admit(number)) {
             return Err(Error::Private(host));
         }
         let client = match targets {
@@ -178,44 +170,14 @@ impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|found| is_public(found.ip())).collect();
+            let public: Vec<SocketAddr> =
+                found.filter(|found| Targets::Public.admit(found.ip())).collect();
             if public.is_empty() {
                 return Err(Error::Private(name.as_str().to_owned()).into());
             }
             Ok(Box::new(public.into_iter()) as Addrs)
         })
     }
-}
-
-/// Whether an address is neither of this host nor of a private network (RFC 6890).
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            !(v4.is_unspecified()
-                || v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_multicast()
-                || v4.is_documentation()
-                || a == 0
-                || a >= 240
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 192 && b == 0 && c == 0)
-                || (a == 198 && (b == 18 || b == 19)))
-        }
-        IpAddr::V6(v6) => is_public_v6(v6),
-    }
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    // What is global so far (RFC 4291 §2.4), less what leads to IPv4 or is for documents.
-    (0x2000..0x4000).contains(&first)
-        && first != 0x2002
-        && !(first == 0x2001 && (second == 0 || second == 0xdb8))
 }
 
 /// An error with all that caused it.
@@ -292,34 +254,6 @@ mod tests {
         for url in ["ftp://192.0.2.1/", "file:///etc/passwd", "http://", "x"] {
             let error = client.get(Targets::Any, url, LIMIT).await.unwrap_err();
             assert!(matches!(error, Error::Url), "{url}: {error}");
-        }
-    }
-
-    #[test]
-    fn public_addresses_are_told_from_others() {
-        for text in ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"] {
-            assert!(is_public(text.parse().unwrap()), "{text}");
-        }
-        for text in [
-            "0.0.0.0",
-            "10.0.0.1",
-            "100.64.0.1",
-            "127.1.2.3",
-            "169.254.169.254",
-            "172.16.0.1",
-            "192.168.1.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "fe80::1",
-            "fc00::1",
-            "ff02::1",
-            "::ffff:10.0.0.1",
-            "2002:7f00:1::",
-            "64:ff9b::7f00:1",
-        ] {
-            assert!(!is_public(text.parse().unwrap()), "{text}");
         }
     }
 }

@@ -12,6 +12,7 @@ mod cursor;
 pub mod events;
 pub mod gate;
 mod keys;
+pub mod mask;
 mod name;
 mod packager;
 pub mod pattern;
@@ -22,6 +23,7 @@ mod session;
 mod settings;
 mod stream;
 mod tap;
+mod targets;
 mod template;
 mod timeline;
 
@@ -41,5 +43,6 @@ pub use session::{
 pub use settings::{Recorded, SecondPublisher, StreamSettings};
 pub use stream::{Delivery, PacketSink, Stream, StreamState, Subscription, Summary};
 pub use tap::{Tap, TapEnd, Tapped};
+pub use targets::Targets;
 pub use template::{Template, TemplateError};
 pub use timeline::{Repairs, Timeline};

@@ -53,7 +53,7 @@ pub(super) async fn pull(
     };
     drop(intake);
     body.close().await;
-    info!(session = %session.id(), %url, "the answer is over");
+    info!(session = %session.id(), ?url, "the answer is over");
     reason
 }
 
