@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use anyhow::Result;
-use net::{ClientTls, Conn, Trust};
+use net::{ClientTls, Conn, Targets, Trust};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
 
@@ -47,7 +47,7 @@ impl Connector {
     pub fn connect(&self, address: SocketAddr, limit: Duration) -> Result<Socket> {
         if let Some((runtime, tls)) = &self.secure {
             let host = address.ip().to_string();
-            let connecting = net::connect(&host, address.port(), Some(tls), limit);
+            let connecting = net::connect(&host, address.port(), Some(tls), Targets::Any, limit);
             return Ok(Socket::Tls(runtime.block_on(connecting)?));
         }
         let socket = TcpStream::connect_timeout(&address, limit)?;

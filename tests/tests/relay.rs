@@ -90,7 +90,7 @@ fn a_chain_of_servers_keeps_every_frame() {
     let first = Server::start(&[]);
     let third = Server::start(&[]);
     let target = third.url("rtsp", "live/{name}");
-    let push = format!("relay.push=[{{stream=\"live/*\",to=[\"{target}\"]}}]");
+    let push = format!("relay.push=[{{stream=\"live/*\",to=[\"{target}\"],pulled=true}}]");
     let second = Server::start(&[&push]);
     let origin = format!("relay.origins=[\"http://127.0.0.1:{}\"]", third.port("http"));
     let fourth = Server::start(&[&origin]);

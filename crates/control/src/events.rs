@@ -23,7 +23,7 @@ use tokio::sync::{broadcast, watch};
 use crate::api::{Api, Group};
 use crate::webhooks::Webhooks;
 
-use self::body::Bodies;
+use self::body::{Bodies, Body};
 pub use self::subscription::{Filter, Item, Notifications, Subscription};
 
 /// The name of the periodic notification.
@@ -48,8 +48,11 @@ pub struct Notification {
     pub session: Option<SessionId>,
     /// When.
     pub time: SystemTime,
-    /// The details, as a JSON object.
+    /// The details, as a JSON object. Receivers of webhooks tell clients apart by what these show:
+    /// queries are as they came.
     pub body: Bytes,
+    /// The details for those who watch, without what is secret in addresses.
+    pub shown: Bytes,
 }
 
 impl Notification {
@@ -147,17 +150,22 @@ impl Feed {
 
     fn tell_started(&self, info: Value) {
         let now = SystemTime::now();
-        self.tell(("on_server_start", Bodies::server_started(info, now)), None, None, now);
+        self.tell(
+            Body::public("on_server_start", Bodies::server_started(info, now)),
+            None,
+            None,
+            now,
+        );
     }
 
     fn tell_update(&self, groups: Vec<Group>) {
         let now = SystemTime::now();
-        self.tell((ON_UPDATE, self.bodies.update(&groups, now)), None, None, now);
+        self.tell(Body::public(ON_UPDATE, self.bodies.update(&groups, now)), None, None, now);
     }
 
     fn tell(
         &self,
-        (name, body): (&'static str, Bytes),
+        Body { name, body, shown }: Body,
         stream: Option<StreamName>,
         session: Option<SessionId>,
         time: SystemTime,
@@ -166,7 +174,8 @@ impl Feed {
         let mut told = self.told.lock();
         told.number += 1;
         let number = told.number;
-        let notification = Arc::new(Notification { number, name, stream, session, time, body });
+        let notification =
+            Arc::new(Notification { number, name, stream, session, time, body, shown });
         self.webhooks.push(&notification);
         if notification.is_update() {
             self.update.send_replace(Some(notification));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hub::network::is_public;
+pub use hub::Targets;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Method, Url};
 
@@ -35,15 +35,6 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Client")
     }
-}
-
-/// Where requests may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Targets {
-    /// Anywhere.
-    Any,
-    /// Not to this host, nor to private networks.
-    Public,
 }
 
 /// An answer.
@@ -144,7 +135,7 @@ impl Client {
         }
         // The resolver is not asked about numbers.
         let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        if targets == Targets::Public && number.is_ok_and(|number| !is_public(number)) {
+        if number.is_ok_and(|number| !targets.admit(number)) {
             return Err(Error::Private(host));
         }
         let client = match targets {
@@ -179,7 +170,8 @@ impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|found| is_public(found.ip())).collect();
+            let public: Vec<SocketAddr> =
+                found.filter(|found| Targets::Public.admit(found.ip())).collect();
             if public.is_empty() {
                 return Err(Error::Private(name.as_str().to_owned()).into());
             }

@@ -35,10 +35,11 @@ pub trait Relays: Send + Sync {
     /// [`RelayError`] says why not.
     fn push(&self, stream: StreamName, to: &str) -> Result<(), RelayError>;
 
-    /// Pushes a stream there no more, or nowhere. How many pushes end.
+    /// Pushes a stream there no more, or nowhere. How many pushes end. The address may be the whole
+    /// one, or as the list has it.
     ///
     /// # Errors
-    /// [`RelayError::Absent`] if there was none.
+    /// [`RelayError::Absent`] if there was none, [`RelayError::Ambiguous`] if there are several.
     fn stop_push(&self, stream: &StreamName, to: Option<&str>) -> Result<usize, RelayError>;
 
     /// All pushes, by stream.
@@ -65,7 +66,8 @@ pub struct PullOrder {
 pub struct Relayed {
     /// What the stream is called here.
     pub stream: StreamName,
-    /// Where it comes from, in the order of tries, or where it goes; without credentials.
+    /// Where it comes from, in the order of tries, or where it goes; without what is
+    /// secret: [`hub::mask`].
     pub addresses: Vec<String>,
     /// Which of them it is at, from 0.
     pub current: usize,
@@ -102,6 +104,9 @@ pub enum RelayError {
     /// Nobody watches, and it would end then.
     #[error("{0}")]
     Unwatched(String),
+    /// Several are meant.
+    #[error("{0}")]
+    Ambiguous(String),
     /// There are too many.
     #[error("{0}")]
     TooMany(String),

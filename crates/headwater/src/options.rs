@@ -18,12 +18,13 @@ use control::config::{Config, sections};
 use control::logs::Logs;
 use control::webhooks;
 use hub::gate::Gate;
-use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Template};
+use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Targets, Template};
 use net::{Begin, Trust};
 use rtmp::chunk;
 use session::gb28181::{DeviceSettings, Id, PlatformSettings, Transport};
 use session::hls::{Cleanup, FileSettings};
 use session::relay::{self, PullRule, PushRule, Retry, Start, UrlTemplate};
+use session::remote::Tls;
 use session::{
     HlsSettings, HttpSettings, Limits, LiveSettings, Networks, PsSettings, RecordSettings,
     RtmpSettings, RtspSettings, Settings,
@@ -369,6 +370,7 @@ fn relays(section: &sections::Relay) -> relay::Rules {
     let pushes = section.push.iter().map(|rule| PushRule {
         pattern: rule.stream.as_str().to_owned(),
         targets: templates(&rule.to),
+        pulled: rule.pulled,
         transport: rule.rtsp_transport.map(transport),
     });
     let trust = match section.tls_ca.get() {
@@ -385,7 +387,8 @@ fn relays(section: &sections::Relay) -> relay::Rules {
         hold: section.hold.get(),
         stop_after: section.stop_after.get(),
         transport: transport(section.rtsp_transport),
-        trust,
+        tls: Tls::new(trust),
+        reach: if section.private_targets { Targets::Any } else { Targets::Public },
         ..relay::Rules::default()
     }
 }

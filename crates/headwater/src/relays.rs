@@ -29,6 +29,7 @@ fn refused(error: OrderError) -> RelayError {
         OrderError::Unwatched(_) => RelayError::Unwatched(text),
         OrderError::NoTarget | OrderError::NoSource(_) => RelayError::Address(text),
         OrderError::TooMany => RelayError::TooMany(text),
+        OrderError::Ambiguous(_) => RelayError::Ambiguous(text),
         _ => RelayError::Occupied(text),
     }
 }
@@ -82,7 +83,7 @@ impl Relays for House {
 
     fn stop_push(&self, stream: &StreamName, to: Option<&str>) -> Result<usize, RelayError> {
         let to = to.map(address).transpose()?;
-        match self.relay.stop_push(stream, to.as_ref()) {
+        match self.relay.stop_push(stream, to.as_ref()).map_err(refused)? {
             0 => Err(RelayError::Absent),
             stopped => Ok(stopped),
         }

@@ -12,8 +12,8 @@ mod cursor;
 pub mod events;
 pub mod gate;
 mod keys;
+pub mod mask;
 mod name;
-pub mod network;
 mod packager;
 pub mod pattern;
 mod rate;
@@ -24,6 +24,7 @@ mod settings;
 mod silence;
 mod stream;
 mod tap;
+mod targets;
 mod template;
 mod timeline;
 
@@ -43,5 +44,6 @@ pub use session::{
 pub use settings::{Recorded, SecondPublisher, StreamSettings};
 pub use stream::{Delivery, PacketSink, Stream, StreamState, Subscription, Summary};
 pub use tap::{Tap, TapEnd, Tapped};
+pub use targets::Targets;
 pub use template::{Template, TemplateError};
 pub use timeline::{Repairs, Timeline};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hub::Targets;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -13,12 +14,15 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::conn::{Conn, prepare};
 use crate::tls::TlsError;
+
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 16;
 
 /// Whose certificates are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,21 +101,23 @@ fn roots(trust: &Trust) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Connects to `host`, a name or an address, within `limit`; the TLS handshake, if there is to be
+/// Connects to `host`, a name or an address, if it is one of `targets`, within `limit`; the TLS handshake, if there is to be
 /// one, within `limit` again.
 ///
 /// # Errors
-/// The resolver's, the socket's, TLS's, or [`io::ErrorKind::TimedOut`].
+/// The resolver's, the socket's, TLS's, [`io::ErrorKind::TimedOut`], or
+/// [`io::ErrorKind::PermissionDenied`] where the host is no target.
 pub async fn connect(
     host: &str,
     port: u16,
     tls: Option<&ClientTls>,
+    targets: Targets,
     limit: Duration,
 ) -> io::Result<Conn> {
     let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);
     // URLs have IPv6 addresses in brackets; resolvers and certificates do not.
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let connecting = timeout(limit, TcpStream::connect((host, port)));
+    let connecting = timeout(limit, dial(host, port, targets));
     let socket = connecting.await.map_err(late("no answer in time"))??;
     prepare(&socket)?;
     let Some(tls) = tls else { return Ok(Conn::Plain(socket)) };
@@ -120,6 +126,25 @@ pub async fn connect(
     let handshake = TlsConnector::from(tls.config.clone()).connect(name, socket);
     let stream = timeout(limit, handshake).await.map_err(late("no TLS handshake in time"))??;
     Ok(Conn::Tls(Box::new(TlsStream::Client(stream))))
+}
+
+/// A connection to one of the addresses that the host has now; no other is looked up between the
+/// look at it and the call.
+async fn dial(host: &str, port: u16, targets: Targets) -> io::Result<TcpStream> {
+    let found = lookup_host((host, port)).await?;
+    let mut last = None;
+    for address in found.take(MAX_ADDRESSES) {
+        if !targets.admit(address.ip()) {
+            let text = "it is on this host or in a private network, which is closed";
+            last = Some(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            continue;
+        }
+        match TcpStream::connect(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
 }
 
 /// Takes every certificate, but checks that the server has its key.
@@ -192,7 +217,7 @@ mod tests {
     }
 
     async fn talk(host: &str, port: u16, tls: Option<&ClientTls>) -> io::Result<String> {
-        let mut conn = connect(host, port, tls, LIMIT).await?;
+        let mut conn = connect(host, port, tls, Targets::Any, LIMIT).await?;
         conn.write_all(b"hello").await?;
         let mut answer = String::new();
         conn.read_to_string(&mut answer).await?;
@@ -209,8 +234,19 @@ mod tests {
         for host in ["localhost", "127.0.0.1"] {
             assert_eq!(talk(host, port, Some(&anyone)).await.expect("an answer"), "hello");
         }
-        let nobody = connect("127.0.0.1", 1, None, LIMIT).await.expect_err("nobody listens");
+        let nobody =
+            connect("127.0.0.1", 1, None, Targets::Any, LIMIT).await.expect_err("nobody listens");
         assert_eq!(nobody.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn private_addresses_are_closed_by_name_and_by_number() {
+        let port = echo(None);
+        for host in ["localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1"] {
+            let refused = connect(host, port, None, Targets::Public, LIMIT).await;
+            let kind = refused.expect_err("it is closed").kind();
+            assert_eq!(kind, io::ErrorKind::PermissionDenied, "{host}");
+        }
     }
 
     #[tokio::test]

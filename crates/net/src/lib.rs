@@ -20,6 +20,7 @@ mod viewer;
 pub use client::{ClientTls, Trust, connect};
 pub use conn::{Conn, Connecting, pair};
 pub use datagram::{Bound, BoundPair, Datagrams, Pair, Ports, Room, address_towards};
+pub use hub::Targets;
 pub use listener::{Listener, Listening};
 pub use shard::{Egress, Shard, Shards};
 pub use tls::{Tls, TlsError};

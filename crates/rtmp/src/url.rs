@@ -176,6 +176,24 @@ impl Target {
         })
     }
 
+    /// The same stream where a redirection leads, which names an application. Credentials stay with
+    /// their host.
+    ///
+    /// # Errors
+    /// As [`Target::parse`].
+    pub fn redirected(&self, tc_url: &str) -> Result<Self, Error> {
+        let whole = tc_url.ends_with(&format!("/{}", self.name));
+        let url = match whole {
+            true => tc_url.to_owned(),
+            false => format!("{}/{}", tc_url.trim_end_matches('/'), self.name),
+        };
+        let mut next = Self::parse(&url)?;
+        if next.credentials.is_none() && (&next.host, next.port) == (&self.host, self.port) {
+            next.credentials.clone_from(&self.credentials);
+        }
+        Ok(next)
+    }
+
     /// The URL that connect announces: without name and credentials, and without the port if it
     /// is the scheme's own.
     #[must_use]
@@ -273,6 +291,23 @@ mod tests {
     fn parse(url: &str) -> (String, u16, String, String) {
         let target = Target::parse(url).unwrap();
         (target.host, target.port, target.app, target.name)
+    }
+
+    #[test]
+    fn redirections_keep_the_name_and_leave_credentials_behind() {
+        let here = Target::parse("rtmp://u:p@h/live/a?k=v").expect("an address");
+        for (to, next) in [
+            ("rtmps://other:1/app", "rtmps://other:1/app/a?k=v"),
+            ("rtmp://other/app/a?k=v", "rtmp://other/app/a?k=v"),
+        ] {
+            let target = here.redirected(to).expect("an address");
+            assert_eq!((target.to_string().as_str(), &target.credentials), (next, &None));
+        }
+        assert_eq!(
+            here.redirected("rtmp://h/x").expect("an address").credentials,
+            here.credentials
+        );
+        assert_eq!(here.redirected("http://h/x"), Err(Error::Scheme));
     }
 
     #[test]

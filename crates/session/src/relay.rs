@@ -22,7 +22,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use hub::{Address, EndReason, Event, Observer, Role, SessionId, StreamName, StreamState, pattern};
+use hub::{
+    Address, EndReason, Event, Observer, Role, Session, SessionId, StreamName, StreamState, pattern,
+};
 use net::Shards;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -77,6 +79,9 @@ pub enum OrderError {
     /// It is being pushed there.
     #[error("the stream {0} is being pushed there already")]
     Pushed(StreamName),
+    /// There are several pushes that look alike without their keys.
+    #[error("the stream {0} is pushed to several places that look like this: write the whole one")]
+    Ambiguous(StreamName),
     /// There is nothing to pull from.
     #[error("the order names no address to pull {0} from")]
     NoSource(StreamName),
@@ -265,7 +270,7 @@ impl Relay {
             return Err(OrderError::NoTarget);
         }
         let mut pushes = self.pushes.lock();
-        if pushes.contains_key(&(stream.clone(), to.to_string())) {
+        if pushes.contains_key(&(stream.clone(), to.exact())) {
             return Err(OrderError::Pushed(stream));
         }
         if pushes.len() >= MAX_ORDERS {
@@ -278,36 +283,89 @@ impl Relay {
         Ok(())
     }
 
-    /// Pushes a stream there no more; to nowhere any more without an address. How many pushes end.
-    pub fn stop_push(&self, stream: &StreamName, to: Option<&RemoteUrl>) -> usize {
-        let to = to.map(ToString::to_string);
+    /// Pushes a stream there no more; to nowhere any more without an address, which may be the
+    /// whole one or what [`PushStatus::to`] has of it. How many pushes end.
+    ///
+    /// # Errors
+    /// [`OrderError::Ambiguous`] when there are several that look like this.
+    pub fn stop_push(
+        &self,
+        stream: &StreamName,
+        to: Option<&RemoteUrl>,
+    ) -> Result<usize, OrderError> {
+        let mut pushes = self.pushes.lock();
+        let mut meant: Vec<_> =
+            pushes.values().filter(|push| push.is_of(stream)).cloned().collect();
+        if let Some(to) = to {
+            let to = to.exact();
+            match meant.iter().any(|push| push.key().1 == to) {
+                true => meant.retain(|push| push.key().1 == to),
+                false => meant.retain(|push| push.shown() == to),
+            }
+            if meant.len() > 1 {
+                return Err(OrderError::Ambiguous(stream.clone()));
+            }
+        }
         // Another order may come at once.
-        let meant: Vec<_> = self
-            .pushes
-            .lock()
-            .extract_if(|(pushed, url), _| {
-                pushed == stream && to.as_ref().is_none_or(|to| to == url)
-            })
-            .collect();
-        meant.iter().for_each(|(_, push)| push.stop());
-        meant.len()
+        meant.iter().for_each(|push| drop(pushes.remove(&push.key())));
+        drop(pushes);
+        meant.iter().for_each(|push| push.stop());
+        Ok(meant.len())
     }
 
     fn push_by_rules(self: &Arc<Self>, stream: &StreamName) {
         let rules = self.rules.load_full();
+        let publisher = self.publisher(stream);
+        let asked = match &publisher {
+            // Its query is for the server that it comes from.
+            Some(session) if session.kind().role == Role::Pull => {
+                Address { raw_query: String::new(), ..session.address() }
+            }
+            Some(session) => session.address(),
+            None => Address::default(),
+        };
         for rule in rules.pushes.iter().filter(|r| pattern::matches(&r.pattern, stream.as_str())) {
-            let publisher = self.context.registry.find(stream);
-            let publisher = publisher.and_then(|found| found.lock().publisher().cloned());
-            let asked = publisher.map(|session| session.address()).unwrap_or_default();
             for target in &rule.targets {
-                let origin = Ordered { rule: rule.clone(), target: target.clone() };
-                match target.url(stream, &asked) {
+                let url = match target.url(stream, &asked) {
+                    Ok(url) => url,
+                    Err(error) => {
+                        warn!(%stream, %error, "cannot be pushed");
+                        continue;
+                    }
+                };
+                if self.may_push(rule, stream, &url) {
+                    let origin = Ordered { rule: rule.clone(), target: target.clone() };
                     // What is pushed already goes on.
-                    Ok(url) => drop(self.begin_push(stream.clone(), url, Some(origin))),
-                    Err(error) => warn!(%stream, %error, "cannot be pushed"),
+                    let _ = self.begin_push(stream.clone(), url, Some(origin));
                 }
             }
         }
+    }
+
+    /// A pull goes on with a stream: pushes end that are not meant for it.
+    fn recheck_pushes(&self, stream: &StreamName) {
+        let pushes: Vec<_> = self.pushes.lock().values().cloned().collect();
+        for push in pushes.into_iter().filter(|push| push.is_of(stream) && !push.may_go_on(self)) {
+            self.pushes.lock().remove(&push.key());
+            push.stop();
+        }
+    }
+
+    /// Whether a rule's push is meant for whoever publishes the stream now. What comes from another
+    /// server is not, unless the rule says so, and never goes back there.
+    fn may_push(&self, rule: &PushRule, stream: &StreamName, to: &RemoteUrl) -> bool {
+        let publisher = self.publisher(stream);
+        if publisher.is_none_or(|session| session.kind().role != Role::Pull) {
+            return true;
+        }
+        let pull = self.pulls.lock().get(stream).cloned();
+        rule.pulled && pull.is_none_or(|pull| !pull.has_source_at(&to.authority()))
+    }
+
+    fn publisher(&self, stream: &StreamName) -> Option<Arc<Session>> {
+        let found = self.context.registry.find(stream)?;
+        let publisher = found.lock().publisher().cloned();
+        publisher
     }
 
     /// All pulls, by stream.
@@ -346,8 +404,7 @@ impl Relay {
     }
 
     fn has_publisher(&self, stream: &StreamName) -> bool {
-        let found = self.context.registry.find(stream);
-        found.is_some_and(|found| found.lock().publisher().is_some())
+        self.publisher(stream).is_some()
     }
 
     /// Runs a client on a shard; why it ended.
@@ -387,12 +444,19 @@ impl Observer for Ear {
     fn observe(&self, event: &Event) {
         let Some(relay) = self.0.upgrade() else { return };
         match event {
-            Event::StreamStarted(stream) => relay.push_by_rules(stream),
-            Event::Joined { session, stream, .. } if session.kind().role == Role::Pull => {
-                if let Some(pull) = relay.pulls.lock().get(stream) {
-                    pull.runs(session.id());
+            Event::Joined { session, stream, .. } => match session.kind().role {
+                // Not only when a stream starts: another kind of publisher may go on with one.
+                Role::Pub => relay.push_by_rules(stream),
+                Role::Pull => {
+                    let pull = relay.pulls.lock().get(stream).cloned();
+                    if let Some(pull) = pull {
+                        pull.runs(session.id());
+                    }
+                    relay.recheck_pushes(stream);
+                    relay.push_by_rules(stream);
                 }
-            }
+                _ => {}
+            },
             _ => {}
         }
     }

@@ -1,7 +1,8 @@
 //! Client sessions: a stream is pulled from another server, or pushed to one.
 //!
 //! A [`Client`] has an id from the beginning, runs once, and says once why it ended. What protocol
-//! is spoken follows from the address: [`RemoteUrl`]. Redirections are followed, and users and
+//! is spoken follows from the address: [`RemoteUrl`]. Redirections are followed, to addresses of the
+//! same kind with or without TLS, and users and
 //! passwords of addresses are shown to servers that ask for them. Who tries again when something
 //! fails is the business of [`crate::relay`], or of whoever started the client.
 
@@ -15,13 +16,14 @@ mod url;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::rtsp::client::TransportChoice;
-use hub::{EndReason, Kind, Publication, Role, Session, StreamName, Waiting};
-use net::{ClientTls, Conn, Shard};
+use hub::{EndReason, Kind, Publication, Role, Session, StreamName, Targets, Waiting};
+use net::{ClientTls, Conn, Shard, Trust};
 use tokio::time::timeout;
+use tracing::error;
 
 use crate::context::{Context, Tenure};
 use crate::rtsp::{self, Rtsp};
@@ -37,8 +39,10 @@ pub struct Remote {
     pub url: RemoteUrl,
     /// What packets of RTP travel over.
     pub transport: TransportChoice,
-    /// Whose certificates are accepted; needed for addresses with TLS.
-    pub tls: Option<ClientTls>,
+    /// Whose certificates are accepted.
+    pub tls: Tls,
+    /// Where it may be, and where it may send us.
+    pub targets: Targets,
     /// How long it may take to connect, and to come from there to media.
     pub patience: Duration,
     /// How long a server that we pull from may send nothing.
@@ -47,18 +51,40 @@ pub struct Remote {
 
 impl Remote {
     /// With usual limits: 10 s to connect and for each answer, 30 s of silence, RTP on the
-    /// connection.
+    /// connection; it may be anywhere.
     #[must_use]
-    pub fn new(url: RemoteUrl, tls: Option<ClientTls>) -> Self {
+    pub fn new(url: RemoteUrl, tls: Tls) -> Self {
         let (patience, silence) = (Duration::from_secs(10), Duration::from_secs(30));
-        Self { url, transport: TransportChoice::Tcp, tls, patience, silence }
+        let targets = Targets::Any;
+        Self { url, transport: TransportChoice::Tcp, tls, targets, patience, silence }
     }
 }
 
-/// Without credentials.
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("url", &self.url.to_string()).finish_non_exhaustive()
+        f.debug_struct("Remote").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// TLS of calls, made when the first address needs it: a redirection may be the one.
+#[derive(Debug, Clone)]
+pub struct Tls(Arc<(Trust, OnceLock<Option<ClientTls>>)>);
+
+impl Tls {
+    /// Accepts the certificates of those.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
+        Self(Arc::new((trust, OnceLock::new())))
+    }
+
+    /// What checks certificates; nothing if that cannot be.
+    fn client(&self) -> Option<&ClientTls> {
+        let (trust, made) = &*self.0;
+        let make = || {
+            let made = ClientTls::new(trust);
+            made.inspect_err(|error| error!(%error, "no address with TLS can be called")).ok()
+        };
+        made.get_or_init(make).as_ref()
     }
 }
 
@@ -86,7 +112,7 @@ impl Client {
 
     fn open(context: &Arc<Context>, name: StreamName, remote: Remote, role: Role) -> Self {
         let tenure = context.open(Kind { protocol: remote.url.protocol(), role }, None);
-        tenure.session().assume(role, remote.url.address());
+        tenure.session().assume(role, remote.url.address(role));
         Self { tenure, name, remote, role }
     }
 
@@ -121,6 +147,7 @@ impl Client {
                 "streams are pushed over RTMP or RTSP: write rtmp[s]:// or rtsp[s]://".to_owned(),
             ),
         };
+        let reason = remote.url.masked(reason, role);
         tenure.end(&reason);
         reason
     }
@@ -162,17 +189,19 @@ pub(crate) async fn connect(
     port: u16,
     secure: bool,
 ) -> Result<Conn, EndReason> {
-    let tls = remote.tls.as_ref().filter(|_| secure);
+    let tls = if secure { remote.tls.client() } else { None };
     if secure && tls.is_none() {
-        let text = "addresses with TLS need to know whose certificates to trust";
+        let text = "no address with TLS can be called: the log says why";
         return Err(EndReason::Refused(text.to_owned()));
     }
     let conn = tokio::select! {
         biased;
         reason = poll_fn(|cx| session.poll_disposed(cx)) => return Err(reason),
-        connected = net::connect(host, port, tls, remote.patience) => connected.map_err(|error| {
-            EndReason::Io(format!("cannot connect to {host}:{port}: {error}"))
-        })?,
+        connected = net::connect(host, port, tls, remote.targets, remote.patience) => {
+            connected.map_err(|error| {
+                EndReason::Io(format!("cannot connect to {host}:{port}: {error}"))
+            })?
+        }
     };
     if let (Ok(local), Ok(peer)) = (conn.local_addr(), conn.peer_addr()) {
         session.connected(local, peer);

@@ -440,7 +440,8 @@ section! {
         /// rtsp_transport. The first whose pattern fits counts.
         Live pull: Vec<PullRule> = Vec::new(),
         /// What is pushed: a list of tables [[relay.push]] with stream (a path or a pattern), to (a
-        /// list of addresses: all at once) and rtsp_transport.
+        /// list of addresses: all at once), rtsp_transport and pulled (true for streams that are
+        /// pulled from other servers, too; never back to where they come from).
         Live push: Vec<PushRule> = Vec::new(),
         /// Servers that are asked for every stream that nobody publishes here, such as
         /// "rtmp://origin.example": this one is an edge then. The next one is asked where one fails.
@@ -465,6 +466,10 @@ section! {
         Live tls_verify: bool = true,
         /// A file with certificates of authorities (PEM) to trust instead of the system's.
         Live tls_ca: FilePath = FilePath::default(),
+        /// Whether streams may come from and go to addresses of this host and of private networks,
+        /// which cameras usually have. Where others than the operator choose addresses, or what
+        /// is called may send us on, they should not.
+        Live private_targets: bool = true,
     }
 }
 

@@ -187,6 +187,7 @@ impl Sample for Vec<PushRule> {
         let rule = |rng: &mut TestRng| PushRule {
             stream: Sample::sample(rng),
             to: vec![Sample::sample(rng)],
+            pulled: Sample::sample(rng),
             rtsp_transport: Sample::sample(rng),
         };
         (0..rng.random_range(0..3)).map(|_| rule(rng)).collect()

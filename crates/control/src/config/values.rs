@@ -94,6 +94,9 @@ pub struct PushRule {
     pub stream: Pattern,
     /// Where they go to, all at once.
     pub to: Vec<String>,
+    /// Whether those that are pulled from other servers are meant, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pulled: bool,
     /// What RTP travels over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtsp_transport: Option<RtspTransport>,

@@ -1,5 +1,6 @@
 //! What notifications say: JSON with the keys of lal's HTTP notify v0.2.5, and more behind them.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hub::events::{File, Group, Segment};
-use hub::{EndReason, Event, Role, Session, StreamName};
+use hub::{EndReason, Event, Role, Session, StreamName, mask};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,8 +22,22 @@ pub(super) struct Bodies {
     cwd: String,
 }
 
-/// The name and the body of a notification.
-type Told = (&'static str, Bytes);
+/// What a notification says.
+pub(super) struct Body {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// The whole.
+    pub(super) body: Bytes,
+    /// The same without secrets.
+    pub(super) shown: Bytes,
+}
+
+impl Body {
+    /// One in which nothing is secret.
+    pub(super) fn public(name: &'static str, body: Bytes) -> Self {
+        Self { name, shown: body.clone(), body }
+    }
+}
 
 impl Bodies {
     pub(super) fn new(server_id: Arc<str>, cwd: &Path) -> Self {
@@ -44,10 +59,14 @@ impl Bodies {
     }
 
     /// `None` for what nobody is told of.
-    pub(super) fn event(&self, event: &Event, now: SystemTime) -> Option<Told> {
-        Some(match event {
+    pub(super) fn event(&self, event: &Event, now: SystemTime) -> Option<Body> {
+        let (name, body) = match event {
             Event::Connected { session, app, flash_ver, tc_url } => {
-                ("on_rtmp_connect", self.connected(session, [app, flash_ver, tc_url], now))
+                let [body, shown] = [as_it_came, mask::proofs].map(|say| {
+                    let (app, tc_url) = (say(app), say(tc_url));
+                    self.connected(session, [&app, flash_ver, &tc_url], now)
+                });
+                return Some(Body { name: "on_rtmp_connect", body, shown });
             }
             Event::Joined { session, stream, group } => {
                 let name = match session.kind().role {
@@ -57,7 +76,9 @@ impl Bodies {
                     Role::Push => "on_relay_push_start",
                     Role::PubSub => return None,
                 };
-                (name, self.session(session, stream, *group, None, now))
+                let [body, shown] = [as_it_came, mask::proofs]
+                    .map(|say| self.session(session, stream, *group, None, say, now));
+                return Some(Body { name, body, shown });
             }
             Event::Left { session, stream, group, reason } => {
                 let name = match session.kind().role {
@@ -67,7 +88,9 @@ impl Bodies {
                     Role::Push => "on_relay_push_stop",
                     Role::PubSub => return None,
                 };
-                (name, self.session(session, stream, *group, Some(reason), now))
+                let [body, shown] = [as_it_came, mask::proofs]
+                    .map(|say| self.session(session, stream, *group, Some(reason), say, now));
+                return Some(Body { name, body, shown });
             }
             Event::StreamStarted(stream) => ("on_stream_start", self.stream(stream, now)),
             Event::StreamEnded(stream) => ("on_stream_stop", self.stream(stream, now)),
@@ -75,10 +98,11 @@ impl Bodies {
             Event::FileCompleted(file) => ("on_record_stop", self.file(file, now)),
             Event::Segment(segment) => ("on_hls_make_ts", self.segment(segment, now)),
             _ => return None,
-        })
+        };
+        Some(Body::public(name, body))
     }
 
-    fn connected(&self, session: &Session, of: [&String; 3], now: SystemTime) -> Bytes {
+    fn connected(&self, session: &Session, of: [&str; 3], now: SystemTime) -> Bytes {
         let [app, flash_ver, tc_url] = of;
         written(&Connected {
             server_id: &self.server_id,
@@ -97,6 +121,7 @@ impl Bodies {
         stream: &StreamName,
         group: Group,
         reason: Option<&EndReason>,
+        say: fn(&str) -> Cow<'_, str>,
         now: SystemTime,
     ) -> Bytes {
         let (kind, moved, asked) = (session.kind(), session.statistics(), session.address());
@@ -104,17 +129,18 @@ impl Bodies {
         let is_ours = matches!(kind.role, Role::Pull | Role::Push);
         // Where streams are found by name alone, a client's application is still its own.
         let app = if app.is_empty() && !is_ours { &asked.app_name } else { app };
-        let url = if is_ours { without_login(asked.url) } else { asked.url };
+        // Our own name and password at another server are nobody's business.
+        let url = if is_ours { mask::source(&asked.url) } else { asked.url };
         written(&OfSession {
             server_id: &self.server_id,
             session_id: session.id(),
             protocol: kind.protocol.to_string(),
             base_type: kind.role.to_string(),
             remote_addr: address(session.peer()),
-            url,
+            url: &say(&url),
             app_name: app,
             stream_name,
-            url_param: asked.raw_query,
+            url_param: &say(&asked.raw_query),
             has_in_session: group.inputs > 0,
             has_out_session: group.outputs > 0,
             read_bytes_sum: moved.read_bytes,
@@ -189,10 +215,10 @@ struct OfSession<'a> {
     protocol: String,
     base_type: String,
     remote_addr: String,
-    url: String,
+    url: &'a str,
     app_name: &'a str,
     stream_name: &'a str,
-    url_param: String,
+    url_param: &'a str,
     has_in_session: bool,
     has_out_session: bool,
     read_bytes_sum: u64,
@@ -257,30 +283,7 @@ fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// Our own name and password at another server are nobody's business.
-fn without_login(mut url: String) -> String {
-    let Some(start) = url.find("://").map(|found| found + 3) else { return url };
-    let authority = url.get(start..).unwrap_or_default();
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-    if let Some(at) = authority.rfind('@') {
-        url.replace_range(start..=start + at, "");
-    }
-    url
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logins_are_left_out_and_nothing_else() {
-        for (url, expected) in [
-            ("rtsp://user:p@ss@cam/1?a=b@c", "rtsp://cam/1?a=b@c"),
-            ("rtmp://host/live/a@b", "rtmp://host/live/a@b"),
-            ("rtmp://u@host", "rtmp://host"),
-            ("no url", "no url"),
-        ] {
-            assert_eq!(without_login(url.to_owned()), expected);
-        }
-    }
+/// For those who are told everything.
+fn as_it_came(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
 }

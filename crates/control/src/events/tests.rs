@@ -55,7 +55,7 @@ fn documented(name: &str) -> Value {
 }
 
 fn check(event: &Event, expected: &str) {
-    let (name, body) = Bodies::new("1".into(), Path::new("/var/lib/headwater"))
+    let Body { name, body, .. } = Bodies::new("1".into(), Path::new("/var/lib/headwater"))
         .event(event, now())
         .expect(expected);
     let body: Value = serde_json::from_slice(&body).unwrap();
@@ -88,7 +88,7 @@ fn relays_are_told_of_as_documented() {
     check(&joined(&pull, PUBLISHED), "on_relay_pull_start");
     let reason = EndReason::Timeout("no packet");
     check(&left(&pull, Group::default(), reason), "on_relay_pull_stop");
-    let push = session(Protocol::Rtmp, Role::Push, "rtmp://cdn.example/app/key");
+    let push = session(Protocol::Rtmp, Role::Push, "rtmp://cdn.example/app/***");
     check(&joined(&push, WATCHED), "on_relay_push_start");
     check(&left(&push, PUBLISHED, EndReason::StreamEnded), "on_relay_push_stop");
 }
@@ -141,7 +141,7 @@ fn where_names_alone_count_clients_keep_their_application() {
     for (role, app) in [(Role::Pub, "remote"), (Role::Pull, "")] {
         let session = session(Protocol::Rtmp, role, "rtmp://h/remote/camera1");
         let event = Event::Joined { session, stream: name.clone(), group: PUBLISHED };
-        let (_, body) = bodies.event(&event, now()).unwrap();
+        let body = bodies.event(&event, now()).unwrap().body;
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!((&body["app_name"], &body["stream_name"]), (&json!(app), &json!("camera1")));
     }

@@ -126,7 +126,15 @@ mod tests {
         let stream =
             stream.map(|name| StreamName::new("live", name, Identity::AppAndName).unwrap());
         let (time, body) = (SystemTime::UNIX_EPOCH, Bytes::new());
-        Arc::new(Notification { number, name, stream, session: None, time, body })
+        Arc::new(Notification {
+            number,
+            name,
+            stream,
+            session: None,
+            time,
+            shown: body.clone(),
+            body,
+        })
     }
 
     fn taken(queue: &mut Queue) -> Option<(Lane, u64)> {

@@ -12,10 +12,18 @@ use self::receiver::{LIMIT, Reaction, Receiver, until};
 use super::*;
 
 fn told(number: u64, name: &'static str, stream: &str) -> Arc<Notification> {
-    let body = format!("{{\"stream_name\":\"{stream}\"}}").into();
+    let body = Bytes::from(format!("{{\"stream_name\":\"{stream}\"}}"));
     let stream = StreamName::new("live", stream, Identity::AppAndName).unwrap();
     let time = SystemTime::UNIX_EPOCH;
-    Arc::new(Notification { number, name, stream: Some(stream), session: None, time, body })
+    Arc::new(Notification {
+        number,
+        name,
+        stream: Some(stream),
+        session: None,
+        time,
+        shown: body.clone(),
+        body,
+    })
 }
 
 fn rules(change: impl FnOnce(&mut sections::Webhooks)) -> Rules {

@@ -14,7 +14,7 @@ use net::{Egress, Ports, Shards};
 use rtsp::client::TransportChoice;
 use session::customize::Publisher;
 use session::record::{Format, Muxer};
-use session::remote::{Client, Remote, RemoteUrl};
+use session::remote::{Client, Remote, RemoteUrl, Tls};
 use session::{Context, Rtsp, Settings};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -90,13 +90,16 @@ impl House {
 
 fn remote(url: &str, access: &Access) -> Result<Remote> {
     let url: RemoteUrl = url.parse()?;
-    let tls = if url.is_secure() { Some(access.client()?) } else { None };
+    if url.is_secure() {
+        // What is wrong with the certificates is said at once.
+        access.client()?;
+    }
     let transport = match access.rtsp_transport {
         Transport::Tcp => TransportChoice::Tcp,
         Transport::Udp => TransportChoice::Udp,
         Transport::Auto => TransportChoice::UdpThenTcp,
     };
-    Ok(Remote { transport, patience: PATIENCE, ..Remote::new(url, tls) })
+    Ok(Remote { transport, patience: PATIENCE, ..Remote::new(url, Tls::new(access.trust())) })
 }
 
 /// A stream of an RTSP server as FLV tags.

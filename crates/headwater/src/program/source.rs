@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use bytes::{Bytes, BytesMut};
 use clap::Args;
 use flv::tag::{self, Kind, Tag};
+use hub::Targets;
 use net::{ClientTls, Conn, Trust};
 use rtmp::client::{Config, Event};
 use rtmp::tokio_client::{Puller, connect_pull};
@@ -45,18 +46,21 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn client(&self) -> Result<ClientTls> {
-        let trust = match &self.ca {
+        Ok(ClientTls::new(&self.trust())?)
+    }
+
+    pub(super) fn trust(&self) -> Trust {
+        match &self.ca {
             _ if self.insecure => Trust::Anyone,
             Some(file) => Trust::File(file.clone()),
             None => Trust::System,
-        };
-        Ok(ClientTls::new(&trust)?)
+        }
     }
 
     /// Connects to a host.
     pub(super) async fn connect(&self, host: &str, port: u16, secure: bool) -> Result<Conn> {
         let tls = if secure { Some(self.client()?) } else { None };
-        net::connect(host, port, tls.as_ref(), CONNECT_TIMEOUT).await.with_context(|| {
+        net::connect(host, port, tls.as_ref(), Targets::Any, CONNECT_TIMEOUT).await.with_context(|| {
             let hint = if secure && !self.insecure {
                 "does a server speak TLS there, with a certificate of this name that is trusted? \
                  (--insecure accepts any)"

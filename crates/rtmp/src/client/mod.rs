@@ -100,6 +100,11 @@ pub enum Event {
         /// What the server says to people.
         description: String,
     },
+    /// The server says where to connect instead; it refuses then ([`Event::Refused`] follows).
+    Redirected {
+        /// The `tcUrl` of the other server.
+        to: String,
+    },
     /// The server refuses the connection, the publication or to play. The session is over.
     Refused {
         /// Such as `NetStream.Publish.BadName`.
@@ -491,6 +496,9 @@ impl Session {
 
     fn refuse(&mut self, command: &Command) {
         self.phase = Phase::Closed;
+        if let Some(to) = redirection(command) {
+            self.events.push_back(Event::Redirected { to: to.to_owned() });
+        }
         self.events.push_back(Event::Refused {
             code: information(command, "code").to_owned(),
             description: information(command, "description").to_owned(),
@@ -536,6 +544,15 @@ impl Session {
 fn information<'a>(command: &'a Command, key: &str) -> &'a str {
     let value = command.information().and_then(|info| info.get(key));
     value.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Where a refusal sends the client: `ex`, an extended information object, has a code as of HTTP.
+/// No document defines it, but media servers and players agree on it.
+fn redirection(command: &Command) -> Option<&str> {
+    let extended = command.information()?.get("ex")?.as_object()?;
+    let code = extended.get("code").and_then(Value::as_number)?;
+    let to = extended.get("redirect").and_then(Value::as_str)?;
+    (code == 302.0 && !to.is_empty()).then_some(to)
 }
 
 fn level(command: &Command) -> &str {

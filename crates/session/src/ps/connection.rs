@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use ::rtp::framing::{self, Reader};
-use hub::EndReason;
+use hub::{EndReason, Targets};
 use net::{Conn, Connecting, Listener, Listening};
 use tokio::io::AsyncReadExt;
 use tracing::{debug, info, warn};
@@ -71,7 +71,7 @@ pub(super) async fn connect(reception: &mut Reception, host: &str, port: u16) ->
     let connected = tokio::select! {
         biased;
         reason = poll_fn(|cx| session.poll_disposed(cx)) => return reason,
-        connected = net::connect(host, port, None, limit) => connected,
+        connected = net::connect(host, port, None, Targets::Any, limit) => connected,
     };
     let conn = match connected {
         Ok(conn) => conn,

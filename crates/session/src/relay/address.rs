@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hub::{Address, StreamName};
+use hub::{Address, StreamName, mask};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::remote::{RemoteUrl, UrlError};
@@ -15,7 +15,7 @@ const IN_PATH: AsciiSet =
 const PLACES: [&str; 4] = ["path", "app", "name", "query"];
 
 /// An address of other servers' streams, with places.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UrlTemplate(String);
 
 /// What is wrong with a template.
@@ -106,14 +106,10 @@ impl UrlTemplate {
     }
 }
 
-/// Without credentials; places as they are.
-impl fmt::Display for UrlTemplate {
+/// As where a stream goes to, since it may be that; places as they are.
+impl fmt::Debug for UrlTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        write!(f, "{scheme}://{host}{path}")
+        f.write_str(&mask::target(&self.0))
     }
 }
 
@@ -128,7 +124,7 @@ mod tests {
         let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
         let stream = StreamName::new(app, name, Identity::AppAndName).expect("a name");
         let asked = Address { raw_query: query.to_owned(), ..Address::default() };
-        template.url(&stream, &asked).expect("an address").to_string()
+        template.url(&stream, &asked).expect("an address").exact()
     }
 
     #[test]
@@ -157,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_not_shown() {
-        let template = UrlTemplate::parse("rtsp://u:p@cam:554/{name}").expect("a template");
-        assert_eq!(template.to_string(), "rtsp://cam:554/{name}");
+    fn secrets_are_not_shown() {
+        let template = UrlTemplate::parse("rtsp://u:p@cam:554/key?{query}").expect("a template");
+        assert_eq!(format!("{template:?}"), "rtsp://cam:554/***");
     }
 }

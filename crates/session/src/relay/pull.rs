@@ -56,7 +56,7 @@ pub enum PullState {
 pub struct PullStatus {
     /// What it is called here.
     pub stream: StreamName,
-    /// Its sources, without credentials.
+    /// Its sources, without what may be secret.
     pub sources: Vec<String>,
     /// Which of them it is at.
     pub source: usize,
@@ -133,6 +133,11 @@ impl Pull {
             (local.ip().to_canonical(), local.port())
                 == (address.ip().to_canonical(), address.port())
         })
+    }
+
+    /// Whether one of the servers that it comes from is this one.
+    pub(super) fn has_source_at(&self, authority: &str) -> bool {
+        self.order.sources.iter().any(|source| source.authority() == authority)
     }
 
     /// A session has become the stream's publisher.

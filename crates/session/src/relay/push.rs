@@ -38,7 +38,7 @@ pub enum PushState {
 pub struct PushStatus {
     /// What is pushed.
     pub stream: StreamName,
-    /// Where to, without credentials.
+    /// Where to, without its key: [`RemoteUrl::as_target`].
     pub to: String,
     /// How it is doing.
     pub state: PushState,
@@ -95,7 +95,22 @@ impl Push {
 
     /// What it is found by.
     pub(super) fn key(&self) -> (StreamName, String) {
-        (self.stream.clone(), self.to.to_string())
+        (self.stream.clone(), self.to.exact())
+    }
+
+    pub(super) fn is_of(&self, stream: &StreamName) -> bool {
+        self.stream == *stream
+    }
+
+    /// Whether it is meant for whoever publishes the stream now: an operator's order always is.
+    pub(super) fn may_go_on(&self, relay: &Relay) -> bool {
+        let ordered = self.ordered.as_ref();
+        ordered.is_none_or(|ordered| relay.may_push(&ordered.rule, &self.stream, &self.to))
+    }
+
+    /// Where it goes, as operators see it.
+    pub(super) fn shown(&self) -> String {
+        self.to.as_target()
     }
 
     /// Ends it.
@@ -116,6 +131,7 @@ impl Push {
             rules.pushes.iter().any(|rule| {
                 pattern::matches(&rule.pattern, self.stream.as_str())
                     && rule.transport == ordered.rule.transport
+                    && rule.pulled == ordered.rule.pulled
                     && rule.targets.contains(&ordered.target)
             })
         })
@@ -131,7 +147,7 @@ impl Push {
         };
         PushStatus {
             stream: self.stream.clone(),
-            to: self.to.to_string(),
+            to: self.shown(),
             state: doing,
             session: state.session.as_ref().map(|session| session.id().clone()),
             attempts: state.attempts,

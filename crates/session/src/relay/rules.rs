@@ -1,15 +1,14 @@
 //! Which streams come from where, and which go where.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use ::rtsp::client::TransportChoice;
-use net::{ClientTls, Trust};
-use tracing::error;
+use hub::Targets;
+use net::Trust;
 
 use super::address::UrlTemplate;
 use super::backoff::Retry;
-use crate::remote::{Remote, RemoteUrl};
+use crate::remote::{Remote, RemoteUrl, Tls};
 
 /// What the configuration says of relays.
 #[derive(Debug, Clone)]
@@ -31,9 +30,9 @@ pub struct Rules {
     /// What RTP travels over, where nothing else is said.
     pub transport: TransportChoice,
     /// Whose certificates are accepted.
-    pub trust: Trust,
-    /// Made when the first address with TLS is called.
-    pub tls: OnceLock<Option<ClientTls>>,
+    pub tls: Tls,
+    /// Where streams may come from and go to.
+    pub reach: Targets,
 }
 
 impl Default for Rules {
@@ -47,8 +46,8 @@ impl Default for Rules {
             hold: Duration::from_secs(60),
             stop_after: Duration::from_secs(10),
             transport: TransportChoice::Tcp,
-            trust: Trust::System,
-            tls: OnceLock::new(),
+            tls: Tls::new(Trust::System),
+            reach: Targets::Any,
         }
     }
 }
@@ -56,25 +55,14 @@ impl Default for Rules {
 impl Rules {
     /// How a server is called by these rules.
     pub(super) fn remote(&self, url: RemoteUrl, transport: Option<TransportChoice>) -> Remote {
-        let secure = url.is_secure();
         Remote {
             url,
             transport: transport.unwrap_or(self.transport),
-            tls: secure.then(|| self.tls()).flatten(),
+            tls: self.tls.clone(),
+            targets: self.reach,
             patience: self.patience,
             silence: self.silence,
         }
-    }
-}
-
-impl Rules {
-    /// What checks certificates; nothing if that cannot be.
-    fn tls(&self) -> Option<ClientTls> {
-        let make = || {
-            let made = ClientTls::new(&self.trust);
-            made.inspect_err(|error| error!(%error, "relays cannot use TLS")).ok()
-        };
-        self.tls.get_or_init(make).clone()
     }
 }
 
@@ -109,6 +97,8 @@ pub struct PushRule {
     pub pattern: String,
     /// Where they go to, all at once.
     pub targets: Vec<UrlTemplate>,
+    /// Whether streams that are pulled from other servers are meant, too.
+    pub pulled: bool,
     /// What RTP travels over.
     pub transport: Option<TransportChoice>,
 }

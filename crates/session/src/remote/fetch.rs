@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ::hls::client::Span;
 use bytes::{Bytes, BytesMut};
-use hub::{EndReason, Session, network};
+use hub::{EndReason, Session, Targets};
 use net::{Conn, Shard};
 
 use super::requests::{Ask, Body, Failure};
@@ -42,8 +42,8 @@ impl<'a> Fetcher<'a> {
     ) -> Self {
         let named = playlist.host.parse::<IpAddr>().ok();
         let public = match session.peer() {
-            Some(peer) => network::is_public(peer.ip()),
-            None => named.is_none_or(network::is_public),
+            Some(peer) => Targets::Public.admit(peer.ip()),
+            None => named.is_none_or(|ip| Targets::Public.admit(ip)),
         };
         Self { shard, session, remote, kept: None, public }
     }
@@ -120,7 +120,7 @@ impl<'a> Fetcher<'a> {
         let conn =
             super::connect(self.session, self.remote, &url.host, url.port, url.secure).await?;
         let peer = conn.peer_addr()?;
-        if self.public && !network::is_public(peer.ip()) {
+        if self.public && !Targets::Public.admit(peer.ip()) {
             let text = format!("a public playlist leads to {}, in a private network", peer.ip());
             return Err(EndReason::Refused(text));
         }

@@ -67,7 +67,7 @@ pub(super) async fn pull(
         let pulling = hls::Pulling { shard, context, tenure, name, remote };
         return hls::pull(pulling, url, &text, asked).await;
     }
-    info!(session = %session.id(), %url, "the answer is over");
+    info!(session = %session.id(), ?url, "the answer is over");
     reason
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::Remote;
+use super::{MAX_REDIRECTIONS, Remote};
 use crate::context::{Context, Tenure};
 use crate::ingest::Ingest;
 use crate::rtmp::protocol_reason;
@@ -127,8 +127,9 @@ impl<'a> Call<'a> {
             idle_timeout: remote.silence,
             ..Config::default()
         };
-        let mut current = target.clone();
-        for _ in 0..MAX_CONNECTIONS {
+        let (mut target, mut current) = (target.clone(), target);
+        let (mut connections, mut redirections) = (0, 0);
+        while connections < MAX_CONNECTIONS {
             let Target { host, port, secure, .. } = &current;
             let conn = super::connect(session, remote, host, *port, *secure).await?;
             let make = match role {
@@ -137,8 +138,23 @@ impl<'a> Call<'a> {
             };
             let machine = make(current.clone(), config.clone(), context.seed(), Instant::now());
             let mut call = Self { shard, conn, machine, session, written: 0 };
+            connections += 1;
             match call.set_up().await? {
                 Event::Ready { stream } => return Ok((call, stream)),
+                Event::Redirected { to } => {
+                    call.conn.close(Bytes::new()).await;
+                    redirections += 1;
+                    if redirections > MAX_REDIRECTIONS {
+                        let text = "the server sent us elsewhere more than";
+                        return Err(EndReason::Refused(format!("{text} {MAX_REDIRECTIONS} times")));
+                    }
+                    target = target
+                        .redirected(&to)
+                        .map_err(|error| EndReason::Refused(format!("sent elsewhere: {error}")))?;
+                    info!(session = %session.id(), to = target.host, "the server sends us elsewhere");
+                    current = target.clone();
+                    connections = 0;
+                }
                 Event::Refused { code, description } => {
                     let [a, b, c, d, ..] = context.seed().to_be_bytes();
                     let nonce = u32::from_be_bytes([a, b, c, d]);
@@ -158,7 +174,9 @@ impl<'a> Call<'a> {
         loop {
             while let Some(event) = self.machine.poll_event() {
                 match event {
-                    Event::Ready { .. } | Event::Refused { .. } => return Ok(event),
+                    Event::Ready { .. } | Event::Redirected { .. } | Event::Refused { .. } => {
+                        return Ok(event);
+                    }
                     Event::Ended { .. } => return Err(EndReason::PeerClosed),
                     _ => {}
                 }
@@ -268,7 +286,7 @@ impl Pulling<'_> {
             Event::Refused { code, description } => {
                 return Err(EndReason::Refused(format!("{code}: {description}")));
             }
-            Event::Ready { .. } | Event::Status { .. } => Ok(()),
+            Event::Ready { .. } | Event::Status { .. } | Event::Redirected { .. } => Ok(()),
         }
         .map_err(|_| EndReason::TakenOver)
     }

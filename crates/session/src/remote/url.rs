@@ -4,14 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use ::rtsp::url::Target;
-use hub::{Address, Protocol};
+use hub::{Address, EndReason, Protocol, Role, mask};
 use percent_encoding::percent_decode_str;
 
 /// The longest address that is read.
 const MAX_URL: usize = 4096;
 
 /// Where another server has a stream, or takes one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum RemoteUrl {
     /// `rtmp://` and `rtmps://`.
     Rtmp(::rtmp::url::Target),
@@ -56,14 +56,17 @@ impl FromStr for RemoteUrl {
     }
 }
 
-/// Without credentials.
+/// As logs and operators see where a stream comes from: [`mask::source`].
 impl fmt::Display for RemoteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rtmp(target) => fmt::Display::fmt(target, f),
-            Self::Rtsp(url) => fmt::Display::fmt(url, f),
-            Self::Http(url) => fmt::Display::fmt(url, f),
-        }
+        f.write_str(&mask::source(&self.exact()))
+    }
+}
+
+/// As where a stream goes to, since it may be that.
+impl fmt::Debug for RemoteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_target())
     }
 }
 
@@ -75,6 +78,33 @@ impl RemoteUrl {
             Self::Rtmp(target) => target.secure,
             Self::Rtsp(url) => url.tls,
             Self::Http(url) => url.secure,
+        }
+    }
+
+    /// The whole address but for name and password: never to be shown to anybody.
+    #[must_use]
+    pub(crate) fn exact(&self) -> String {
+        match self {
+            Self::Rtmp(target) => target.to_string(),
+            Self::Rtsp(url) => url.to_string(),
+            Self::Http(url) => url.to_string(),
+        }
+    }
+
+    /// As logs and operators see where a stream goes to: [`mask::target`].
+    #[must_use]
+    pub fn as_target(&self) -> String {
+        mask::target(&self.exact())
+    }
+
+    /// Why a session with such an address has ended, without what is secret of the address.
+    pub(crate) fn masked(&self, reason: EndReason, role: Role) -> EndReason {
+        let hide = |text: String| mask::repeated(&text, &self.exact(), role == Role::Push);
+        match reason {
+            EndReason::Protocol(text) => EndReason::Protocol(hide(text)),
+            EndReason::Io(text) => EndReason::Io(hide(text)),
+            EndReason::Refused(text) => EndReason::Refused(hide(text)),
+            other => other,
         }
     }
 
@@ -112,16 +142,29 @@ impl RemoteUrl {
     /// The last item of the path, without query and suffix: what the stream is called there.
     #[must_use]
     pub fn stream_name(&self) -> String {
-        self.address().stream_name
+        let (_, name, _) = self.parts();
+        name
     }
 
-    /// What a session has to say of the address.
-    pub(crate) fn address(&self) -> Address {
+    /// What a session of this role may say of the address.
+    pub(crate) fn address(&self, role: Role) -> Address {
+        let (app_name, stream_name, query) = self.parts();
+        let app_name = mask::source(&app_name);
+        if role == Role::Push {
+            let (url, stream_name) = (self.as_target(), mask::MASK.to_owned());
+            return Address { url, app_name, stream_name, raw_query: String::new() };
+        }
+        let raw_query = mask::query(&query);
+        Address { url: self.to_string(), app_name, stream_name, raw_query }
+    }
+
+    /// Application, name and query.
+    fn parts(&self) -> (String, String, String) {
         let split = |path: &str| -> (String, String) {
             let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
             (app.to_owned(), name.to_owned())
         };
-        let (app_name, stream_name, raw_query) = match self {
+        match self {
             Self::Rtmp(target) => {
                 let (name, query) = target.name.split_once('?').unwrap_or((&target.name, ""));
                 (target.app.clone(), name.to_owned(), query.to_owned())
@@ -140,8 +183,7 @@ impl RemoteUrl {
                 let (app, name) = split(path);
                 (app, name, query.to_owned())
             }
-        };
-        Address { url: self.to_string(), app_name, stream_name, raw_query }
+        }
     }
 }
 
@@ -283,7 +325,7 @@ fn without_dots(path: &str) -> String {
     format!("/{}", kept.join("/"))
 }
 
-/// Without credentials.
+/// Without credentials, but with its query: not for logs.
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match (self.websocket, self.secure) {
@@ -296,9 +338,10 @@ impl fmt::Display for HttpUrl {
     }
 }
 
+/// As [`RemoteUrl`] is shown.
 impl fmt::Debug for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.write_str(&mask::source(&self.to_string()))
     }
 }
 
@@ -307,15 +350,15 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> Address {
-        text.parse::<RemoteUrl>().expect("an address").address()
+        text.parse::<RemoteUrl>().expect("an address").address(Role::Pull)
     }
 
     #[test]
     fn every_protocol_has_addresses() {
         for (text, app, name, query) in [
-            ("rtmp://h/live/a?k=v", "live", "a", "k=v"),
-            ("rtsp://u:p@h:554/a/b/c?k=v", "a/b", "c", "k=v"),
-            ("http://h:8080/live/a.flv?k=v", "live", "a", "k=v"),
+            ("rtmp://h/live/a?k=v", "live", "a", "k=***"),
+            ("rtsp://u:p@h:554/a/b/c?k=v", "a/b", "c", "k=***"),
+            ("http://h:8080/live/a.flv?k=v", "live", "a", "k=***"),
             ("http://h/hls/live/a.m3u8", "hls/live", "a", ""),
             ("wss://h/live/a.ts", "live", "a", ""),
         ] {

@@ -45,7 +45,7 @@ pub(crate) async fn pull(
     remote: &Remote,
     url: Url,
 ) -> EndReason {
-    follow(remote, url, async |remote, url| {
+    follow(tenure, remote, url, async |remote, url| {
         let mut pulling = Pulling {
             call: Call::connect(shard, rtsp, remote, url, Purpose::Play, tenure).await?,
             name,
@@ -85,7 +85,7 @@ pub(crate) async fn push(
         Err(text) => return EndReason::Refused(text),
     };
     let said = description(name, &tracks, &offered, "IN IP4 0.0.0.0");
-    follow(remote, url, async |remote, url| {
+    follow(tenure, remote, url, async |remote, url| {
         let purpose = Purpose::Publish(said.clone());
         let mut call = Call::connect(shard, rtsp, remote, url, purpose, tenure).await?;
         let mut parts = Vec::new();
@@ -145,17 +145,19 @@ impl From<EndReason> for Failure {
 
 /// Calls a server, and where it sends us.
 async fn follow(
+    tenure: &Tenure,
     remote: &Remote,
     mut url: Url,
     call: impl AsyncFn(&Remote, &Url) -> Result<EndReason, Failure>,
 ) -> EndReason {
     let (mut remote, mut redirections) = (remote.clone(), 0);
+    let session = tenure.session().id();
     loop {
         match call(&remote, &url).await {
             Ok(reason) | Err(Failure::Ended(reason)) => return reason,
             Err(Failure::Refused(text)) => return EndReason::Refused(text),
             Err(Failure::Elsewhere(next)) if redirections < MAX_REDIRECTIONS => {
-                info!(url = %next, "the server sends us elsewhere");
+                info!(%session, to = next.host, "the server sends us elsewhere");
                 redirections += 1;
                 url = next;
             }
@@ -164,7 +166,7 @@ async fn follow(
                 return EndReason::Refused(text);
             }
             Err(Failure::Silent) => {
-                warn!(%url, "no datagrams arrive: packets are asked for over TCP");
+                warn!(%session, "no datagrams arrive: packets are asked for over TCP");
                 remote.transport = TransportChoice::Tcp;
             }
         }

@@ -54,7 +54,7 @@ fn some() -> u8 {
     1
 }
 
-/// What happens, as it is told to webhooks: the newest notifications, and all that follow. Who says
+/// What happens, as it is told to webhooks but for the secrets in addresses: the newest notifications, and all that follow. Who says
 /// `Last-Event-ID` gets what came after that.
 #[utoipa::path(get, path = "/api/v1/events", params(Wanted), responses(
     (status = 200, content_type = "text/event-stream", body = String),
@@ -86,7 +86,7 @@ impl Stream for Told {
             let event = match item? {
                 Item::Told(told) => {
                     let event = Event::default().event(told.name).id(told.number.to_string());
-                    event.data(String::from_utf8_lossy(&told.body))
+                    event.data(String::from_utf8_lossy(&told.shown))
                 }
                 Item::Missed(count) => Event::default().event("lost").data(count.to_string()),
             };

@@ -21,7 +21,8 @@ const MAX_SOURCES: usize = 32;
 pub(super) struct RelayView {
     /// The stream's path.
     stream: String,
-    /// Where it comes from, in the order of tries, or where it goes; without credentials.
+    /// Where it comes from, in the order of tries, or where it goes; `***` stands for the values of
+    /// queries, and for the keys of pushes.
     addresses: Vec<String>,
     /// Which of them it is at, from 0.
     current: usize,
@@ -74,7 +75,9 @@ impl Relays {
 pub(super) fn refused(error: RelayError) -> Fault {
     let status = match error {
         RelayError::Name(_) | RelayError::Address(_) => StatusCode::BAD_REQUEST,
-        RelayError::Occupied(_) | RelayError::Unwatched(_) => StatusCode::CONFLICT,
+        RelayError::Occupied(_) | RelayError::Unwatched(_) | RelayError::Ambiguous(_) => {
+            StatusCode::CONFLICT
+        }
         RelayError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
         RelayError::Absent => StatusCode::NOT_FOUND,
     };
@@ -220,13 +223,14 @@ pub(super) async fn push(State(api): State<Api>, Body(wanted): Body<Push>) -> An
 pub(super) struct WhichPush {
     /// The stream's path.
     stream: String,
-    /// Where it goes, as the list has it; all if it is left out.
+    /// Where it goes: the whole address, or as the list has it; all if it is left out.
     to: Option<String>,
 }
 
 /// Pushes a stream there no more. What a setting orders begins again when the stream does.
 #[utoipa::path(delete, path = "/api/v1/pushes", params(WhichPush), responses(
-    (status = 200, body = Stopped), (status = 400, body = Fault), (status = 404, body = Fault)))]
+    (status = 200, body = Stopped), (status = 400, body = Fault), (status = 404, body = Fault),
+    (status = 409, body = Fault)))]
 pub(super) async fn stop_push(
     State(api): State<Api>,
     Params(which): Params<WhichPush>,

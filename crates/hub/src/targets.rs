@@ -1,10 +1,33 @@
-//! Networks that strangers may not send us into.
+//! Which addresses this server may call.
+//!
+//! Where others than the operator choose addresses, or servers that they choose may send us on,
+//! this host and private networks can be closed. What counts is the address that is connected to,
+//! not a name that may stand for another one a moment later.
 
 use std::net::{IpAddr, Ipv6Addr};
 
+/// Where calls may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Targets {
+    /// Anywhere.
+    Any,
+    /// Not to this host, nor to private networks.
+    Public,
+}
+
+impl Targets {
+    /// Whether this address may be called.
+    #[must_use]
+    pub fn admit(self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Public => is_public(address),
+        }
+    }
+}
+
 /// Whether an address is neither of this host nor of a private network (RFC 6890).
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();
