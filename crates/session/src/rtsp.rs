@@ -240,6 +240,12 @@ impl Connection {
                     next => return Ok(next),
                 }
             }
+            if purpose.receiving().is_some_and(|receiving| receiving.has_left()) {
+                // It may still ask for TEARDOWN, or announce something else.
+                purpose = Purpose::Unknown;
+                self.state.end(&EndReason::PeerClosed);
+                self.state.machine.begin_anew(Instant::now());
+            }
             self.transmit(&mut purpose).await?;
             if self.state.machine.has_ended() {
                 return Ok(Next::GoOn);

@@ -95,6 +95,11 @@ impl Receiving {
         self.any
     }
 
+    /// Whether all senders have said goodbye.
+    pub(super) fn has_left(&self) -> bool {
+        self.ingest.has_left()
+    }
+
     /// Takes a packet that came on the connection.
     pub(super) fn interleaved(
         &mut self,
