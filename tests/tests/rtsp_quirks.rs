@@ -476,3 +476,26 @@ fn pausing_and_going_on() {
     assert_eq!(peer.ask("TEARDOWN", "", &[], "").status, 200);
     wait_until("the viewer has left", || server.viewers("live/clip") == 0);
 }
+
+#[test]
+fn a_goodbye_ends_the_stream_at_once_and_the_connection_goes_on() {
+    let server = Server::start(&["stream.grace=0s"]);
+    let mut peer = Peer::connect(server.port("rtsp"), "live/leaving");
+    peer.publish(&[H264, PCMA]);
+    let mut camera = Camera::new();
+    for _ in 0..15 {
+        camera.packets(at_the_end).iter().for_each(|packet| peer.interleave(0, packet));
+    }
+    wait_until("the stream is there", || server.group("live/leaving")["video_codec"] == "H264");
+    // Of nobody, and of somebody else: neither says that the source leaves.
+    peer.interleave(1, &[0x80, 203, 0, 0]);
+    peer.interleave(1, &[0x81, 203, 0, 1, 0, 0, 0, 9]);
+    assert_eq!(peer.ask("OPTIONS", "", &[], "").status, 200);
+    assert!(server.is_live("live/leaving"));
+    peer.interleave(1, &[0x81, 203, 0, 1, 0x12, 0x34, 0x56, 0x78]);
+    wait_until("it is over", || !server.is_live("live/leaving"));
+    peer.publish(&[H264]);
+    assert!(server.is_live("live/leaving"));
+    assert_eq!(peer.ask("TEARDOWN", "", &[], "").status, 200);
+    wait_until("it is over again", || !server.is_live("live/leaving"));
+}

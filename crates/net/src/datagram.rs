@@ -4,16 +4,19 @@
 //! keeps strangers out, and sends several datagrams by one call where it can.
 
 use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use nix::sys::socket::{setsockopt, sockopt};
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -24,8 +27,17 @@ use crate::listener::Listening;
 /// second at 20 Mbit/s.
 const SOCKET_BUFFER: usize = 2 << 20;
 
-/// Pairs that are tried before the range counts as used up.
-const MAX_TRIES: usize = 200;
+/// Ports that are tried, beside those that are known to be taken, before the range counts as used
+/// up: each costs some 20 µs, which all that is on the shard waits for.
+const MAX_TRIES: usize = 32;
+
+/// The part of all pairs that one peer address may hold, so that nobody uses up all; and the pairs
+/// that it may hold in any case: a client with a few streams.
+const SHARE: usize = 4;
+const MIN_SHARE: usize = 16;
+
+/// Pairs in a range that the system chooses from, about: half of its ports.
+const SYSTEM_PAIRS: usize = 14_000;
 
 /// Bytes of the largest datagrams that are received whole: jumbo frames.
 const MAX_DATAGRAM: usize = 9 << 10;
@@ -55,6 +67,40 @@ impl Room {
 pub struct Ports {
     range: RangeInclusive<u16>,
     next: AtomicU16,
+    taken: Arc<Mutex<Taken>>,
+}
+
+/// What is bound of a range.
+#[derive(Debug, Default)]
+struct Taken {
+    /// The even ports of pairs.
+    ports: HashSet<u16>,
+    /// Pairs by the address that they are for; loopback addresses are not counted, since a proxy
+    /// or a test on the same host speaks for many.
+    by_peer: HashMap<IpAddr, usize>,
+}
+
+/// A pair's place in the range; given back when it is dropped, with the socket for RTP.
+#[derive(Debug)]
+struct Place {
+    taken: Arc<Mutex<Taken>>,
+    port: u16,
+    peer: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock();
+        taken.ports.remove(&self.port);
+        if let Some(peer) = self.peer
+            && let Some(count) = taken.by_peer.get_mut(&peer)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                taken.by_peer.remove(&peer);
+            }
+        }
+    }
 }
 
 impl Ports {
@@ -63,15 +109,36 @@ impl Ports {
     #[must_use]
     pub fn new(range: RangeInclusive<u16>) -> Self {
         let next = AtomicU16::new(*range.start());
-        Self { range, next }
+        Self { range, next, taken: Arc::default() }
     }
 
-    /// Binds a pair on the current shard.
+    /// Binds a pair on the current shard, for whom we have called ourselves.
     ///
     /// # Errors
     /// The system's; [`io::ErrorKind::AddrInUse`] when no pair is free.
     pub fn pair(&self, address: IpAddr) -> io::Result<Pair> {
         self.bound_pair(address)?.watch()
+    }
+
+    /// Binds a pair on the current shard for a peer that has asked for it.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::AddrInUse`] when no pair is free, and
+    /// [`io::ErrorKind::QuotaExceeded`] when the peer's address holds its share.
+    pub fn pair_for(&self, peer: IpAddr, address: IpAddr) -> io::Result<Pair> {
+        if peer.is_loopback() {
+            return self.pair(address);
+        }
+        let share = (self.capacity() / SHARE).max(MIN_SHARE);
+        if self.taken.lock().by_peer.get(&peer).is_some_and(|count| *count >= share) {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        let mut pair = self.bound_pair(address)?;
+        *self.taken.lock().by_peer.entry(peer).or_default() += 1;
+        if let Some(place) = &mut pair.place {
+            place.peer = Some(peer);
+        }
+        pair.watch()
     }
 
     /// Binds a pair that no shard watches yet.
@@ -81,13 +148,16 @@ impl Ports {
     pub fn bound_pair(&self, address: IpAddr) -> io::Result<BoundPair> {
         let mut last = io::ErrorKind::AddrInUse.into();
         for _ in 0..MAX_TRIES {
-            let wanted = self.choose();
+            let Some(wanted) = self.choose_free() else { break };
             let pair = bind(address, wanted).and_then(|rtp| {
                 let port = rtp.local_addr()?.port();
                 if port % 2 != 0 {
                     return Err(io::ErrorKind::AddrInUse.into());
                 }
-                Ok(BoundPair { rtcp: Some(bind(address, port + 1)?), rtp })
+                let rtcp = Some(bind(address, port + 1)?);
+                self.taken.lock().ports.insert(port);
+                let place = Some(Place { taken: self.taken.clone(), port, peer: None });
+                Ok(BoundPair { rtp, rtcp, place })
             });
             match pair {
                 Ok(pair) => return Ok(pair),
@@ -112,6 +182,22 @@ impl Ports {
             }
         }
         Err(last)
+    }
+
+    /// The most pairs that there can be.
+    fn capacity(&self) -> usize {
+        let (start, end) = (usize::from(*self.range.start()), usize::from(*self.range.end()));
+        if start == 0 { SYSTEM_PAIRS } else { (end + 1).saturating_sub(start + start % 2) / 2 }
+    }
+
+    /// The next port to try that is not known to be taken; `None` if all are.
+    fn choose_free(&self) -> Option<u16> {
+        let taken = self.taken.lock();
+        let capacity = self.capacity();
+        if taken.ports.len() >= capacity {
+            return None;
+        }
+        (0..capacity).map(|_| self.choose()).find(|port| !taken.ports.contains(port))
     }
 
     /// The next port to try, round and round.
@@ -149,7 +235,7 @@ impl Bound {
     /// # Errors
     /// The system's.
     pub fn watch(self) -> io::Result<Rc<Datagrams>> {
-        watch(self.0)
+        watch(self.0, None)
     }
 }
 
@@ -173,6 +259,8 @@ pub fn address_towards(peer: SocketAddr) -> io::Result<IpAddr> {
 pub struct BoundPair {
     rtp: UdpSocket,
     rtcp: Option<UdpSocket>,
+    /// None if its port was named by somebody else.
+    place: Option<Place>,
 }
 
 impl BoundPair {
@@ -185,7 +273,7 @@ impl BoundPair {
         let rtp = bind(address, port)?;
         let above = rtp.local_addr()?.port().checked_add(1);
         let rtcp = above.and_then(|above| bind(address, above).ok());
-        Ok(Self { rtp, rtcp })
+        Ok(Self { rtp, rtcp, place: None })
     }
 
     /// The port for RTP.
@@ -202,7 +290,7 @@ impl BoundPair {
     /// The system's; [`io::ErrorKind::AddrInUse`] where there is no port for RTCP.
     pub fn watch(self) -> io::Result<Pair> {
         let rtcp = self.rtcp.ok_or(io::ErrorKind::AddrInUse)?;
-        Ok(Pair { rtp: watch(self.rtp)?, rtcp: watch(rtcp)? })
+        Ok(Pair { rtp: watch(self.rtp, self.place)?, rtcp: watch(rtcp, None)? })
     }
 
     /// Has the current shard watch the socket for RTP, and that for RTCP if there is one.
@@ -210,7 +298,8 @@ impl BoundPair {
     /// # Errors
     /// The system's.
     pub fn watch_each(self) -> io::Result<(Rc<Datagrams>, Option<Rc<Datagrams>>)> {
-        Ok((watch(self.rtp)?, self.rtcp.map(watch).transpose()?))
+        let rtcp = self.rtcp.map(|rtcp| watch(rtcp, None)).transpose()?;
+        Ok((watch(self.rtp, self.place)?, rtcp))
     }
 }
 
@@ -229,12 +318,13 @@ fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn watch(socket: UdpSocket) -> io::Result<Rc<Datagrams>> {
+fn watch(socket: UdpSocket, place: Option<Place>) -> io::Result<Rc<Datagrams>> {
     // Nobody waits until it can be written to. What is deprecated is unsound for types that may change
     // their descriptor; a socket of the standard library does not.
     #[allow(deprecated)]
     let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
-    Ok(Rc::new(Datagrams { socket, peer: Cell::new(None), segment: Cell::new(None) }))
+    let (peer, segment) = (Cell::new(None), Cell::new(None));
+    Ok(Rc::new(Datagrams { socket, peer, segment, _place: place }))
 }
 
 /// The sockets of one track.
@@ -253,6 +343,8 @@ pub struct Datagrams {
     peer: Cell<Option<SocketAddr>>,
     /// The size at which the kernel cuts what is sent.
     segment: Cell<Option<u16>>,
+    /// Given back after the socket, which is dropped first.
+    _place: Option<Place>,
 }
 
 impl Datagrams {
@@ -373,6 +465,31 @@ mod tests {
         assert_eq!(narrow.pair(LOCALHOST).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(pair);
         assert_eq!(narrow.pair(LOCALHOST).unwrap().rtp.port().unwrap(), port);
+    }
+
+    #[tokio::test]
+    async fn no_peer_holds_more_than_its_share_and_a_full_range_is_known_at_once() {
+        let peer = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+        // Any range that others do not use just now, with room for some that they do.
+        let start = Ports::new(0..=0).pair(LOCALHOST).unwrap().rtp.port().unwrap().min(65_000);
+        let ports = Ports::new(start..=start + 2 * 40 - 1);
+        assert_eq!(ports.capacity(), 40);
+        let mut held: Vec<_> =
+            (0..16).map(|_| ports.pair_for(peer(1), LOCALHOST).unwrap()).collect();
+        let refused = ports.pair_for(peer(1), LOCALHOST).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
+        held.push(ports.pair_for(peer(2), LOCALHOST).unwrap());
+        // What we have called for ourselves, and this host, have no share.
+        held.push(ports.pair(LOCALHOST).unwrap());
+        held.push(ports.pair_for(LOCALHOST, LOCALHOST).unwrap());
+        held.swap_remove(0);
+        held.push(ports.pair_for(peer(1), LOCALHOST).unwrap());
+        while let Ok(pair) = ports.pair(LOCALHOST) {
+            held.push(pair);
+        }
+        assert_eq!(ports.taken.lock().ports.len(), held.len());
+        drop(held);
+        assert!(ports.taken.lock().ports.is_empty() && ports.taken.lock().by_peer.is_empty());
     }
 
     #[tokio::test]

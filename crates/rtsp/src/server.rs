@@ -321,6 +321,13 @@ impl Session {
         self.heard = now;
     }
 
+    /// The publisher has said goodbye in RTCP: nothing is announced any more.
+    pub fn begin_anew(&mut self, now: Instant) {
+        self.state = State::Init;
+        self.began = now;
+        self.progress = now;
+    }
+
     /// The identifier of the session.
     #[must_use]
     pub fn id(&self) -> &str {

@@ -240,6 +240,12 @@ impl Connection {
                     next => return Ok(next),
                 }
             }
+            if purpose.receiving().is_some_and(|receiving| receiving.has_left()) {
+                // It may still ask for TEARDOWN, or announce something else.
+                purpose = Purpose::Unknown;
+                self.state.end(&EndReason::PeerClosed);
+                self.state.machine.begin_anew(Instant::now());
+            }
             self.transmit(&mut purpose).await?;
             if self.state.machine.has_ended() {
                 return Ok(Next::GoOn);
@@ -324,20 +330,28 @@ impl Connection {
             }
         };
         let read = &mut self.state.read;
+        let input = self.shard.read(&mut self.conn, |bytes| {
+            *read += bytes.len() as u64;
+            machine.handle_input(bytes, Instant::now())
+        });
+        // Chance says which comes first of what a peer may send without end: neither its requests
+        // nor its datagrams wait for the end of the others.
+        let traffic = async {
+            tokio::select! {
+                input = input => match input {
+                    Ok(Some(result)) => Wake::Input(result),
+                    Ok(None) => Wake::Closed,
+                    Err(error) => Wake::Failed(error),
+                },
+                result = datagrams => Wake::Datagrams(result),
+            }
+        };
         tokio::select! {
             biased;
             reason = disposed => Wake::Disposed(reason),
             ready = ready => if ready.is_ok() { Wake::StreamReady } else { Wake::StreamAbsent },
-            result = datagrams => Wake::Datagrams(result),
-            input = self.shard.read(&mut self.conn, |bytes| {
-                *read += bytes.len() as u64;
-                machine.handle_input(bytes, Instant::now())
-            }) => match input {
-                Ok(Some(result)) => Wake::Input(result),
-                Ok(None) => Wake::Closed,
-                Err(error) => Wake::Failed(error),
-            },
             () = timer => Wake::Timer,
+            wake = traffic => wake,
         }
     }
 

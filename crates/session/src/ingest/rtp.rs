@@ -68,6 +68,8 @@ struct Inbound {
     reorderer: Option<Reorderer>,
     /// A configuration has been shown to the stream.
     shown: bool,
+    /// Its sender has said goodbye, and sent nothing since.
+    left: bool,
 }
 
 impl RtpIngest {
@@ -143,9 +145,9 @@ impl RtpIngest {
         let patience = self.reception.patience;
         let receiver = Receiver::new(vec![format.payload_type], format.clock_rate, patience);
         let clock = TimeBase::new(format.clock_rate).unwrap_or(TimeBase::VIDEO);
-        let (reorderer, shown) = (None, false);
+        let (reorderer, shown, left) = (None, false, false);
         let inbound =
-            Inbound { id, format, clock, receiver, depacketizer, track, reorderer, shown };
+            Inbound { id, format, clock, receiver, depacketizer, track, reorderer, shown, left };
         self.tracks.push(inbound);
         self.show(self.tracks.len() - 1, self.origin_ms, now)
     }
@@ -160,6 +162,7 @@ impl RtpIngest {
         match Packet::parse(bytes) {
             Ok(packet) => {
                 if let Some(track) = self.tracks.get_mut(index) {
+                    track.left = false;
                     track.receiver.receive(packet, now);
                 }
                 self.drain(index, now)
@@ -181,10 +184,21 @@ impl RtpIngest {
                         self.clock.sender_report(index, info.ntp, info.rtp);
                     }
                 }
+                // Nobody else can say it for the source.
+                Ok(Message::Goodbye(sources)) => {
+                    let Some(track) = self.tracks.get_mut(index) else { return };
+                    track.left |= track.receiver.ssrc().is_some_and(|own| sources.contains(&own));
+                }
                 Ok(_) => {}
                 Err(error) => self.say("a report is malformed and was dropped", &error),
             }
         }
+    }
+
+    /// Whether every sender that was heard has said goodbye (RFC 3550 §6.6).
+    pub(crate) fn has_left(&self) -> bool {
+        let mut heard = self.tracks.iter().filter(|track| track.receiver.ssrc().is_some());
+        self.tracks.iter().any(|track| track.left) && heard.all(|track| track.left)
     }
 
     /// Where a track's timestamps begin, as the answer to `PLAY` says.

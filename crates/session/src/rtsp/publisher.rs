@@ -88,7 +88,8 @@ impl Publisher {
             Lower::Udp => {
                 let client_port = offer.client_port.unwrap_or_default();
                 let local = state.local.filter(|_| state.settings.rtsp.udp)?;
-                let pair = match state.rtsp.ports.pair(local.ip()) {
+                let peer = state.admitted.peer().ip();
+                let pair = match state.rtsp.ports.pair_for(peer, local.ip()) {
                     Ok(pair) => pair,
                     Err(error) => {
                         warn!(peer = %state.admitted.peer(), %error, "no ports are free for RTP");
@@ -96,7 +97,7 @@ impl Publisher {
                     }
                 };
                 let server_port = Some((pair.rtp.port().ok()?, pair.rtcp.port().ok()?));
-                let way = Way::Datagrams { pair, peer: state.admitted.peer().ip() };
+                let way = Way::Datagrams { pair, peer };
                 Some((way, Transport { server_port, ..Transport::datagrams(client_port) }))
             }
         }

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use ::rtp::format::Format;
@@ -16,11 +16,12 @@ use net::{Pair, Room};
 use super::Rtsp;
 use crate::ingest::rtp::{Reception, RtpIngest};
 
-/// Datagrams that are taken in one turn; the connection and the timers get theirs then.
-const DATAGRAMS_PER_TURN: usize = 64;
+/// Datagrams that are taken of each socket in one turn; the other sockets, the connection and the
+/// timers get theirs then.
+const DATAGRAMS_PER_TURN: usize = 32;
 
 /// Turns in which datagrams are taken that have come before the end.
-const LAST_TURNS: usize = 16;
+const LAST_TURNS: usize = 32;
 
 /// How a track comes.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub(super) struct Receiving {
     heard: Instant,
     any: bool,
     idle: Duration,
+    /// The track whose sockets are first in the next turn: the runtime may end a turn early.
+    first: usize,
     room: Room,
     /// Bytes that came as datagrams, and went as such.
     read: u64,
@@ -75,6 +78,7 @@ impl Receiving {
             heard: now,
             any: false,
             idle,
+            first: 0,
             room: Room::default(),
             read: 0,
             written: 0,
@@ -89,6 +93,11 @@ impl Receiving {
     /// Whether any packet has come.
     pub(super) fn has_heard(&self) -> bool {
         self.any
+    }
+
+    /// Whether all senders have said goodbye.
+    pub(super) fn has_left(&self) -> bool {
+        self.ingest.has_left()
     }
 
     /// Takes a packet that came on the connection.
@@ -131,29 +140,8 @@ impl Receiving {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EndReason>> {
-        let (ways, room) = (&self.ways, &mut self.room);
-        let mut received: Vec<(usize, bool, Bytes)> = Vec::new();
-        let mut taken = 0;
-        for (index, way) in ways.iter().enumerate() {
-            let Way::Datagrams { pair, peer } = way else { continue };
-            for (socket, control) in [(&pair.rtp, false), (&pair.rtcp, true)] {
-                while taken < DATAGRAMS_PER_TURN {
-                    let Poll::Ready(came) = socket.poll_receive(cx, room) else { break };
-                    taken += 1;
-                    // An error tells of a report that did not arrive.
-                    let Ok((datagram, from)) = came else { continue };
-                    if is_from(from, *peer, socket.peer())
-                        // The first packet tells the way back, whatever NAT is between.
-                        && (socket.peer().is_some() || socket.connect(from).is_ok())
-                    {
-                        received.push((index, control, datagram));
-                    }
-                }
-            }
-        }
-        if taken == 0 {
-            return Poll::Pending;
-        }
+        let received = ready!(poll_ways(cx, &self.ways, self.first, &mut self.room));
+        self.first = (self.first + 1) % self.ways.len();
         let now = Instant::now();
         let result = received.into_iter().try_for_each(|(index, control, datagram)| {
             self.read += datagram.len() as u64;
@@ -216,6 +204,67 @@ impl Drop for Receiving {
     }
 }
 
+/// Takes datagrams of all sockets, those of the `first` track first: track, whether RTCP, and what
+/// came. Ready also when all that came is not the peer's.
+fn poll_ways(
+    cx: &mut Context<'_>,
+    ways: &[Way],
+    first: usize,
+    room: &mut Room,
+) -> Poll<Vec<(usize, bool, Bytes)>> {
+    let mut received = Vec::new();
+    let mut any = false;
+    let all = ways.iter().enumerate();
+    for (index, way) in all.clone().skip(first).chain(all.take(first)) {
+        let Way::Datagrams { pair, peer } = way else { continue };
+        for (socket, control) in [(&pair.rtp, false), (&pair.rtcp, true)] {
+            for _ in 0..DATAGRAMS_PER_TURN {
+                let Poll::Ready(came) = socket.poll_receive(cx, room) else { break };
+                any = true;
+                // An error tells of a report that did not arrive.
+                let Ok((datagram, from)) = came else { continue };
+                if is_from(from, *peer, socket.peer())
+                    // The first packet tells the way back, whatever NAT is between.
+                    && (socket.peer().is_some() || socket.connect(from).is_ok())
+                {
+                    received.push((index, control, datagram));
+                }
+            }
+        }
+    }
+    if any { Poll::Ready(received) } else { Poll::Pending }
+}
+
 fn is_from(from: SocketAddr, host: IpAddr, known: Option<SocketAddr>) -> bool {
     from.ip() == host && known.is_none_or(|known| known == from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use net::Ports;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_track_that_floods_leaves_its_turn_to_the_others() {
+        let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let ports = Ports::new(0..=0);
+        let pairs = [ports.pair(host).unwrap(), ports.pair(host).unwrap()];
+        let sender = ports.pair(host).unwrap();
+        let send = |pair: &Pair, count: usize| {
+            let to = SocketAddr::new(host, pair.rtp.port().unwrap());
+            for _ in 0..count {
+                sender.rtp.send_to(&[0x80; 12], to).unwrap();
+            }
+        };
+        send(&pairs[0], 3 * DATAGRAMS_PER_TURN);
+        send(&pairs[1], 1);
+        let ways = pairs.map(|pair| Way::Datagrams { pair, peer: host });
+        let mut room = Room::default();
+        let received = poll_fn(|cx| poll_ways(cx, &ways, 0, &mut room)).await;
+        let of = |track| received.iter().filter(|(index, ..)| *index == track).count();
+        assert_eq!((of(0), of(1)), (DATAGRAMS_PER_TURN, 1));
+    }
 }

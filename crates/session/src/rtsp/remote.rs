@@ -284,26 +284,32 @@ impl<'a> Call<'a> {
             }
         };
         let (machine, read, session) = (&mut self.machine, &mut self.read, &self.session);
+        let input = self.shard.read(&mut self.conn, |bytes| {
+            *read += bytes.len() as u64;
+            machine.handle_input(bytes, Instant::now())
+        });
+        // Chance says which comes first of what a server may send without end.
+        let traffic = async {
+            tokio::select! {
+                result = datagrams => result,
+                input = input => match input? {
+                    Some(result) => result.map_err(|error| client_reason(&error)),
+                    None => Err(EndReason::PeerClosed),
+                },
+            }
+        };
         tokio::select! {
             biased;
             reason = poll_fn(|cx| session.poll_disposed(cx)) => return Err(reason),
-            result = datagrams => result?,
-            input = self.shard.read(&mut self.conn, |bytes| {
-                *read += bytes.len() as u64;
-                machine.handle_input(bytes, Instant::now())
-            }) => match input? {
-                Some(result) => result.map_err(|error| client_reason(&error))?,
-                None => return Err(EndReason::PeerClosed),
-            },
-            () = timer => {
-                let now = Instant::now();
-                machine.handle_timeout(now).map_err(|error| client_reason(&error))?;
-                if let Some(receiving) = receiving {
-                    receiving.handle_timeout(now)?;
-                }
-            }
+            () = timer => {}
+            result = traffic => return result,
         }
-        Ok(())
+        let now = Instant::now();
+        self.machine.handle_timeout(now).map_err(|error| client_reason(&error))?;
+        match receiving {
+            Some(receiving) => receiving.handle_timeout(now),
+            None => Ok(()),
+        }
     }
 
     /// Takes leave.

@@ -134,7 +134,8 @@ impl Playing {
             Lower::Udp => {
                 let ports = offer.client_port.filter(|(rtp, rtcp)| *rtp > 0 && *rtcp > 0)?;
                 let local = state.local.filter(|_| state.settings.rtsp.udp)?;
-                let pair = match state.rtsp.ports.pair(local.ip()) {
+                let peer = state.admitted.peer().ip();
+                let pair = match state.rtsp.ports.pair_for(peer, local.ip()) {
                     Ok(pair) => pair,
                     Err(error) => {
                         warn!(peer = %state.admitted.peer(), %error, "no ports are free for RTP");
