@@ -49,7 +49,7 @@ impl Publisher {
             url: format!("customize:{name}"),
             app_name: app.to_owned(),
             stream_name: stream.to_owned(),
-            raw_query: String::new(),
+            ..Address::default()
         };
         tenure.session().assume(Role::Pub, address);
         match context.publish(tenure.session(), name) {

@@ -32,6 +32,7 @@ fn session(protocol: Protocol, role: Role, url: &str) -> Arc<Session> {
         app_name: "remote".to_owned(),
         stream_name: "other".to_owned(),
         raw_query: raw_query.to_owned(),
+        via: String::new(),
     };
     session.assume(role, address);
     session.set_totals(3405, 3500);
