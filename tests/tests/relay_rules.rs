@@ -140,3 +140,25 @@ fn what_is_pulled_is_pushed_only_where_a_rule_says_so_and_never_back() {
             && ["back/clip", "published/clip"].iter().all(|stream| origin.is_live(stream))
     });
 }
+
+#[test]
+fn servers_that_point_at_each_other_notice() {
+    for scheme in ["rtmp", "rtsp", "http"] {
+        let two = Server::start(&["server.wait_for_stream=3s", "relay.retry_min=100ms"]);
+        let template = |server: &Server| {
+            let suffix = if scheme == "http" { ".flv" } else { "" };
+            format!("{scheme}://127.0.0.1:{}/{{path}}{suffix}", server.port(scheme))
+        };
+        let rule = format!("relay.pull=[{{stream='*',from=['{}']}}]", template(&two));
+        let one = Server::start(&[&rule, "server.wait_for_stream=3s", "relay.retry_min=100ms"]);
+        // The second server's source is the first one, by an operator's order, which comes first.
+        let far = template(&one).replace("{path}", "live/clip");
+        let order = json!({ "stream": "live/clip", "from": [far], "timeout_seconds": 5 });
+        assert_eq!(two.v1("POST", "pulls", &order).0, 200);
+        wait_until("it is noticed", || {
+            let said = |server| error(server, "pulls", "live/clip");
+            said(&one).contains("by way of others") || said(&two).contains("by way of others")
+        });
+        assert_eq!(two.v1("DELETE", "pulls?stream=live/clip", &Value::Null).0, 200);
+    }
+}

@@ -77,16 +77,14 @@ impl Api {
 
     /// The stream of this path or, as in lal, with this last item of its path.
     fn find(&self, name: &str) -> Option<Summary> {
-        let summaries = self.registry.summaries(Instant::now());
-        let is_named = |summary: &&Summary| summary.name.as_str().rsplit('/').next() == Some(name);
-        let exact = summaries.iter().find(|summary| summary.name.as_str() == name);
-        exact.or_else(|| summaries.iter().find(is_named)).cloned()
+        let now = Instant::now();
+        let named = |name| self.registry.summary(self.registry.named(name)?.as_str(), now);
+        self.registry.summary(name, now).or_else(|| named(name))
     }
 
     /// The stream of this path.
     fn exact(&self, name: &str) -> Option<Summary> {
-        let mut summaries = self.registry.summaries(Instant::now()).into_iter();
-        summaries.find(|summary| summary.name.as_str() == name)
+        self.registry.summary(name, Instant::now())
     }
 
     /// The sessions that take part in a stream.

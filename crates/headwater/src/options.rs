@@ -73,6 +73,8 @@ pub struct Options {
     pub api_key: ApiKey,
     /// Whether lal's endpoints answer faults with statuses of HTTP.
     pub api_status_codes: bool,
+    /// Sites whose pages may read.
+    pub api_origins: Vec<String>,
     /// Whether viewers have a page with a player.
     pub player_page: bool,
     /// The settings, as the API shows them.
@@ -186,6 +188,7 @@ impl Options {
                 (_, None) => ApiKey::Token(String::new()),
             },
             api_status_codes: config.api.status_codes,
+            api_origins: config.api.origins.clone(),
             player_page: config.http.player_page,
             config: Arc::new(config.clone()),
             reloads: None,

@@ -47,6 +47,7 @@ impl Relays for House {
             stop_after: order.stop_after,
             transport: order.rtsp_transport.map(transport),
             patience: order.timeout,
+            via: String::new(),
             rule: None,
         };
         self.relay.pull(stream, order).map_err(refused)

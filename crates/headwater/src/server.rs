@@ -214,7 +214,11 @@ impl Server {
         let webhooks = Webhooks::new(options.webhooks.clone());
         let feed = Feed::new(options.server_id.as_str().into(), webhooks.clone());
         context.events.add(feed.clone());
-        let guard = Arc::new(Guard::new(key(options, &addresses)?, options.api_status_codes));
+        let guard = Arc::new(Guard::new(
+            key(options, &addresses)?,
+            options.api_status_codes,
+            options.api_origins.clone(),
+        ));
         let api = Api {
             registry: context.registry.clone(),
             sessions: context.sessions.clone(),
@@ -324,8 +328,9 @@ impl Server {
         }
         self.access.set_rules(options.access.clone());
         if let ApiKey::Token(token) = &options.api_key {
-            self.guard.set(Key::Everybody(token.clone()), options.api_status_codes);
+            self.guard.set_key(Key::Everybody(token.clone()));
         }
+        self.guard.set_answers(options.api_status_codes, options.api_origins.clone());
         self.webhooks.set_rules(options.webhooks.clone());
         self.house.set_config(options.config.clone());
         self.context.admission.set_networks(options.networks.clone());

@@ -1,5 +1,6 @@
 //! Stream names: what a peer may call a stream, and when two names mean the same stream.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,6 +85,13 @@ impl StreamName {
 /// patterns in settings.
 fn is_forbidden(c: char) -> bool {
     c.is_control() || matches!(c, '\\' | '*' | '?')
+}
+
+/// Text and name are the same key.
+impl Borrow<str> for StreamName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for StreamName {

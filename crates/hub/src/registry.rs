@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub struct Registry {
 
 struct Table {
     streams: HashMap<StreamName, Entry>,
+    /// Streams that have a publisher.
+    publishers: Arc<AtomicUsize>,
     settings_for: Arc<SettingsFor>,
     /// Most streams that may have a publisher at once.
     max_publishers: usize,
@@ -42,6 +45,23 @@ struct Table {
     max_cached: usize,
     /// Those who want to know of publishers.
     watchers: Vec<Arc<Watcher>>,
+}
+
+/// One of the streams that have a publisher, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Entry {
@@ -74,6 +94,7 @@ impl Registry {
         let max_cached = usize::MAX;
         let table = Table {
             streams: HashMap::new(),
+            publishers: Arc::default(),
             settings_for,
             max_publishers,
             max_cached,
@@ -111,7 +132,6 @@ impl Registry {
         wall: SystemTime,
     ) -> Result<Publication, PublishError> {
         let mut table = self.table.lock();
-        let live = table.streams.values().filter(|e| e.stream.lock().publisher().is_some()).count();
         let shared = table.stream(name);
         let mut stream = shared.lock();
         if let Some(old) = stream.publisher() {
@@ -119,10 +139,11 @@ impl Registry {
                 return Err(PublishError::Occupied(name.clone()));
             }
             old.dispose(EndReason::TakenOver);
-        } else if live >= table.max_publishers {
+        } else if table.publishers.load(Ordering::Relaxed) >= table.max_publishers {
             return Err(PublishError::TooMany(table.max_publishers));
         }
         let (token, timeline) = stream.publish(session.clone(), now, wall);
+        stream.count_publisher(Counted::new(&table.publishers));
         drop(stream);
         table.watchers.iter().for_each(|watcher| watcher(name, &shared));
         Ok(Publication { stream: shared, token, timeline, seen: now })
@@ -190,6 +211,21 @@ impl Registry {
         let mut all: Vec<_> = streams.iter().map(|stream| stream.lock().summary(now)).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    /// What there is to say about the stream of this path.
+    #[must_use]
+    pub fn summary(&self, path: &str, now: Instant) -> Option<Summary> {
+        let found = self.table.lock().streams.get(path).map(|entry| entry.stream.clone());
+        found.map(|stream| stream.lock().summary(now))
+    }
+
+    /// The first stream, by name, whose path ends in this item.
+    #[must_use]
+    pub fn named(&self, item: &str) -> Option<StreamName> {
+        let table = self.table.lock();
+        let is_named = |name: &&StreamName| name.as_str().rsplit('/').next() == Some(item);
+        table.streams.keys().filter(is_named).min().cloned()
     }
 
     /// How many streams there are, waited-for ones included.
@@ -377,5 +413,54 @@ impl Drop for Waiting {
                 table.streams.remove(&self.name);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Identity, Kind, Protocol, Role, Sessions};
+
+    fn name(path: &str) -> StreamName {
+        StreamName::new("live", path, Identity::AppAndName).expect("a name")
+    }
+
+    #[test]
+    fn publishers_are_counted_as_they_come_and_go() {
+        let rules = |second_publisher| -> Arc<SettingsFor> {
+            let settings = StreamSettings { second_publisher, ..StreamSettings::default() };
+            let settings = Arc::new(settings);
+            Arc::new(move |_| settings.clone())
+        };
+        let registry = Registry::new(rules(SecondPublisher::Takeover), 2);
+        let kind = Kind { protocol: Protocol::Rtmp, role: Role::Pub };
+        let sessions = Sessions::default();
+        let publish = |path: &str| {
+            let session = sessions.open(kind, None, SystemTime::UNIX_EPOCH);
+            registry.publish(&name(path), &session, Instant::now(), SystemTime::UNIX_EPOCH)
+        };
+        let first = publish("a").expect("room");
+        let second = publish("b").expect("room");
+        let _over = publish("b").expect("the same stream");
+        assert_eq!(publish("c").err(), Some(PublishError::TooMany(2)));
+        // The one that was taken over does not count any more.
+        drop(second);
+        assert_eq!(publish("c").err(), Some(PublishError::TooMany(2)));
+        drop(first);
+        let _third = publish("c").expect("room");
+        assert_eq!(publish("a").err(), Some(PublishError::TooMany(2)));
+        registry.end_all(&EndReason::StreamEnded);
+        publish("d").expect("all have ended");
+    }
+
+    #[test]
+    fn streams_are_found_by_path_and_by_their_last_item() {
+        let registry = Registry::new(Arc::new(|_| Arc::new(StreamSettings::default())), 9);
+        let _waiting = ["z/cam", "a/cam", "b"].map(|path| registry.watch(&name(path)));
+        let found = registry.summary("live/b", Instant::now()).map(|found| found.name);
+        assert_eq!(found, Some(name("b")));
+        assert!(registry.summary("b", Instant::now()).is_none());
+        assert_eq!(registry.named("cam"), Some(name("a/cam")));
+        assert_eq!(registry.named("live"), None);
     }
 }

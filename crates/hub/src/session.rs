@@ -111,6 +111,8 @@ pub struct Address {
     pub stream_name: String,
     /// What follows `?`.
     pub raw_query: String,
+    /// The servers of this kind that the request has come through: their numbers, apart by commas.
+    pub via: String,
 }
 
 /// Why a session ended.

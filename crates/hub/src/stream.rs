@@ -16,6 +16,7 @@ pub use self::output::{Delivery, PacketSink, Subscription};
 use self::output::{Logged, Output, Reader};
 use crate::keys::KeyFrames;
 use crate::rate::FrameRate;
+use crate::registry::Counted;
 use crate::silence::{Silence, Step};
 use crate::tap::Queue;
 use crate::{
@@ -96,6 +97,8 @@ pub struct Stream {
 struct Publisher {
     token: u64,
     session: Arc<Session>,
+    /// It counts as long as it publishes.
+    counted: Option<Counted>,
     /// When it began, by both clocks.
     began: (Instant, SystemTime),
     /// When its first frame came.
@@ -233,6 +236,7 @@ impl Stream {
         self.publisher = Some(Publisher {
             token: self.last_token,
             session,
+            counted: None,
             first_frame: None,
             began: (now, wall),
             shown: Vec::new(),
@@ -255,6 +259,13 @@ impl Stream {
     #[must_use]
     pub(crate) fn accepts(&self, token: u64) -> bool {
         self.publisher.as_ref().is_some_and(|publisher| publisher.token == token)
+    }
+
+    /// The publisher is one of so many.
+    pub(crate) fn count_publisher(&mut self, counted: Counted) {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.counted = Some(counted);
+        }
     }
 
     /// The publisher with this token has gone.

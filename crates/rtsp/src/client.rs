@@ -88,6 +88,8 @@ pub struct Config {
     pub user_agent: String,
     /// How long the server may take for each answer.
     pub answer_timeout: Duration,
+    /// The servers that the request has come through, if it is passed on ([`crate::VIA`]).
+    pub via: Option<String>,
 }
 
 impl Config {
@@ -100,6 +102,7 @@ impl Config {
             transport: TransportChoice::Tcp,
             user_agent: "Headwater".to_owned(),
             answer_timeout: Duration::from_secs(10),
+            via: None,
         }
     }
 }
@@ -245,7 +248,11 @@ impl Session {
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
         let uri = caller::clean(&config.url.request_uri());
-        let caller = Caller::new(config.user_agent.clone(), config.url.credentials.clone());
+        let caller = Caller::new(
+            config.user_agent.clone(),
+            config.via.clone(),
+            config.url.credentials.clone(),
+        );
         let plan = Plan::new(uri.clone(), config.transport);
         let mut session = Self {
             config,

@@ -24,3 +24,6 @@ pub mod transport;
 pub mod url;
 
 pub use error::Error;
+
+/// The field in which servers of this kind say through which others a request has come.
+pub const VIA: &str = "Headwater-Via";

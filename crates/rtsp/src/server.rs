@@ -127,6 +127,7 @@ struct Pending {
     method: Method,
     cseq: String,
     presented: Option<Presented>,
+    via: Option<String>,
 }
 
 /// How far a session has come.
@@ -412,6 +413,13 @@ impl Session {
         self.pending.as_ref().and_then(|pending| pending.presented.clone())
     }
 
+    /// What the request that waits for its answer says of servers that it has come through
+    /// ([`crate::VIA`]).
+    #[must_use]
+    pub fn via(&self) -> Option<&str> {
+        self.pending.as_ref().and_then(|pending| pending.via.as_deref())
+    }
+
     /// Answers that the client has to show who it is (RFC 2326 §18, RFC 7616 §3.3). One that was
     /// wrong too often is sent away.
     pub fn challenge(&mut self) {
@@ -530,7 +538,8 @@ impl Session {
             }
         };
         let presented = self.read_credentials(&request);
-        self.pending = Some(Pending { method: request.method, cseq, presented });
+        let via = request.fields.get(crate::VIA).map(str::to_owned);
+        self.pending = Some(Pending { method: request.method, cseq, presented, via });
         Some(event)
     }
 

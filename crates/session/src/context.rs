@@ -25,6 +25,7 @@ use crate::ps::PsSettings;
 use crate::record::RecordSettings;
 use crate::rtsp::RtspSettings;
 use crate::supplier::Supplier;
+use crate::via;
 
 /// The rules of the sessions; may change while the server runs, and hold for sessions that begin
 /// afterwards.
@@ -184,6 +185,8 @@ pub struct Context {
     pub settings: ArcSwap<Settings>,
     /// Tells what happens.
     pub events: Events,
+    /// A number that tells this run of the server from others: see `via`.
+    pub(crate) id: String,
     /// Says who may do what.
     gate: RwLock<Arc<dyn Gate>>,
     /// Streams whose beginning was told, and whose end was not.
@@ -215,6 +218,7 @@ impl Context {
             admission: Admission::new(settings.limits),
             settings: ArcSwap::from_pointee(settings),
             events: Events::default(),
+            id: format!("{:016x}", RandomState::new().hash_one(0)),
             gate: RwLock::new(Arc::new(gate::Open)),
             started: Mutex::default(),
             output: AtomicU64::new(0),
@@ -415,6 +419,10 @@ impl Tenure {
         if self.context.is_circle(stream, self.session.peer()) {
             let text = format!("{stream} is pulled from this server itself: it has no source");
             return Err(Denial::Unavailable(text));
+        }
+        let via = self.session.address().via;
+        if let Err(text) = via::check(&via, &self.context.id) {
+            return Err(Denial::Unavailable(format!("{stream} {text}")));
         }
         let settings = self.context.settings.load();
         if settings.max_output > 0

@@ -95,7 +95,7 @@ fn open(context: &Arc<Context>, name: &StreamName, role: Role) -> Tenure {
         url: format!("customize:{name}"),
         app_name: app.to_owned(),
         stream_name: stream.to_owned(),
-        raw_query: String::new(),
+        ..Address::default()
     };
     tenure.session().assume(role, address);
     tenure

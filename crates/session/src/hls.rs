@@ -33,6 +33,7 @@ use self::request::{List, Wanted};
 use self::respond::{cacheable, media, not_found, playlist, refusal};
 use self::viewers::{Admission, Viewers};
 use crate::context::Context;
+use crate::via;
 
 /// An answer: its head, and its body in pieces.
 pub type Response = http::Response<Vec<Bytes>>;
@@ -236,7 +237,11 @@ impl Hls {
         let comes = request.method != Method::HEAD && {
             let app = name.as_str().rsplit_once('/').map_or("", |(app, _)| app);
             let (app_name, raw_query) = (app.to_owned(), query.to_owned());
-            self.context.want(name, &Address { app_name, raw_query, ..Address::default() })
+            let via = viewers::via_of(request);
+            via::check(&via, &self.context.id).is_ok()
+                && self
+                    .context
+                    .want(name, &Address { app_name, raw_query, via, ..Address::default() })
         };
         let answering = self.current(request, name, list, comes, &directives, &suffix);
         let response = if comes {

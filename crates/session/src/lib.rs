@@ -18,6 +18,7 @@ pub mod remote;
 pub mod rtmp;
 pub mod rtsp;
 mod supplier;
+mod via;
 
 pub use self::hls::{Hls, HlsSettings};
 pub use self::ps::{Ps, PsSettings};

@@ -259,7 +259,7 @@ impl Ps {
             url: format!("ps+{}://:{port}", bound.transport()),
             app_name: app.to_owned(),
             stream_name: name.to_owned(),
-            raw_query: String::new(),
+            ..Address::default()
         };
         session.assume(Role::Pub, address);
         let publication = match self.context.publish(&session, &order.stream) {

@@ -197,6 +197,7 @@ impl Relay {
             stop_after,
             transport: rule.transport,
             patience: None,
+            via: asked.via,
             rule: Some(rule.clone()),
         })
     }

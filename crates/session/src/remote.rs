@@ -47,6 +47,8 @@ pub struct Remote {
     pub patience: Duration,
     /// How long a server that we pull from may send nothing.
     pub silence: Duration,
+    /// The servers that the request has come through which a pull is for, this one included.
+    pub via: String,
 }
 
 impl Remote {
@@ -56,7 +58,15 @@ impl Remote {
     pub fn new(url: RemoteUrl, tls: Tls) -> Self {
         let (patience, silence) = (Duration::from_secs(10), Duration::from_secs(30));
         let targets = Targets::Any;
-        Self { url, transport: TransportChoice::Tcp, tls, targets, patience, silence }
+        Self {
+            url,
+            transport: TransportChoice::Tcp,
+            tls,
+            targets,
+            patience,
+            silence,
+            via: String::new(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use ::rtmp::server::{ConnectRequest, Event, PlayRequest, Session as Machine, StreamId};
 use bytes::BytesMut;
+use flv::amf0::Value;
 use hub::gate::{Action, Credentials};
 use hub::{
     Address, Dialect, EndReason, Form, Kind, Packaging, Protocol, Role, StreamName, Waiting,
@@ -23,6 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::admission::Admitted;
 use crate::context::{Context, Tenure};
+use crate::via;
 use publisher::Publishers;
 use viewer::Viewer;
 
@@ -80,6 +82,8 @@ struct Connected {
     /// The client announced that it decodes Enhanced RTMP's codecs.
     enhanced: bool,
     multitrack: bool,
+    /// The servers that the request has come through.
+    via: String,
 }
 
 /// A player whose stream is waited for.
@@ -330,6 +334,7 @@ impl State {
         self.connected = Connected {
             enhanced: request.capabilities.can_decode(Codec::H265),
             multitrack: request.capabilities.multitrack(),
+            via: via::read(request.object.get(via::FIELD).and_then(Value::as_str)),
             app: request.app,
             tc_url: request.tc_url,
         };
@@ -396,6 +401,7 @@ impl State {
             app_name: address.app,
             stream_name: address.name,
             raw_query: address.query,
+            via: self.connected.via.clone(),
         };
         self.tenure.session().assume(role, address);
         Ok(key)

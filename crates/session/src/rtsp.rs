@@ -31,6 +31,7 @@ use tracing::{debug, warn};
 
 use crate::admission::Admitted;
 use crate::context::{Context, Tenure};
+use crate::via;
 use publisher::Publisher;
 use receive::Receiving;
 pub(crate) use remote::{pull, push};
@@ -549,6 +550,7 @@ impl State {
             app_name: app.to_owned(),
             stream_name: name.to_owned(),
             raw_query: target.query.clone(),
+            via: via::read(self.machine.via()),
         };
         tenure.session().assume(role, address);
         self.tenure = Some(tenure);

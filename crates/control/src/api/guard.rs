@@ -2,7 +2,8 @@
 //!
 //! This host may, unless a token is set; others need one. Pages of other sites that an operator
 //! visits must not reach it through the operator's browser: names that lead here from elsewhere are
-//! refused (DNS rebinding), and so are changes that another site asks for.
+//! refused (DNS rebinding), and so is what another site asks for, unless the operator lets its pages
+//! read.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -53,18 +54,33 @@ struct Rules {
     key: Key,
     /// lal's endpoints answer faults with statuses of HTTP.
     status_codes: bool,
+    /// Sites whose pages may read.
+    origins: Vec<String>,
 }
 
 impl Guard {
-    /// A guard that asks for `key`. With `status_codes`, lal's endpoints say more than 200.
+    /// A guard that asks for `key`. With `status_codes`, lal's endpoints say more than 200; pages of
+    /// the sites `origins` may read without a token, where this host may.
     #[must_use]
-    pub fn new(key: Key, status_codes: bool) -> Self {
-        Self { rules: RwLock::new(Rules { key, status_codes }) }
+    pub fn new(key: Key, status_codes: bool, origins: Vec<String>) -> Self {
+        Self { rules: RwLock::new(Rules { key, status_codes, origins }) }
     }
 
-    /// Changes the rules.
-    pub fn set(&self, key: Key, status_codes: bool) {
-        *self.rules.write() = Rules { key, status_codes };
+    /// Changes what is asked for.
+    pub fn set_key(&self, key: Key) {
+        self.rules.write().key = key;
+    }
+
+    /// Changes how lal's endpoints answer, and which sites may read.
+    pub fn set_answers(&self, status_codes: bool, origins: Vec<String>) {
+        let mut rules = self.rules.write();
+        (rules.status_codes, rules.origins) = (status_codes, origins);
+    }
+
+    /// Whether pages of this site may read. Images and scripts do not say what site they are of.
+    fn lets_read(&self, origin: Option<&str>) -> bool {
+        let origins = &self.rules.read().origins;
+        origins.iter().any(|known| known == "*" || origin == Some(known))
     }
 
     pub(super) fn has_status_codes(&self) -> bool {
@@ -104,7 +120,8 @@ pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) 
             }
             return unauthorized();
         }
-        if let Err(text) = is_from_here(request.method(), request.uri().path(), headers) {
+        let (method, path) = (request.method(), request.uri().path());
+        if let Err(text) = is_from_here(&api.guard, method, path, headers) {
             return (StatusCode::FORBIDDEN, Json(json!({ "error": text }))).into_response();
         }
     }
@@ -145,7 +162,12 @@ fn unauthorized() -> Response {
 
 /// Whether a request without a token can come from somebody who wants it, and not from a page of
 /// another site that the operator visits.
-fn is_from_here(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), &'static str> {
+fn is_from_here(
+    guard: &Guard,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<(), &'static str> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     if host.is_some_and(|host| !is_address(host)) {
         return Err(
@@ -160,10 +182,16 @@ fn is_from_here(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), 
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let is_foreign = origin.is_some_and(|origin| !same(origin))
         || site.is_some_and(|site| site != b"same-origin" && site != b"none");
-    match changes && is_foreign {
-        true => Err("pages of other sites may change nothing here without a token"),
-        false => Ok(()),
+    // An operator may follow a link that leads here.
+    let follows_link = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+    let reads = path.starts_with("/api/") && !follows_link;
+    if is_foreign && changes {
+        return Err("pages of other sites may change nothing here without a token");
     }
+    if is_foreign && reads && !guard.lets_read(origin) {
+        return Err("pages of other sites may not read here without a token: see api.origins");
+    }
+    Ok(())
 }
 
 /// Whether a `Host` is a number or this host's own name, neither of which can be made to lead
@@ -194,14 +222,18 @@ mod tests {
     }
 
     #[test]
-    fn other_sites_may_change_nothing() {
+    fn other_sites_may_change_nothing_and_read_where_they_are_let() {
+        let closed = Guard::new(Key::Open, false, Vec::new());
+        let one = Guard::new(Key::Open, false, vec!["https://board.example".to_owned()]);
+        let all = Guard::new(Key::Open, false, vec!["*".to_owned()]);
+        let guard = std::cell::Cell::new(&closed);
         let ask = |method, path, host: &'static str, origin: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static(host));
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, HeaderValue::from_static(origin));
             }
-            is_from_here(&method, path, &headers).is_ok()
+            is_from_here(guard.get(), &method, path, &headers).is_ok()
         };
         let here = "127.0.0.1:8083";
         assert!(ask(Method::POST, "/api/v1/streams/kick", here, None));
@@ -209,30 +241,41 @@ mod tests {
         assert!(!ask(Method::POST, "/api/v1/streams/kick", here, Some("https://evil.example")));
         assert!(!ask(Method::POST, "/api/v1/streams/kick", here, Some("null")));
         assert!(!ask(Method::GET, "/api/ctrl/stop_relay_pull", here, Some("https://evil.example")));
-        assert!(ask(Method::GET, "/api/stat/group", here, Some("https://board.example")));
+        let reads = |site| ask(Method::GET, "/api/stat/group", here, Some(site));
+        assert!(reads("http://127.0.0.1:8083") && !reads("https://board.example"));
+        guard.set(&one);
+        assert!(reads("https://board.example") && !reads("https://evil.example"));
+        guard.set(&all);
+        assert!(reads("https://evil.example"));
+        assert!(!ask(Method::POST, "/api/v1/streams/kick", here, Some("https://evil.example")));
+        guard.set(&closed);
         assert!(!ask(Method::GET, "/api/stat/group", "evil.example:8083", None));
-        let fetched = |path, site| {
+        let fetched_by = |path, site, mode| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static(here));
             headers.insert("sec-fetch-site", HeaderValue::from_static(site));
-            is_from_here(&Method::GET, path, &headers).is_ok()
+            headers.insert("sec-fetch-mode", HeaderValue::from_static(mode));
+            is_from_here(guard.get(), &Method::GET, path, &headers).is_ok()
         };
+        let fetched = |path, site| fetched_by(path, site, "no-cors");
         assert!(!fetched("/api/ctrl/stop_relay_pull", "cross-site"), "an image on another page");
         assert!(fetched("/api/ctrl/stop_relay_pull", "none"), "typed by the operator");
         assert!(fetched("/api/ctrl/stop_relay_pull", "same-origin"));
-        assert!(fetched("/api/stat/group", "cross-site"));
+        assert!(!fetched("/api/stat/group", "cross-site"));
+        assert!(fetched_by("/api/stat/group", "cross-site", "navigate"), "a link was followed");
+        assert!(fetched("/", "cross-site"));
     }
 
     #[test]
     fn who_needs_a_token() {
         let [local, other] = ["127.0.0.1", "192.0.2.1"].map(|ip| ip.parse().unwrap());
         let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
-        let others = Guard::new(Key::Others("secret".to_owned()), false);
+        let others = Guard::new(Key::Others("secret".to_owned()), false, Vec::new());
         assert!(others.is_open_to(local) && others.is_open_to(mapped) && !others.is_open_to(other));
         assert!(others.accepts("secret") && !others.accepts("secre") && !others.accepts(""));
-        let all = Guard::new(Key::Everybody("secret".to_owned()), false);
+        let all = Guard::new(Key::Everybody("secret".to_owned()), false, Vec::new());
         assert!(!all.is_open_to(local));
-        assert!(!Guard::new(Key::Others(String::new()), false).accepts(""));
-        assert!(Guard::new(Key::Open, false).is_open_to(other));
+        assert!(!Guard::new(Key::Others(String::new()), false, Vec::new()).accepts(""));
+        assert!(Guard::new(Key::Open, false, Vec::new()).is_open_to(other));
     }
 }

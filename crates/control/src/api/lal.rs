@@ -37,6 +37,9 @@ const NO_PAGE: Code =
 const NO_GROUP: Code = (1001, "group not found", StatusCode::NOT_FOUND);
 const NO_PARAMETER: Code = (1002, "param missing", StatusCode::BAD_REQUEST);
 const NO_SESSION: Code = (1003, "session not found", StatusCode::NOT_FOUND);
+/// Not one of lal's, whose table has no limit.
+const NO_ROOM: Code =
+    (2003, "too many addresses are blocked already", StatusCode::INSUFFICIENT_STORAGE);
 const NO_PULL: u32 = 2001;
 const NO_RTP: u32 = 2002;
 
@@ -173,6 +176,8 @@ struct Pull {
     auto_stop_pull_after_no_out_ms: i64,
     #[serde(default)]
     rtsp_mode: u8,
+    #[serde(default)]
+    debug_dump_packet: String,
 }
 
 fn ten_seconds() -> u64 {
@@ -225,6 +230,10 @@ async fn start_pull(State(api): State<Api>, body: Bytes) -> Response {
     let Ok(pull) = serde_json::from_slice::<Pull>(&body) else {
         return answer(&api, NO_PARAMETER, Some(Pulling::default()));
     };
+    if !pull.debug_dump_packet.is_empty() {
+        let text = "debug_dump_packet is not possible for pulls: leave it out";
+        return say(&api, (NO_PULL, text, StatusCode::BAD_REQUEST), Some(Pulling::default()));
+    }
     let name = pull.name();
     let begun = api.operations.stream(name);
     match begun.and_then(|stream| api.operations.pull(stream, &pull.order())) {
@@ -349,7 +358,9 @@ async fn block(State(api): State<Api>, body: Bytes) -> Response {
     else {
         return answer(&api, NO_PARAMETER, NOTHING);
     };
-    api.operations.block(network, Some(Duration::from_secs(seconds)));
+    if !api.operations.block(network, Some(Duration::from_secs(seconds))) {
+        return answer(&api, NO_ROOM, NOTHING);
+    }
     answer(&api, SUCCESS, NOTHING)
 }
 

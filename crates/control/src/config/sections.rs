@@ -317,6 +317,9 @@ section! {
         /// Whether lal's endpoints answer faults with statuses such as 404. lal, and so the API by
         /// default, says 200 always.
         Live status_codes: bool = false,
+        /// Sites whose pages may read what lal's endpoints say without a token, such as
+        /// "https://board.example"; "*" for all, as in lal. They may change nothing.
+        Live origins: Vec<String> = Vec::new(),
     }
 }
 

@@ -32,6 +32,7 @@ fn session(protocol: Protocol, role: Role, url: &str) -> Arc<Session> {
         app_name: "remote".to_owned(),
         stream_name: "other".to_owned(),
         raw_query: raw_query.to_owned(),
+        via: String::new(),
     };
     session.assume(role, address);
     session.set_totals(3405, 3500);
@@ -119,7 +120,7 @@ fn streams_and_files_are_told_of_as_documented() {
     check(&Event::Segment(segment.clone()), "on_hls_make_ts");
     (segment.complete, segment.duration) = (false, Duration::ZERO);
     let bodies = Bodies::new("1".into(), Path::new("/"));
-    let (_, opened) = bodies.event(&Event::Segment(segment), now()).unwrap();
+    let opened = bodies.event(&Event::Segment(segment), now()).unwrap().body;
     let opened: Value = serde_json::from_slice(&opened).unwrap();
     assert_eq!((&opened["event"], &opened["duration"]), (&json!("open"), &json!(0.0)));
 }

@@ -5,6 +5,7 @@ mod receiver;
 use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use hub::{Identity, StreamName};
 use tokio::sync::Semaphore;
 

@@ -49,6 +49,8 @@ pub struct Config {
     pub setup_timeout: Duration,
     /// How long a server may send nothing while it is played from.
     pub idle_timeout: Duration,
+    /// One more property of the connect object: its name, and its value.
+    pub property: Option<(&'static str, String)>,
 }
 
 impl Default for Config {
@@ -60,6 +62,7 @@ impl Default for Config {
             capabilities: None,
             setup_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
+            property: None,
         }
     }
 }
@@ -355,10 +358,15 @@ impl Session {
         Control::SetChunkSize(self.config.chunk_size.get()).write(&mut self.out, self.size);
         self.size = self.config.chunk_size;
         let capabilities = self.config.capabilities.as_ref();
-        let connect = match self.role {
+        let mut connect = match self.role {
             Role::Push => request::connect_publisher(&self.target, capabilities),
             Role::Pull => request::connect_player(&self.target, capabilities),
         };
+        if let (Some((name, value)), Value::Object(object)) =
+            (&self.config.property, &mut connect.object)
+        {
+            object.insert(*name, value.as_str());
+        }
         self.phase = Phase::Connecting;
         self.request(&connect, 0)
     }

@@ -14,6 +14,7 @@ const MAX_CHALLENGES: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Caller {
     user_agent: String,
+    via: Option<String>,
     identity: Identity,
     cseq: u32,
     session: Option<String>,
@@ -40,12 +41,16 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Caller {
-    pub(super) fn new(user_agent: String, credentials: Option<(String, String)>) -> Self {
+    pub(super) fn new(
+        user_agent: String,
+        via: Option<String>,
+        credentials: Option<(String, String)>,
+    ) -> Self {
         let identity = match credentials {
             Some((user, password)) => Identity::Unasked { user, password },
             None => Identity::Nobody,
         };
-        Self { user_agent, identity, cseq: 0, session: None }
+        Self { user_agent, via, identity, cseq: 0, session: None }
     }
 
     /// The number of the request, and its bytes.
@@ -55,6 +60,9 @@ impl Caller {
         let fields = &mut complete.fields;
         fields.push("CSeq", self.cseq.to_string());
         fields.push("User-Agent", self.user_agent.clone());
+        if let Some(via) = &self.via {
+            fields.push(crate::VIA, via.clone());
+        }
         if let Some(session) = &self.session {
             fields.push("Session", session.clone());
         }

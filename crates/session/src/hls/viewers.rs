@@ -17,6 +17,7 @@ use super::Response;
 use super::respond::{not_found, redirect, refusal};
 use crate::context::{Context, Tenure};
 use crate::http::login;
+use crate::via;
 
 /// The parameter that carries a viewer's id.
 const PARAMETER: &str = "session_id";
@@ -178,6 +179,7 @@ impl Viewers {
                 app_name: app.to_owned(),
                 stream_name: stream.to_owned(),
                 raw_query: query.to_owned(),
+                via: via_of(request),
             },
         );
         tenure
@@ -190,6 +192,12 @@ impl Drop for Viewers {
             viewer.tenure.end(&EndReason::Shutdown);
         }
     }
+}
+
+/// The servers that a request has come through.
+pub(super) fn via_of(request: &Parts) -> String {
+    let field = request.headers.get(via::FIELD);
+    via::read(field.and_then(|field| field.to_str().ok()))
 }
 
 fn id_in(query: &str) -> Option<&str> {

@@ -24,6 +24,7 @@ use super::container::Container;
 use super::{Exchange, MAX_IGNORED, Waited, login, wait};
 use crate::admission::Admitted;
 use crate::context::{HttpSettings, Tenure};
+use crate::via;
 
 /// What viewers may send over a WebSocket; players send nothing.
 const MAX_MESSAGE: usize = 4 << 10;
@@ -178,6 +179,7 @@ fn resolve(
         app_name: app.to_owned(),
         stream_name: name.to_owned(),
         raw_query: query.to_owned(),
+        via: via::read(exchange.request.header(via::FIELD)),
     };
     tenure.session().assume(Role::Sub, address);
     Ok(key)

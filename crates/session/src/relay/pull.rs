@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 use super::Relay;
 use super::rules::{PullRule, Rules};
 use crate::remote::{Client, RemoteUrl};
+use crate::via;
 
 /// How often it is looked whether a pull is still wanted.
 const LOOK: Duration = Duration::from_millis(500);
@@ -34,6 +35,8 @@ pub struct Order {
     pub transport: Option<TransportChoice>,
     /// How long connecting and each answer may take, if not as the rules say.
     pub patience: Option<Duration>,
+    /// The servers that the request has come through which it is for.
+    pub via: String,
     /// The rule that it comes from; nothing for an operator's order.
     pub rule: Option<PullRule>,
 }
@@ -196,6 +199,7 @@ impl Pull {
         let url = self.order.sources.get(state.source).expect("a source").clone();
         let mut remote = rules.remote(url, self.order.transport);
         remote.patience = self.order.patience.unwrap_or(remote.patience);
+        remote.via = via::onward(&self.order.via, &relay.context.id);
         let client = Client::pull(&relay.context, self.stream.clone(), remote);
         state.session = Some(client.session().clone());
         (state.ran, state.doing) = (false, PullState::Calls);

@@ -62,6 +62,7 @@ impl Rules {
             targets: self.reach,
             patience: self.patience,
             silence: self.silence,
+            via: String::new(),
         }
     }
 }

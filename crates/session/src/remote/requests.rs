@@ -19,6 +19,7 @@ use ws::frame::{self, Opcode, write_masked_frame};
 use ws::head::Limits;
 
 use super::{HttpUrl, MAX_REDIRECTIONS, Remote};
+use crate::via;
 
 /// The longest WebSocket message that a server may send: a large frame.
 const MAX_MESSAGE: usize = 16 << 20;
@@ -122,6 +123,9 @@ impl Ask<'_> {
             format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
         });
         let mut extra = extra.to_vec();
+        if !remote.via.is_empty() {
+            extra.push((via::FIELD, &remote.via));
+        }
         extra.extend(login.as_deref().map(|login| ("Authorization", login)));
         let host = url.host_field();
         let head = match self {

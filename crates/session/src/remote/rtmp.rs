@@ -21,6 +21,7 @@ use super::{MAX_REDIRECTIONS, Remote};
 use crate::context::{Context, Tenure};
 use crate::ingest::Ingest;
 use crate::rtmp::protocol_reason;
+use crate::via;
 
 /// How long a server may take to read what we say before media flows.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -125,6 +126,7 @@ impl<'a> Call<'a> {
             capabilities: Some(protocol.capabilities.clone()),
             setup_timeout: remote.patience,
             idle_timeout: remote.silence,
+            property: (!remote.via.is_empty()).then(|| (via::FIELD, remote.via.clone())),
             ..Config::default()
         };
         let (mut target, mut current) = (target.clone(), target);

@@ -152,10 +152,10 @@ impl RemoteUrl {
         let app_name = mask::source(&app_name);
         if role == Role::Push {
             let (url, stream_name) = (self.as_target(), mask::MASK.to_owned());
-            return Address { url, app_name, stream_name, raw_query: String::new() };
+            return Address { url, app_name, stream_name, ..Address::default() };
         }
         let raw_query = mask::query(&query);
-        Address { url: self.to_string(), app_name, stream_name, raw_query }
+        Address { url: self.to_string(), app_name, stream_name, raw_query, ..Address::default() }
     }
 
     /// Application, name and query.

@@ -206,6 +206,7 @@ impl<'a> Call<'a> {
         let config = Config {
             transport: remote.transport,
             answer_timeout: remote.patience,
+            via: Some(remote.via.clone()).filter(|via| !via.is_empty()),
             ..Config::new(url.clone(), purpose)
         };
         let peer = conn.peer_addr().map_err(EndReason::from)?;
