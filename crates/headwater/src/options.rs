@@ -13,6 +13,7 @@ use control::config::values::{
     RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
 };
 use control::config::{Config, sections};
+use control::edges;
 use control::logs::Logs;
 use control::webhooks;
 use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Template};
@@ -89,6 +90,8 @@ pub struct Options {
     pub download: Download,
     /// Streams from and to other servers.
     pub relay: relay::Rules,
+    /// Where viewers of pulled streams are reported.
+    pub reports: edges::Rules,
     /// Who may publish and play.
     pub access: access::Rules,
     /// Which addresses may connect.
@@ -168,6 +171,10 @@ impl Options {
             max_cached: config.limits.cache.get(),
             download: config.record.download,
             relay: relays(&config.relay),
+            reports: edges::Rules {
+                to: config.relay.report_to.clone(),
+                token: config.relay.report_token.clone(),
+            },
             access: access::Rules::from_config(config),
             webhooks: webhooks::Rules::from_config(config),
             networks: Networks {
@@ -275,6 +282,7 @@ fn relays(section: &sections::Relay) -> relay::Rules {
         },
         stop_after: rule.stop_after.map(Span::get),
         transport: rule.rtsp_transport.map(transport),
+        standby: rule.standby,
     });
     let origins: Vec<_> = section.origins.iter().map(|origin| origin_url(origin)).collect();
     let of_origins = PullRule {
@@ -283,6 +291,7 @@ fn relays(section: &sections::Relay) -> relay::Rules {
         start: Start::OnDemand,
         stop_after: None,
         transport: None,
+        standby: false,
     };
     let pushes = section.push.iter().map(|rule| PushRule {
         pattern: rule.stream.as_str().to_owned(),

@@ -50,6 +50,7 @@ impl Relays for House {
             transport: order.rtsp_transport.map(transport),
             patience: order.timeout,
             rule: None,
+            standby: order.standby,
         };
         self.relay.pull(stream, order).map_err(refused)
     }
@@ -75,6 +76,7 @@ impl Relays for House {
             last_error: pull.last_error,
             rule: pull.rule,
             on_demand: pull.on_demand,
+            standby: pull.standby,
         };
         self.relay.pulls().into_iter().map(view).collect()
     }
@@ -108,6 +110,7 @@ impl Relays for House {
             last_error: push.last_error,
             rule: push.rule,
             on_demand: false,
+            standby: None,
         };
         self.relay.pushes().into_iter().map(view).collect()
     }

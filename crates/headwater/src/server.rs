@@ -11,6 +11,7 @@ use bytes::Bytes;
 use control::access::Access;
 use control::api::{Api, Guard, Key};
 use control::config::values::Download;
+use control::edges::Edges;
 use control::events::Feed;
 use control::history::History;
 use control::outgoing::{self, Client};
@@ -105,6 +106,7 @@ pub struct Server {
     hls: Arc<Hls>,
     recorder: Arc<Recorder>,
     relay: Arc<Relay>,
+    edges: Arc<Edges>,
     addresses: Addresses,
     tls: Option<Tls>,
     /// Whether `tls` came from files.
@@ -167,6 +169,9 @@ impl Server {
         let webhooks = Webhooks::new(options.webhooks.clone());
         let feed = Feed::new(options.server_id.as_str().into(), webhooks.clone());
         context.events.add(feed.clone());
+        let number: String = random_key().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let name = format!("{} {number}", options.server_id);
+        let edges = Edges::new(name, options.reports.clone());
         let guard = Arc::new(Guard::new(key(options, &addresses)?, options.api_status_codes));
         let api = Api {
             registry: context.registry.clone(),
@@ -178,6 +183,7 @@ impl Server {
             access: access.clone(),
             guard: guard.clone(),
             operations: house.clone(),
+            edges: edges.clone(),
             server_id: options.server_id.as_str().into(),
             ports: addresses.ports(),
             started: SystemTime::now(),
@@ -191,6 +197,11 @@ impl Server {
         let page = viewers::router(hls.clone(), page);
 
         let (mut tasks, mut telling) = (JoinSet::new(), JoinSet::new());
+        telling.spawn(edges.clone().report(
+            client.clone(),
+            house.clone(),
+            context.sessions.clone(),
+        ));
         telling.spawn(webhooks.clone().work(client));
         telling.spawn(feed.run(api.clone()));
         let router = api.router(match options.download {
@@ -222,6 +233,7 @@ impl Server {
             hls,
             recorder,
             relay,
+            edges,
             addresses,
             tls,
             tls_files,
@@ -271,6 +283,7 @@ impl Server {
         self.context.registry.set_max_cached(options.max_cached);
         self.context.set_settings(options.settings.clone());
         self.relay.set_rules(options.relay.clone());
+        self.edges.set_rules(options.reports.clone());
         Ok(())
     }
 

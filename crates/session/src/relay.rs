@@ -18,11 +18,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use hub::{Address, EndReason, Event, Observer, Role, SessionId, StreamName, StreamState, pattern};
+use hub::{
+    Address, EndReason, Event, Observer, Registry, Role, SessionId, StreamName, StreamSettings,
+    StreamState, pattern,
+};
 use net::Shards;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -36,7 +39,7 @@ pub use self::pull::{Order, PullState, PullStatus};
 use self::push::{Ordered, Push};
 pub use self::push::{PushState, PushStatus};
 pub use self::rules::{PullRule, PushRule, Rules, Start};
-use crate::context::Context;
+use crate::context::{Context, Settings};
 use crate::remote::{Client, RemoteUrl};
 use crate::rtsp::Rtsp;
 
@@ -52,6 +55,13 @@ pub struct Relay {
     rules: ArcSwap<Rules>,
     pulls: Mutex<HashMap<StreamName, Arc<Pull>>>,
     pushes: Mutex<HashMap<(StreamName, String), Arc<Push>>>,
+    apart: OnceLock<Apart>,
+}
+
+/// Where sources stand by: a server within the server, of which nobody sees anything.
+struct Apart {
+    context: Arc<Context>,
+    rtsp: Arc<Rtsp>,
 }
 
 impl fmt::Debug for Relay {
@@ -105,6 +115,7 @@ impl Relay {
             rules: ArcSwap::from_pointee(Rules::default()),
             pulls: Mutex::default(),
             pushes: Mutex::default(),
+            apart: OnceLock::new(),
         });
         context.set_relay(&relay);
         context.events.add(Arc::new(Ear(Arc::downgrade(&relay))));
@@ -204,6 +215,7 @@ impl Relay {
             transport: rule.transport,
             patience: None,
             rule: Some(rule.clone()),
+            standby: rule.standby,
         })
     }
 
@@ -361,11 +373,30 @@ impl Relay {
         found.is_some_and(|found| found.lock().publisher().is_some())
     }
 
+    fn apart(&self) -> &Apart {
+        self.apart.get_or_init(|| {
+            // A source that goes is forgotten at once.
+            let settings = StreamSettings { grace: Duration::ZERO, ..StreamSettings::default() };
+            let settings = Arc::new(settings);
+            let registry = Registry::new(Arc::new(move |_| settings.clone()), usize::MAX);
+            let context = Context::new(registry, Settings::clone(&self.context.settings.load()));
+            let rtsp = self.rtsp.beside(context.clone());
+            Apart { context, rtsp }
+        })
+    }
+
     /// Runs a client on a shard; why it ended.
     async fn run_client(&self, client: Client) -> oneshot::Receiver<EndReason> {
+        self.run_client_with(client, self.rtsp.clone()).await
+    }
+
+    async fn run_client_with(
+        &self,
+        client: Client,
+        rtsp: Arc<Rtsp>,
+    ) -> oneshot::Receiver<EndReason> {
         let (tell, ended) = oneshot::channel();
         if let Some(shards) = self.shards.upgrade() {
-            let rtsp = self.rtsp.clone();
             shards
                 .place(move |shard| async move {
                     // Nobody listens any more when the server stops.
