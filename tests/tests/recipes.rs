@@ -39,7 +39,8 @@ fn clip(server: &Server, stream: &str, query: &str) -> Program {
         material("h264-aac.mp4").display(),
         server.url("rtmp", stream)
     ));
-    wait_until("the stream is there", || server.is_live(stream));
+    // Its API may ask for a token.
+    server.wait_for_log(&["publishes", stream]);
     publisher
 }
 

@@ -171,7 +171,9 @@ fn streams_return_viewers_stay_and_nothing_is_left() {
     let pull =
         format!("relay.pull=[{{stream=\"live/clip\",from=[\"{}\"]}}]", source.url("live/clip"));
     let push = format!("relay.push=[{{stream=\"live/*\",to=[\"{}\"]}}]", target.url("out/{name}"));
-    let mut relay = Standing::new([common(), vec![pull, push]].concat());
+    // Its viewers are not people: those are kept at the edge.
+    let hold = "relay.hold=3s".to_owned();
+    let mut relay = Standing::new([common(), vec![pull, push, hold]].concat());
     let origins = format!("relay.origins=[\"rtmp://127.0.0.1:{}\"]", relay.port);
     let edge = {
         let all = [common(), vec![origins, "relay.stop_after=1s".to_owned()]].concat();
@@ -247,7 +249,7 @@ fn streams_return_viewers_stay_and_nothing_is_left() {
         let now = holdings(&edge);
         now.0 <= before.0 && now.1 <= before.1
     });
-    assert_eq!(total(&edge, "streams"), 0);
+    wait_until("the edge has forgotten the stream", || total(&edge, "streams") == 0);
     // The relay has its order, and no session but the call that it makes now and then.
     wait_until("the relay lets go", || total(relay.server(), "sessions") == 0);
     assert_eq!(total(relay.server(), "pulls"), 1);

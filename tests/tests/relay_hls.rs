@@ -20,7 +20,7 @@ fn assert_piece(sent: &Frames, got: &Frames, least: usize) {
         let (sent, got) = (hashes(sent, track), hashes(got, track));
         assert!(got.len() >= least, "{track}: {} frames", got.len());
         // The file goes round and round.
-        let twice = [&sent[..], &sent].concat();
+        let twice = [&sent[..], &sent, &sent].concat();
         let found = twice.windows(got.len()).any(|piece| piece == got);
         assert!(found, "{track}: {} frames with a gap", got.len());
     }
@@ -60,9 +60,7 @@ fn files(folder: &Path) -> (Program, u16) {
     let arguments =
         ["-m", "http.server", &port_text, "--bind", "127.0.0.1", "--directory", &folder];
     let server = program("python3", arguments);
-    wait_until("the files are served", || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
+    wait_until("the files are served", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     (server, port)
 }
 
@@ -156,6 +154,7 @@ fn what_ffmpeg_cuts_is_pulled() {
         ))
         .finish();
         let sent = sent(file, codec);
+        let begun = Instant::now();
         let stream = format!("live/{name}");
         let waiting = here.url(if codec == "hevc" { "http+ts" } else { "http" }, &stream);
         let reader = Frames::reader(&format!("-i {waiting}"), codec, false);
@@ -163,6 +162,9 @@ fn what_ffmpeg_cuts_is_pulled() {
         let order = json!({ "stream": stream, "from": [from], "attempts": 1 });
         assert_eq!(here.v1("POST", "pulls", &order).0, 200);
         let got = Frames::parse(&reader.finish());
+        // The clip has six seconds; the rest is for the programs.
+        let took = begun.elapsed();
+        assert!(took > Duration::from_secs(4) && took < Duration::from_secs(9), "{name}: {took:?}");
         for track in sent.names() {
             let (sent, got) = (hashes(&sent, track), hashes(&got, track));
             if codec == "hevc" && track == "audio0" {
@@ -170,8 +172,10 @@ fn what_ffmpeg_cuts_is_pulled() {
                 assert!(got.len() + 2 >= sent.len(), "{name}: {} of {}", got.len(), sent.len());
                 continue;
             }
-            assert_eq!(sent.len(), got.len(), "{name}: {track}");
-            assert!(sent == got, "{name}: {track} has other frames");
+            // Streams without pictures are joined where they are.
+            let late = usize::from(name == "sound");
+            assert!(got.len() + late >= sent.len(), "{name}: {} of {track}", got.len());
+            assert!(sent.ends_with(&got), "{name}: {track} has other frames");
         }
         wait_until("the pull is done", || {
             here.v1("GET", "pulls", &Value::Null).1["items"].as_array().is_some_and(Vec::is_empty)
@@ -272,7 +276,7 @@ fn those_who_read_hls_keep_a_pull() {
         &pull,
         "hls.segment_duration=2s",
         "hls.low_latency=false",
-        "hls.container=\"ts\"",
+        "hls.container=\"fmp4\"",
     ]);
     let input = format!("-t 6 -i {}", edge.url("http+hls", "edge/clip"));
     let got = Frames::parse(&Frames::reader(&input, "h264", false).finish());

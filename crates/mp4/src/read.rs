@@ -539,7 +539,8 @@ fn timescale(body: &[u8]) -> Result<TimeBase, media::Error> {
     let version = r.u32()? >> 24;
     r.take(if version == 0 { 8 } else { 16 })?;
     let value = r.u32()?;
-    TimeBase::new(value).ok_or(media::Error::Invalid { what: "timescale", value: value.into() })
+    let invalid = || media::Error::Invalid { what: "timescale", value: value.into() };
+    TimeBase::new(value).ok_or_else(invalid)
 }
 
 /// What an edit list takes from a track's times (§8.6.6): the media before the first edit, less
