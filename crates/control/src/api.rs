@@ -17,6 +17,7 @@ use axum::routing::get;
 use hub::{Registry, Sessions, StreamName, Summary};
 
 use crate::access::Access;
+use crate::edges::Edges;
 use crate::events::Feed;
 use crate::history::History;
 use crate::logs::LogFeed;
@@ -49,6 +50,8 @@ pub struct Api {
     pub guard: Arc<Guard>,
     /// What others do for the API.
     pub operations: Arc<dyn Operations>,
+    /// Who watches elsewhere.
+    pub edges: Arc<Edges>,
     /// What the server calls itself.
     pub server_id: Arc<str>,
     /// Where it listens.

@@ -4,6 +4,7 @@ pub mod access;
 pub mod api;
 pub mod config;
 pub mod devices;
+pub mod edges;
 pub mod events;
 pub mod history;
 pub mod logs;

@@ -59,6 +59,8 @@ pub struct PullOrder {
     pub rtsp_transport: Option<RtspTransport>,
     /// How long connecting and each answer may take, if not as the settings say.
     pub timeout: Option<Duration>,
+    /// Whether the next source is kept connected.
+    pub standby: bool,
 }
 
 /// A pull, or a push.
@@ -86,6 +88,8 @@ pub struct Relayed {
     pub rule: Option<String>,
     /// Whether it ends when nobody watches.
     pub on_demand: bool,
+    /// Which of the addresses stands by, if one does.
+    pub standby: Option<usize>,
 }
 
 /// Why an order is not taken.

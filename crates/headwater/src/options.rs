@@ -15,6 +15,7 @@ use control::config::values::{
     PullStart, RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
 };
 use control::config::{Config, sections};
+use control::edges;
 use control::logs::Logs;
 use control::webhooks;
 use hub::gate::Gate;
@@ -103,6 +104,8 @@ pub struct Options {
     pub download: Download,
     /// Streams from and to other servers.
     pub relay: relay::Rules,
+    /// Where viewers of pulled streams are reported.
+    pub reports: edges::Rules,
     /// Who may publish and play.
     pub access: access::Rules,
     /// Which addresses may connect.
@@ -210,6 +213,10 @@ impl Options {
             max_cached: config.limits.cache.get(),
             download: config.record.download,
             relay: relays(&config.relay),
+            reports: edges::Rules {
+                to: config.relay.report_to.clone(),
+                token: config.relay.report_token.clone(),
+            },
             access: access::Rules::from_config(config),
             webhooks: webhooks::Rules::from_config(config),
             own: Own::default(),
@@ -361,6 +368,7 @@ fn relays(section: &sections::Relay) -> relay::Rules {
         },
         stop_after: rule.stop_after.map(Span::get),
         transport: rule.rtsp_transport.map(transport),
+        standby: rule.standby,
     });
     let origins: Vec<_> = section.origins.iter().map(|origin| origin_url(origin)).collect();
     let of_origins = PullRule {
@@ -369,6 +377,7 @@ fn relays(section: &sections::Relay) -> relay::Rules {
         start: Start::OnDemand,
         stop_after: None,
         transport: None,
+        standby: false,
     };
     let pushes = section.push.iter().map(|rule| PushRule {
         pattern: rule.stream.as_str().to_owned(),
@@ -392,7 +401,6 @@ fn relays(section: &sections::Relay) -> relay::Rules {
         transport: transport(section.rtsp_transport),
         tls: Tls::new(trust),
         reach: if section.private_targets { Targets::Any } else { Targets::Public },
-        ..relay::Rules::default()
     }
 }
 

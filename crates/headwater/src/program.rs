@@ -9,6 +9,7 @@ mod media_file;
 mod probe;
 mod pull;
 mod push;
+mod relay;
 mod rtsp;
 mod saver;
 mod serve;
@@ -48,6 +49,9 @@ enum Command {
     /// Play an RTMP, HTTP-FLV or WebSocket-FLV stream, and save it if wanted.
     #[command(after_help = pull::HELP)]
     Pull(pull::Pull),
+    /// Carry one stream from anywhere to anywhere: from a server or a file, to a server or a file.
+    #[command(after_help = relay::HELP)]
+    Relay(relay::Relay),
     /// Tell what a stream or a file is made of, and what is wrong with it for which player.
     #[command(after_help = probe::HELP)]
     Probe(probe::Probe),
@@ -66,6 +70,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Push(push) => push.run(),
         Command::Pull(pull) => pull.run(),
+        Command::Relay(relay) => relay.run(),
         Command::Probe(probe) => probe.run(),
         Command::Bench(bench) => bench.run(),
         Command::Config(show) => show.run(),

@@ -49,6 +49,7 @@ impl Relays for House {
             patience: order.timeout,
             via: String::new(),
             rule: None,
+            standby: order.standby,
         };
         self.relay.pull(stream, order).map_err(refused)
     }
@@ -74,6 +75,7 @@ impl Relays for House {
             last_error: pull.last_error,
             rule: pull.rule,
             on_demand: pull.on_demand,
+            standby: pull.standby,
         };
         self.relay.pulls().into_iter().map(view).collect()
     }
@@ -107,6 +109,7 @@ impl Relays for House {
             last_error: push.last_error,
             rule: push.rule,
             on_demand: false,
+            standby: None,
         };
         self.relay.pushes().into_iter().map(view).collect()
     }

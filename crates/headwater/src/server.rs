@@ -13,6 +13,7 @@ use control::access::Access;
 use control::api::{Api, Guard, Key};
 use control::config::Error as ConfigError;
 use control::config::values::Download;
+use control::edges::Edges;
 use control::events::Feed;
 use control::history::History;
 use control::outgoing::{self, Client};
@@ -125,6 +126,7 @@ pub struct Server {
     recorder: Arc<Recorder>,
     relay: Arc<Relay>,
     devices: Option<Arc<Devices>>,
+    edges: Arc<Edges>,
     addresses: Addresses,
     tls: Option<Tls>,
     /// Whether `tls` came from files.
@@ -214,6 +216,9 @@ impl Server {
         let webhooks = Webhooks::new(options.webhooks.clone());
         let feed = Feed::new(options.server_id.as_str().into(), webhooks.clone());
         context.events.add(feed.clone());
+        let number: String = random_key().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let name = format!("{} {number}", options.server_id);
+        let edges = Edges::new(name, options.reports.clone());
         let guard = Arc::new(Guard::new(
             key(options, &addresses)?,
             options.api_status_codes,
@@ -229,6 +234,7 @@ impl Server {
             access: access.clone(),
             guard: guard.clone(),
             operations: house.clone(),
+            edges: edges.clone(),
             server_id: options.server_id.as_str().into(),
             ports: addresses.ports(),
             started: SystemTime::now(),
@@ -242,6 +248,11 @@ impl Server {
         let page = viewers::router(hls.clone(), page);
 
         let (mut tasks, mut telling) = (JoinSet::new(), JoinSet::new());
+        telling.spawn(edges.clone().report(
+            client.clone(),
+            house.clone(),
+            context.sessions.clone(),
+        ));
         telling.spawn(webhooks.clone().work(client));
         telling.spawn(feed.run(api.clone()));
         let router = api.router(match options.download {
@@ -280,6 +291,7 @@ impl Server {
             recorder,
             relay,
             devices,
+            edges,
             addresses,
             tls,
             tls_files,
@@ -341,6 +353,7 @@ impl Server {
         if let Some(devices) = &self.devices {
             devices.set_settings(options.devices.clone());
         }
+        self.edges.set_rules(options.reports.clone());
         Ok(())
     }
 

@@ -18,12 +18,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hub::{
-    Address, EndReason, Event, Observer, Role, Session, SessionId, StreamName, StreamState, pattern,
+    Address, EndReason, Event, Observer, Registry, Role, Session, SessionId, StreamName,
+    StreamSettings, StreamState, pattern,
 };
 use net::Shards;
 use parking_lot::Mutex;
@@ -38,7 +39,7 @@ pub use self::pull::{Order, PullState, PullStatus};
 use self::push::{Ordered, Push};
 pub use self::push::{PushState, PushStatus};
 pub use self::rules::{PullRule, PushRule, Rules, Start};
-use crate::context::Context;
+use crate::context::{Context, Settings};
 use crate::remote::{Client, RemoteUrl};
 use crate::rtsp::Rtsp;
 use crate::supplier::Supplier;
@@ -55,6 +56,13 @@ pub struct Relay {
     rules: ArcSwap<Rules>,
     pulls: Mutex<HashMap<StreamName, Arc<Pull>>>,
     pushes: Mutex<HashMap<(StreamName, String), Arc<Push>>>,
+    apart: OnceLock<Apart>,
+}
+
+/// Where sources stand by: a server within the server, of which nobody sees anything.
+struct Apart {
+    context: Arc<Context>,
+    rtsp: Arc<Rtsp>,
 }
 
 impl fmt::Debug for Relay {
@@ -111,6 +119,7 @@ impl Relay {
             rules: ArcSwap::from_pointee(Rules::default()),
             pulls: Mutex::default(),
             pushes: Mutex::default(),
+            apart: OnceLock::new(),
         });
         let supplier: Weak<dyn Supplier> = Arc::<Self>::downgrade(&relay);
         context.add_supplier(supplier);
@@ -199,6 +208,7 @@ impl Relay {
             patience: None,
             via: asked.via,
             rule: Some(rule.clone()),
+            standby: rule.standby,
         })
     }
 
@@ -365,8 +375,7 @@ impl Relay {
 
     fn publisher(&self, stream: &StreamName) -> Option<Arc<Session>> {
         let found = self.context.registry.find(stream)?;
-        let publisher = found.lock().publisher().cloned();
-        publisher
+        found.lock().publisher().cloned()
     }
 
     /// All pulls, by stream.
@@ -408,11 +417,30 @@ impl Relay {
         self.publisher(stream).is_some()
     }
 
+    fn apart(&self) -> &Apart {
+        self.apart.get_or_init(|| {
+            // A source that goes is forgotten at once.
+            let settings = StreamSettings { grace: Duration::ZERO, ..StreamSettings::default() };
+            let settings = Arc::new(settings);
+            let registry = Registry::new(Arc::new(move |_| settings.clone()), usize::MAX);
+            let context = Context::new(registry, Settings::clone(&self.context.settings.load()));
+            let rtsp = self.rtsp.beside(context.clone());
+            Apart { context, rtsp }
+        })
+    }
+
     /// Runs a client on a shard; why it ended.
     async fn run_client(&self, client: Client) -> oneshot::Receiver<EndReason> {
+        self.run_client_with(client, self.rtsp.clone()).await
+    }
+
+    async fn run_client_with(
+        &self,
+        client: Client,
+        rtsp: Arc<Rtsp>,
+    ) -> oneshot::Receiver<EndReason> {
         let (tell, ended) = oneshot::channel();
         if let Some(shards) = self.shards.upgrade() {
-            let rtsp = self.rtsp.clone();
             shards
                 .place(move |shard| async move {
                     // Nobody listens any more when the server stops.
@@ -444,20 +472,18 @@ struct Ear(Weak<Relay>);
 impl Observer for Ear {
     fn observe(&self, event: &Event) {
         let Some(relay) = self.0.upgrade() else { return };
-        match event {
-            Event::Joined { session, stream, .. } => match session.kind().role {
-                // Not only when a stream starts: another kind of publisher may go on with one.
-                Role::Pub => relay.push_by_rules(stream),
-                Role::Pull => {
-                    let pull = relay.pulls.lock().get(stream).cloned();
-                    if let Some(pull) = pull {
-                        pull.runs(session.id());
-                    }
-                    relay.recheck_pushes(stream);
-                    relay.push_by_rules(stream);
+        let Event::Joined { session, stream, .. } = event else { return };
+        match session.kind().role {
+            // Not only when a stream starts: another kind of publisher may go on with one.
+            Role::Pub => relay.push_by_rules(stream),
+            Role::Pull => {
+                let pull = relay.pulls.lock().get(stream).cloned();
+                if let Some(pull) = pull {
+                    pull.runs(session.id());
                 }
-                _ => {}
-            },
+                relay.recheck_pushes(stream);
+                relay.push_by_rules(stream);
+            }
             _ => {}
         }
     }

@@ -11,6 +11,7 @@ mod hls;
 mod http;
 mod requests;
 mod rtmp;
+mod standby;
 mod url;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use tracing::error;
 
 use crate::context::{Context, Tenure};
 use crate::rtsp::{self, Rtsp};
+pub(crate) use standby::StandBy;
 pub use url::{HttpUrl, RemoteUrl, UrlError};
 
 /// How often a server may send us elsewhere.
@@ -105,6 +107,8 @@ pub struct Client {
     name: StreamName,
     remote: Remote,
     role: Role,
+    /// What is connected already.
+    standby: Option<StandBy>,
 }
 
 impl Client {
@@ -112,6 +116,16 @@ impl Client {
     #[must_use]
     pub fn pull(context: &Arc<Context>, name: StreamName, remote: Remote) -> Self {
         Self::open(context, name, remote, Role::Pull)
+    }
+
+    /// Will publish as `name` what a source brings that stands by.
+    pub(crate) fn take_over(
+        context: &Arc<Context>,
+        name: StreamName,
+        remote: Remote,
+        standby: StandBy,
+    ) -> Self {
+        Self { standby: Some(standby), ..Self::open(context, name, remote, Role::Pull) }
     }
 
     /// Will push the stream `name` of this server to another one.
@@ -123,7 +137,7 @@ impl Client {
     fn open(context: &Arc<Context>, name: StreamName, remote: Remote, role: Role) -> Self {
         let tenure = context.open(Kind { protocol: remote.url.protocol(), role }, None);
         tenure.session().assume(role, remote.url.address(role));
-        Self { tenure, name, remote, role }
+        Self { tenure, name, remote, role, standby: None }
     }
 
     /// The session: disposed, it ends.
@@ -134,7 +148,12 @@ impl Client {
 
     /// Connects, and carries the stream until either side ends it. Why it ended.
     pub async fn run(self, shard: Rc<Shard>, rtsp: Arc<Rtsp>) -> EndReason {
-        let Self { mut tenure, name, remote, role } = self;
+        let Self { mut tenure, name, remote, role, standby } = self;
+        if let Some(standby) = standby {
+            let reason = standby.take_over(&rtsp.context, &tenure, &name).await;
+            tenure.end(&reason);
+            return reason;
+        }
         let reason = match (&remote.url, role) {
             (RemoteUrl::Rtmp(target), Role::Pull) => {
                 let target = target.clone();

@@ -81,7 +81,7 @@ impl Default for RtspSettings {
 #[derive(Debug)]
 pub struct Rtsp {
     pub(crate) context: Arc<Context>,
-    ports: Ports,
+    ports: Arc<Ports>,
     /// Tunnels whose second half is waited for, by cookie.
     tunnels: Mutex<HashMap<String, mpsc::Sender<Bytes>>>,
 }
@@ -90,7 +90,16 @@ impl Rtsp {
     /// RTSP over the streams of `context`, with datagrams on `ports`.
     #[must_use]
     pub fn new(context: Arc<Context>, ports: Ports) -> Arc<Self> {
+        Self::sharing(context, Arc::new(ports))
+    }
+
+    fn sharing(context: Arc<Context>, ports: Arc<Ports>) -> Arc<Self> {
         Arc::new(Self { context, ports, tunnels: Mutex::default() })
+    }
+
+    /// The same ports for the sessions of another context.
+    pub(crate) fn beside(&self, context: Arc<Context>) -> Arc<Self> {
+        Self::sharing(context, self.ports.clone())
     }
 }
 

@@ -200,6 +200,7 @@ impl Pull {
 
     fn order(&self) -> PullOrder {
         PullOrder {
+            standby: false,
             from: vec![self.url.clone()],
             // One call, and so many more.
             attempts: match self.pull_retry_num {

@@ -68,6 +68,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(streams::recordings))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::one, sessions::kick))
+        .routes(routes!(relays::edge_viewers))
         .routes(routes!(relays::pulls, relays::pull, relays::stop_pull))
         .routes(routes!(relays::pushes, relays::push, relays::stop_push))
         .routes(routes!(receivers::list, receivers::receive, receivers::change, receivers::stop))

@@ -44,6 +44,7 @@ pub(super) fn check(
     checks.webhooks();
     checks.auth();
     checks.relay();
+    checks.reports();
     checks.api();
     checks.addresses();
     checks.overrides();

@@ -187,6 +187,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("auth", "lal_override"),
     ("webhooks", "secret"),
     ("api", "token"),
+    ("relay", "report_token"),
 ];
 
 /// The name of the list of [`StreamOverride`]s.

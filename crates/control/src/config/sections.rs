@@ -433,14 +433,15 @@ section! {
 section! {
     /// Streams that come from other servers, and streams that go there. Addresses are
     /// rtmp://HOST/APP/NAME and rtsp://HOST/PATH, with TLS rtmps:// and rtsps://; streams also come
-    /// from http://, https://, ws:// and wss:// (FLV and MPEG-TS). Behind the host, they may have
-    /// places: {path} is the stream's whole path here, {app} and {name} are its two halves, {query}
-    /// is what follows the ? in the address that the viewer, or the publisher, has used.
+    /// from http://, https://, ws:// and wss:// (FLV, MPEG-TS and HLS). Behind the host, they may
+    /// have places: {path} is the stream's whole path here, {app} and {name} are its two halves,
+    /// {query} is what follows the ? in the address that the viewer, or the publisher, has used.
     pub struct Relay {
         /// What is pulled: a list of tables [[relay.pull]] with stream (a path, or a pattern such
         /// as "cameras/*"), from (a list of addresses: the next one is tried where one fails),
-        /// start ("always" or "on_demand"; a pattern is pulled on demand), stop_after and
-        /// rtsp_transport. The first whose pattern fits counts.
+        /// start ("always" or "on_demand"; a pattern is pulled on demand), stop_after,
+        /// rtsp_transport and standby (true keeps the next address connected beside the one that
+        /// is played, to take over without a pause). The first whose pattern fits counts.
         Live pull: Vec<PullRule> = Vec::new(),
         /// What is pushed: a list of tables [[relay.push]] with stream (a path or a pattern), to (a
         /// list of addresses: all at once), rtsp_transport and pulled (true for streams that are
@@ -473,6 +474,11 @@ section! {
         /// which cameras usually have. Where others than the operator choose addresses, or what
         /// is called may send us on, they should not.
         Live private_targets: bool = true,
+        /// The API of a server that is told how many watch here what is pulled, such as
+        /// "http://origin.example:8083"; empty for none.
+        Live report_to: String = String::new(),
+        /// What lets us in there: its api.token.
+        Live report_token: String = String::new(),
     }
 }
 

@@ -177,6 +177,7 @@ impl Sample for Vec<PullRule> {
             start: Sample::sample(rng),
             stop_after: Sample::sample(rng),
             rtsp_transport: Sample::sample(rng),
+            standby: Sample::sample(rng),
         };
         (0..rng.random_range(0..3)).map(|_| rule(rng)).collect()
     }

@@ -74,6 +74,9 @@ pub struct PullRule {
     /// What RTP travels over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtsp_transport: Option<RtspTransport>,
+    /// Whether the next source is kept connected.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby: bool,
 }
 
 impl PullRule {

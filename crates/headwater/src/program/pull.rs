@@ -24,8 +24,8 @@ pub(super) const HELP: &str = "Examples:
 /// Play a stream, and save it as FLV, MPEG-TS or MP4 if wanted.
 #[derive(Args)]
 pub(super) struct Pull {
-    /// rtmp[s]://HOST/APP/NAME, rtsp[s]://…, http[s]://HOST/APP/NAME.flv or ws[s]://…; {i} is the
-    /// viewer's number.
+    /// rtmp[s]://HOST/APP/NAME, rtsp[s]://…, http[s]://HOST/APP/NAME.flv (or .ts, .m3u8) or
+    /// ws[s]://…; {i} is the viewer's number.
     url: String,
     /// Where to save it: what ends with .ts becomes MPEG-TS, with .mp4 fragmented MP4, else FLV.
     #[arg(conflicts_with = "viewers")]

@@ -102,7 +102,8 @@ fn remote(url: &str, access: &Access) -> Result<Remote> {
     Ok(Remote { transport, patience: PATIENCE, ..Remote::new(url, Tls::new(access.trust())) })
 }
 
-/// A stream of an RTSP server as FLV tags.
+/// A stream of a server as FLV tags, by way of the sessions of a server inside: RTSP, and what comes
+/// over HTTP and is not FLV.
 pub(super) struct Pulled {
     tap: Tap,
     tracks: Arc<TrackSet>,

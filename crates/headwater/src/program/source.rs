@@ -88,7 +88,7 @@ pub(super) struct Source {
 enum Inner {
     Rtmp(Box<Puller<Conn>>),
     Http(Box<Http>),
-    Rtsp(Box<Pulled>),
+    Pulled(Box<Pulled>),
     File(std::vec::IntoIter<Tag>),
 }
 
@@ -106,13 +106,17 @@ impl Source {
                     .with_context(|| format!("{url} does not play"))?;
                 (Inner::Rtmp(Box::new(puller)), connected)
             }
+            Some(("http" | "https", rest)) if !is_flv(rest) => {
+                let pulled = Pulled::open(url, tls).await?;
+                (Inner::Pulled(Box::new(pulled)), start.elapsed())
+            }
             Some((scheme @ ("http" | "https" | "ws" | "wss"), rest)) => {
                 let (http, connected) = Http::open(scheme, rest, tls).await?;
                 (Inner::Http(Box::new(http)), connected)
             }
             Some(("rtsp" | "rtsps", _)) => {
                 let pulled = Pulled::open(url, tls).await?;
-                (Inner::Rtsp(Box::new(pulled)), start.elapsed())
+                (Inner::Pulled(Box::new(pulled)), start.elapsed())
             }
             Some((other, _)) => {
                 bail!(
@@ -129,7 +133,7 @@ impl Source {
         match &mut self.inner {
             Inner::File(tags) => Ok(tags.next()),
             Inner::Http(http) => http.next().await,
-            Inner::Rtsp(pulled) => pulled.next().await,
+            Inner::Pulled(pulled) => pulled.next().await,
             Inner::Rtmp(puller) => loop {
                 let event = puller.next().await.context("the stream broke off")?;
                 let (kind, timestamp, body) = match event {
@@ -148,13 +152,21 @@ impl Source {
     pub(super) async fn finish(self) -> Result<()> {
         match self.inner {
             Inner::Rtmp(puller) => puller.finish().await.context("the server went away at the end"),
-            Inner::Rtsp(pulled) => {
+            Inner::Pulled(pulled) => {
                 pulled.finish().await;
                 Ok(())
             }
             Inner::Http(_) | Inner::File(_) => Ok(()),
         }
     }
+}
+
+/// Whether a URL, behind its scheme, says that it has FLV. What says nothing has it as well: that is
+/// how servers of old name their streams.
+fn is_flv(rest: &str) -> bool {
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    !name.contains('.') || name.ends_with(".flv")
 }
 
 /// HTTP-FLV or WebSocket-FLV.

@@ -18,7 +18,7 @@ const HURRY_PERCENT: u32 = 5;
 /// Says when frames are due.
 #[derive(Debug, Default)]
 pub struct Pacer {
-    /// The last frame: its time in milliseconds, and when it was due.
+    /// The latest frame: its time in milliseconds, and when it was due.
     last: Option<(i64, Instant)>,
     joins: bool,
     hurries: bool,
@@ -38,19 +38,23 @@ impl Pacer {
     /// When the next frame is due, which has this time in milliseconds. Frames of several tracks
     /// may go back and forth a little.
     pub fn due(&mut self, millis: i64, now: Instant) -> Instant {
-        let Some((last, at)) = self.last else {
+        let Some((latest, at)) = self.last else {
             self.last = Some((millis, now));
             return now;
         };
-        let step = millis.saturating_sub(last);
+        let step = millis.saturating_sub(latest);
         let joins = std::mem::take(&mut self.joins) || step.saturating_abs() > MAX_STEP_MS;
         let step = if joins { JOIN_STEP_MS } else { step };
         let mut wait = Duration::from_millis(step.unsigned_abs());
+        if step < 0 {
+            // Another track's: it says nothing of where the source is.
+            return at.checked_sub(wait).unwrap_or(at);
+        }
         if self.hurries {
             wait = wait * 100 / (100 + HURRY_PERCENT);
         }
-        let due = if step < 0 { at.checked_sub(wait).unwrap_or(at) } else { at + wait };
-        let due = if due + LATE < now && step >= 0 { now } else { due };
+        let due = at + wait;
+        let due = if due + LATE < now { now } else { due };
         self.last = Some((millis, due));
         due
     }
@@ -74,6 +78,20 @@ mod tests {
         assert_eq!(pacer.due(0, start), after(240));
         pacer.join();
         assert_eq!(pacer.due(3_000, start), after(280));
+    }
+
+    #[test]
+    fn tracks_that_lie_apart_delay_nothing() {
+        let start = Instant::now();
+        let mut pacer = Pacer::default();
+        let mut now = start;
+        // Half a second of pictures, then half a second of sound, as files are often muxed.
+        for half in 0..20 {
+            for frame in (0..500).step_by(20).chain((0..500).step_by(25)) {
+                now = now.max(pacer.due(half * 500 + frame, now));
+            }
+        }
+        assert_eq!(now - start, Duration::from_millis(9_980));
     }
 
     #[test]

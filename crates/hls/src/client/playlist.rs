@@ -181,7 +181,7 @@ fn media(text: &str) -> Result<Media, Error> {
             let taken = std::mem::take(&mut next);
             let span = taken.span.map(|(length, offset)| {
                 let follows = behind.take().filter(|(file, _)| *file == uri);
-                let offset = offset.or_else(|| follows.map(|(_, end)| end)).unwrap_or(0);
+                let offset = offset.unwrap_or_else(|| follows.map_or(0, |(_, end)| end));
                 Span { offset, length }
             });
             behind = span.map(|span| (uri.clone(), span.offset.saturating_add(span.length)));
@@ -204,7 +204,7 @@ fn media(text: &str) -> Result<Media, Error> {
             "EXT-X-DISCONTINUITY" => next.discontinuity = true,
             "EXT-X-GAP" => next.gap = true,
             "EXT-X-TARGETDURATION" => playlist.target = seconds(value),
-            "EXT-X-MEDIA-SEQUENCE" => playlist.first = value.trim().parse().unwrap_or(0),
+            "EXT-X-MEDIA-SEQUENCE" => playlist.first = sequence(value),
             "EXT-X-ENDLIST" => playlist.ended = true,
             "EXT-X-MAP" => map = initialisation(value)?,
             "EXT-X-KEY" => match attribute(value, "METHOD") {
@@ -281,6 +281,12 @@ fn initialisation(attributes: &str) -> Result<Option<Arc<Map>>, Error> {
     let span = attribute(attributes, "BYTERANGE").and_then(byte_range);
     let span = span.map(|(length, offset)| Span { offset: offset.unwrap_or(0), length });
     Ok(Some(Arc::new(Map { uri: address(uri)?, span })))
+}
+
+/// The number of the first segment, in 63 bits: those after it have room.
+fn sequence(text: &str) -> u64 {
+    let number = text.trim().parse::<i64>().ok();
+    number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
 }
 
 /// `LENGTH[@OFFSET]`.
@@ -388,6 +394,8 @@ mod tests {
         assert_eq!(Playlist::parse(&many), Err(Error::TooLong));
         let huge = format!("#EXTM3U\n{}", " ".repeat(MAX_PLAYLIST));
         assert_eq!(Playlist::parse(&huge), Err(Error::TooLong));
+        let far = format!("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:{}\n#EXTINF:1,\na.ts\n", u64::MAX);
+        assert_eq!(segments(&far).first, 0, "no number that leaves no room for others");
         let none = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n";
         assert_eq!(Playlist::parse(none), Err(Error::NoVariant));
     }

@@ -95,7 +95,7 @@ impl Schedule {
             let first = self.listed.first()?.number;
             let segment = self.listed.get(usize::try_from(next.checked_sub(first)?).ok()?)?;
             self.next = Some(next.saturating_add(1));
-            if segment.gap || next == u64::MAX {
+            if segment.gap {
                 self.lost += 1;
                 continue;
             }

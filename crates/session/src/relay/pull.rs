@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::Relay;
 use super::rules::{PullRule, Rules};
-use crate::remote::{Client, RemoteUrl};
+use crate::remote::{Client, Remote, RemoteUrl, StandBy};
 use crate::via;
 
 /// How often it is looked whether a pull is still wanted.
@@ -39,6 +39,8 @@ pub struct Order {
     pub via: String,
     /// The rule that it comes from; nothing for an operator's order.
     pub rule: Option<PullRule>,
+    /// Whether the next source is kept connected, to take over without a pause.
+    pub standby: bool,
 }
 
 /// How a pull is doing.
@@ -77,6 +79,8 @@ pub struct PullStatus {
     pub rule: Option<String>,
     /// Whether it ends when nobody watches.
     pub on_demand: bool,
+    /// Which of the sources is ready to take over, if one is.
+    pub standby: Option<usize>,
 }
 
 /// A stream that is pulled.
@@ -85,6 +89,18 @@ pub(super) struct Pull {
     order: Order,
     state: Mutex<State>,
     stopped: Notify,
+    /// The source that stands by.
+    beside: Mutex<Beside>,
+}
+
+/// The source that stands by, which is the only one.
+#[derive(Default)]
+struct Beside {
+    standby: Option<(usize, StandBy)>,
+    /// How many in a row came to nothing.
+    failures: u32,
+    /// When the next one is called.
+    next: Option<Instant>,
 }
 
 struct State {
@@ -117,7 +133,8 @@ impl Pull {
             wanted: Instant::now(),
             carried: None,
         };
-        Self { stream, order, state: Mutex::new(state), stopped: Notify::new() }
+        let (state, stopped) = (Mutex::new(state), Notify::new());
+        Self { stream, order, state, stopped, beside: Mutex::default() }
     }
 
     pub(super) fn stream(&self) -> &StreamName {
@@ -131,8 +148,9 @@ impl Pull {
 
     /// Whether this is our end of the current session's connection.
     pub(super) fn calls_from(&self, address: SocketAddr) -> bool {
-        let local = self.state.lock().session.as_ref().and_then(|session| session.local());
-        local.is_some_and(|local| {
+        let current = self.state.lock().session.clone();
+        let beside = self.beside.lock().standby.as_ref().map(|(_, s)| s.session().clone());
+        current.into_iter().chain(beside).filter_map(|session| session.local()).any(|local| {
             (local.ip().to_canonical(), local.port())
                 == (address.ip().to_canonical(), address.port())
         })
@@ -157,6 +175,7 @@ impl Pull {
         let mut state = self.state.lock();
         state.stopped = true;
         self.stopped.notify_one();
+        self.beside.lock().standby = None;
         let session = state.session.clone()?;
         let ran = state.ran;
         drop(state);
@@ -188,18 +207,16 @@ impl Pull {
             last_error: state.last_error.clone(),
             rule: self.order.rule.as_ref().map(|rule| rule.pattern.clone()),
             on_demand: self.order.stop_after.is_some(),
+            standby: self.beside.lock().ready(),
         }
     }
 
     /// The next session, at the source whose turn it is.
     pub(super) fn client(&self, relay: &Relay) -> Client {
-        let rules = relay.rules.load();
         let mut state = self.state.lock();
         // An order without sources is not taken, and the number stays below how many there are.
         let url = self.order.sources.get(state.source).expect("a source").clone();
-        let mut remote = rules.remote(url, self.order.transport);
-        remote.patience = self.order.patience.unwrap_or(remote.patience);
-        remote.via = via::onward(&self.order.via, &relay.context.id);
+        let remote = self.remote(relay, url);
         let client = Client::pull(&relay.context, self.stream.clone(), remote);
         state.session = Some(client.session().clone());
         (state.ran, state.doing) = (false, PullState::Calls);
@@ -215,12 +232,17 @@ impl Pull {
             let session = client.session().clone();
             let reason = self.carry(&relay, client).await;
             let Some(wait) = self.judge(&relay, &session, began, reason) else { break };
+            if let Some(ready) = self.take_over(&relay) {
+                client = ready;
+                continue;
+            }
             if !self.pause(wait).await || !self.stand_back(&relay).await || !self.is_watched(&relay)
             {
                 break;
             }
             client = self.client(&relay);
         }
+        self.beside.lock().standby = None;
         let mut pulls = relay.pulls.lock();
         if pulls.get(&self.stream).is_some_and(|known| Arc::ptr_eq(known, &self)) {
             pulls.remove(&self.stream);
@@ -241,13 +263,88 @@ impl Pull {
                     session.dispose(EndReason::StreamEnded);
                 }
                 Err(_) => {
-                    let mut state = self.state.lock();
-                    if state.ran {
-                        state.carried = Some(Instant::now());
+                    let runs = {
+                        let mut state = self.state.lock();
+                        if state.ran {
+                            state.carried = Some(Instant::now());
+                        }
+                        state.ran
+                    };
+                    if runs && self.order.standby {
+                        self.keep_standby(relay).await;
                     }
                 }
             }
         }
+    }
+
+    /// Sees to it that a source stands by, if there is another one.
+    async fn keep_standby(&self, relay: &Relay) {
+        let (sources, now) = (self.order.sources.len(), Instant::now());
+        if sources < 2 {
+            return;
+        }
+        let current = self.state.lock().source;
+        let source = {
+            let mut beside = self.beside.lock();
+            if let Some((source, standby)) = &mut beside.standby {
+                let Some(reason) = standby.ended() else { return };
+                debug!(stream = %self.stream, source, %reason, "stands by no more");
+                beside.standby = None;
+                beside.failures = beside.failures.saturating_add(1);
+                let wait = relay.rules.load().retry.wait(beside.failures, relay.random());
+                beside.next = Some(now + wait);
+            }
+            if beside.next.is_some_and(|next| now < next) {
+                return;
+            }
+            // Where one fails, the one after it is called.
+            let skipped = usize::try_from(beside.failures).unwrap_or_default() % (sources - 1);
+            (current + 1 + skipped) % sources
+        };
+        let Some(url) = self.order.sources.get(source) else { return };
+        let apart = relay.apart();
+        let remote = self.remote(relay, url.clone());
+        let client = Client::pull(&apart.context, self.stream.clone(), remote);
+        let session = client.session().clone();
+        let ended = relay.run_client_with(client, apart.rtsp.clone()).await;
+        let standby = StandBy::new(&apart.context, &self.stream, session, ended);
+        let stopped = self.state.lock().stopped;
+        if !stopped {
+            self.beside.lock().standby = Some((source, standby));
+        }
+    }
+
+    /// A session that goes on with the source that stands by, if one is ready.
+    fn take_over(&self, relay: &Relay) -> Option<Client> {
+        if relay.has_publisher(&self.stream) {
+            return None;
+        }
+        let (source, standby) = {
+            let mut beside = self.beside.lock();
+            let is_ready = beside.ready().is_some();
+            (beside.failures, beside.next) = (0, None);
+            // One that is not ready is called anew when it is its turn.
+            beside.standby.take().filter(|_| is_ready)?
+        };
+        let url = self.order.sources.get(source)?.clone();
+        let remote = self.remote(relay, url);
+        let client = Client::take_over(&relay.context, self.stream.clone(), remote, standby);
+        let mut state = self.state.lock();
+        state.session = Some(client.session().clone());
+        (state.ran, state.doing, state.source) = (false, PullState::Calls, source);
+        state.attempts += 1;
+        drop(state);
+        info!(stream = %self.stream, source, "the source that stood by takes over");
+        Some(client)
+    }
+
+    /// How a source is called.
+    fn remote(&self, relay: &Relay, url: RemoteUrl) -> Remote {
+        let mut remote = relay.rules.load().remote(url, self.order.transport);
+        remote.patience = self.order.patience.unwrap_or(remote.patience);
+        remote.via = via::onward(&self.order.via, &relay.context.id);
+        remote
     }
 
     /// What follows from a session's end: how long to wait for the next call, if there is one.
@@ -332,6 +429,15 @@ impl Pull {
         if relay.context.is_watched(&self.stream) {
             state.wanted = Instant::now();
         }
-        state.wanted.elapsed() <= limit
+        // Those who are no sessions say again and again that they want it.
+        state.wanted.elapsed() <= limit.max(LOOK)
+    }
+}
+
+impl Beside {
+    /// The source that can take over at once.
+    fn ready(&self) -> Option<usize> {
+        let (source, standby) = self.standby.as_ref()?;
+        standby.is_ready().then_some(*source)
     }
 }

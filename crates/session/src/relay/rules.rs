@@ -89,6 +89,8 @@ pub struct PullRule {
     pub stop_after: Option<Duration>,
     /// What RTP travels over.
     pub transport: Option<TransportChoice>,
+    /// Whether the next source is kept connected, to take over without a pause.
+    pub standby: bool,
 }
 
 /// Streams that are pushed.

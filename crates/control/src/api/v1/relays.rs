@@ -1,6 +1,7 @@
 //! Streams from other servers, and streams that go there.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Answer, Body, Fault, Params};
 use crate::api::Api;
 use crate::config::values;
+use crate::edges;
 use crate::relays::{PullOrder, RelayError, Relayed};
 
 /// Where one stream may come from.
@@ -41,6 +43,8 @@ pub(super) struct RelayView {
     rule: Option<String>,
     /// Whether it ends when nobody watches.
     on_demand: bool,
+    /// Which of the addresses is connected and ready to take over, if one is.
+    standby: Option<usize>,
 }
 
 impl From<Relayed> for RelayView {
@@ -56,6 +60,7 @@ impl From<Relayed> for RelayView {
             last_error: relayed.last_error,
             rule: relayed.rule,
             on_demand: relayed.on_demand,
+            standby: relayed.standby,
         }
     }
 }
@@ -126,6 +131,9 @@ pub(super) struct Pull {
     /// What RTP travels over; as the settings say if it is left out.
     #[schema(inline)]
     rtsp_transport: Option<Transport>,
+    /// Whether the next source is kept connected, to take over without a pause.
+    #[serde(default)]
+    standby: bool,
     /// How many seconds connecting may take, and each answer.
     #[schema(minimum = 1, maximum = 300)]
     timeout_seconds: Option<u32>,
@@ -154,6 +162,7 @@ pub(super) async fn pull(State(api): State<Api>, Body(wanted): Body<Pull>) -> An
         stop_after: wanted.stop_after_seconds.map(seconds),
         rtsp_transport: wanted.rtsp_transport.map(Into::into),
         timeout: wanted.timeout_seconds.map(seconds),
+        standby: wanted.standby,
     };
     api.operations.pull(stream.clone(), &order).map_err(refused)?;
     let found = api.operations.pulls().into_iter().find(|pull| pull.stream == stream);
@@ -185,6 +194,51 @@ pub(super) async fn stop_pull(
     let stream = api.operations.stream(&which.stream).map_err(refused)?;
     api.operations.stop_pull(&stream).map_err(refused)?;
     Ok(Json(Stopped { stopped: 1 }))
+}
+
+/// How many watch on an edge.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EdgeReport {
+    /// A name that no other edge has.
+    edge: String,
+    /// The number of viewers of each stream that the edge has from here, by path.
+    streams: HashMap<String, u64>,
+}
+
+/// How long a report holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Noted {
+    valid_seconds: u64,
+}
+
+/// Takes an edge's report of its viewers, which replaces the one before. Edges send it by themselves
+/// where `relay.report_to` is set.
+#[utoipa::path(post, path = "/api/v1/edge_viewers", request_body = EdgeReport, responses(
+    (status = 200, body = Noted), (status = 400, body = Fault), (status = 415, body = Fault),
+    (status = 422, body = Fault), (status = 503, body = Fault)))]
+pub(super) async fn edge_viewers(
+    State(api): State<Api>,
+    Body(report): Body<EdgeReport>,
+) -> Answer<Noted> {
+    let is_named = (1..=edges::MAX_NAME).contains(&report.edge.len());
+    if !is_named || report.streams.len() > edges::MAX_STREAMS {
+        let text = format!(
+            "edge has 1 to {} bytes, and streams {} entries at most",
+            edges::MAX_NAME,
+            edges::MAX_STREAMS
+        );
+        return Err(Fault::new(StatusCode::BAD_REQUEST, text));
+    }
+    let mut viewers = HashMap::with_capacity(report.streams.len());
+    for (path, count) in report.streams {
+        viewers.insert(api.operations.stream(&path).map_err(refused)?, count);
+    }
+    if !api.edges.told(&report.edge, viewers, Instant::now()) {
+        let text = "there are as many edges as a server listens to";
+        return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, text.to_owned()));
+    }
+    Ok(Json(Noted { valid_seconds: edges::VALID.as_secs() }))
 }
 
 /// Streams that are pushed to other servers, by path.

@@ -82,10 +82,19 @@ pub(super) async fn list(
     }
     let view = |summary: &Summary| {
         let sessions = by_stream.get(&summary.name).map_or(&[][..], Vec::as_slice);
-        StreamView::new(summary, sessions, recorded(&api, &summary.name))
+        StreamView::new(
+            summary,
+            sessions,
+            on_edges(&api, &summary.name),
+            recorded(&api, &summary.name),
+        )
     };
     let items = shown.iter().map(view).collect();
     Ok(Json(Streams { total, page: paging.page, per_page: paging.per_page, items }))
+}
+
+fn on_edges(api: &Api, stream: &StreamName) -> u64 {
+    api.edges.viewers(stream, Instant::now())
 }
 
 fn recorded(api: &Api, stream: &StreamName) -> Vec<&'static str> {
@@ -108,7 +117,12 @@ pub(super) async fn one(State(api): State<Api>, Path(name): Path<String>) -> Ans
     };
     let repairs = summary.repairs;
     Ok(Json(StreamDetail {
-        stream: StreamView::new(&summary, &sessions, recorded(&api, &summary.name)),
+        stream: StreamView::new(
+            &summary,
+            &sessions,
+            on_edges(&api, &summary.name),
+            recorded(&api, &summary.name),
+        ),
         gop_frames: summary.gop_frames,
         gop_ms: summary.key_intervals_ms.first().copied().unwrap_or_default(),
         key_interval_ms: summary.key_intervals_ms.clone(),

@@ -184,6 +184,8 @@ pub(super) struct StreamView {
     pub(super) state: &'static str,
     publisher: Option<SessionView>,
     viewers: usize,
+    /// Viewers that edges have reported lately (`relay.report_to`).
+    edge_viewers: u64,
     tracks: Vec<TrackView>,
     /// Pictures that came in the last second.
     fps: u32,
@@ -200,6 +202,7 @@ impl StreamView {
     pub(super) fn new(
         summary: &Summary,
         sessions: &[Arc<Session>],
+        edge_viewers: u64,
         recording: Vec<&'static str>,
     ) -> Self {
         let path = summary.name.as_str();
@@ -216,6 +219,7 @@ impl StreamView {
             state: state(summary.state),
             publisher: publisher.map(SessionView::new),
             viewers: viewers.len(),
+            edge_viewers,
             tracks: summary.tracks.tracks.iter().map(|track| shown(track)).collect(),
             fps: summary.video_fps.first().copied().unwrap_or_default(),
             in_kbps: publisher.map_or(0, |session| kbps(session.statistics().read_kbits)),

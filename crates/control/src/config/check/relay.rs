@@ -61,6 +61,17 @@ impl Checks<'_> {
         }
     }
 
+    /// Where viewers are told to.
+    pub(super) fn reports(&mut self) {
+        let to = &self.config.relay.report_to;
+        if !to.is_empty()
+            && let Err(what) = check_address(to, &["http", "https"])
+        {
+            let remedy = "write something like \"http://origin.example:8083\"";
+            self.report("relay.report_to", what, remedy);
+        }
+    }
+
     fn relayed(&mut self, key: &str, stream: &str) {
         if stream.is_empty() || stream.len() > MAX_TEXT {
             let what = format!("it has {} bytes", stream.len());
