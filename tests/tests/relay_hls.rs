@@ -287,3 +287,41 @@ fn those_who_read_hls_keep_a_pull() {
         edge.v1("GET", "pulls", &Value::Null).1["items"].as_array().is_some_and(Vec::is_empty)
     });
 }
+
+#[test]
+fn times_may_begin_anew_at_a_discontinuity() {
+    let folder = TempDir::new().expect("a folder");
+    let (_server, port) = files(folder.path());
+    let here = Server::start(&["stream.grace=0s"]);
+    let sent = sent("h264-aac.mp4", "h264");
+    for (name, how) in
+        [("ts", ""), ("mp4", "-hls_segment_type fmp4 -hls_fmp4_init_filename init.mp4")]
+    {
+        let path = folder.path().join(format!("{name}.m3u8"));
+        ffmpeg(&format!(
+            "-i {} -c copy -f hls -hls_time 2 -hls_playlist_type vod {how} {}",
+            material("h264-aac.mp4").display(),
+            path.display()
+        ))
+        .finish();
+        // The same segments once more, with the same times.
+        let text = std::fs::read_to_string(&path).expect("a playlist");
+        let (text, _) = text.split_once("#EXT-X-ENDLIST").expect("an end");
+        let segments = text.find("#EXTINF").expect("a segment");
+        let twice = format!("{text}#EXT-X-DISCONTINUITY\n{}#EXT-X-ENDLIST\n", &text[segments..]);
+        std::fs::write(&path, twice).expect("a file");
+        let stream = format!("live/{name}");
+        let reader = Frames::reader(&format!("-i {}", here.url("http", &stream)), "h264", false);
+        let from = format!("http://127.0.0.1:{port}/{name}.m3u8");
+        let order = json!({ "stream": stream, "from": [from], "attempts": 1 });
+        assert_eq!(here.v1("POST", "pulls", &order).0, 200);
+        let got = Frames::parse(&reader.finish());
+        for track in sent.names() {
+            let (sent, got) = (hashes(&sent, track), hashes(&got, track));
+            assert!(got == [&sent[..], &sent].concat(), "{name}: {} of {track}", got.len());
+        }
+        let times: Vec<i64> = got.track("video0").iter().map(|(dts, ..)| *dts).collect();
+        let steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(steps.iter().all(|step| (0..500_000).contains(step)), "{name}: {steps:?}");
+    }
+}

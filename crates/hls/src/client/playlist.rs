@@ -77,6 +77,8 @@ pub struct Segment {
     pub duration: Duration,
     /// Its times, or its tracks, do not follow those of the segment before.
     pub discontinuity: bool,
+    /// How many discontinuities lie before it, or at it: the same in all playlists of a programme.
+    pub discontinuities: u64,
     /// The section that is needed to read it.
     pub map: Option<Arc<Map>>,
     /// The server does not have it.
@@ -170,6 +172,7 @@ fn media(text: &str) -> Result<Media, Error> {
         Media { target: Duration::ZERO, first: 0, segments: Vec::new(), ended: false };
     let mut next = Next::default();
     let mut map = None;
+    let mut discontinuities = 0u64;
     // Where the part after the last one of a file begins.
     let mut behind: Option<(String, u64)> = None;
     for line in lines(text) {
@@ -186,12 +189,14 @@ fn media(text: &str) -> Result<Media, Error> {
             });
             behind = span.map(|span| (uri.clone(), span.offset.saturating_add(span.length)));
             let number = u64::try_from(playlist.segments.len()).unwrap_or(u64::MAX);
+            discontinuities = discontinuities.saturating_add(taken.discontinuity.into());
             playlist.segments.push(Segment {
                 number,
                 uri,
                 span,
                 duration: taken.duration,
                 discontinuity: taken.discontinuity,
+                discontinuities,
                 map: map.clone(),
                 gap: taken.gap,
             });
@@ -205,6 +210,7 @@ fn media(text: &str) -> Result<Media, Error> {
             "EXT-X-GAP" => next.gap = true,
             "EXT-X-TARGETDURATION" => playlist.target = seconds(value),
             "EXT-X-MEDIA-SEQUENCE" => playlist.first = sequence(value),
+            "EXT-X-DISCONTINUITY-SEQUENCE" => discontinuities = sequence(value),
             "EXT-X-ENDLIST" => playlist.ended = true,
             "EXT-X-MAP" => map = initialisation(value)?,
             "EXT-X-KEY" => match attribute(value, "METHOD") {
@@ -283,7 +289,7 @@ fn initialisation(attributes: &str) -> Result<Option<Arc<Map>>, Error> {
     Ok(Some(Arc::new(Map { uri: address(uri)?, span })))
 }
 
-/// The number of the first segment, in 63 bits: those after it have room.
+/// A number of segments or discontinuities, in 63 bits: those after it have room.
 fn sequence(text: &str) -> u64 {
     let number = text.trim().parse::<i64>().ok();
     number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
@@ -341,6 +347,7 @@ mod tests {
     fn a_live_playlist_of_transport_streams() {
         let media = segments(
             "#EXTM3U\r\n#EXT-X-VERSION:3\r\n#EXT-X-TARGETDURATION:3\r\n#EXT-X-MEDIA-SEQUENCE:7\r\n\
+             #EXT-X-DISCONTINUITY-SEQUENCE:4\r\n\
              #EXTINF:2.960,\r\na.ts\r\n#EXT-X-DISCONTINUITY\r\n#EXTINF:2.5,title\r\nsub/b.ts?x=1\r\n",
         );
         assert_eq!((media.target, media.first, media.ended), (Duration::from_secs(3), 7, false));
@@ -348,6 +355,7 @@ mod tests {
         assert_eq!((a.number, &*a.uri, a.discontinuity), (7, "a.ts", false));
         assert_eq!((b.number, &*b.uri, b.discontinuity), (8, "sub/b.ts?x=1", true));
         assert_eq!(a.duration, Duration::from_millis(2960));
+        assert_eq!((a.discontinuities, b.discontinuities), (4, 5));
     }
 
     #[test]

@@ -178,6 +178,7 @@ mod tests {
             span: None,
             duration: Duration::from_secs(2),
             discontinuity: false,
+            discontinuities: 0,
             map: None,
             gap: false,
         };

@@ -141,7 +141,7 @@ impl<'a> Pulling<'a> {
         let session = self.tenure.session();
         let mut ingest: Option<FrameIngest> = None;
         let mut pacer = Pacer::default();
-        let mut line = 0;
+        let mut line = None;
         loop {
             for feed in &mut feeds {
                 feed.fill(&mut pacer).await;
@@ -155,8 +155,7 @@ impl<'a> Pulling<'a> {
                 ingest = Some(FrameIngest::new(publication));
             }
             let Some(ingest) = &mut ingest else { continue };
-            if at.0 != line {
-                line = at.0;
+            if line.replace(at.0).is_some_and(|line| line != at.0) {
                 ingest.join();
                 pacer.join();
             }
@@ -184,12 +183,12 @@ fn resolve(base: &HttpUrl, uri: &str) -> Result<HttpUrl, EndReason> {
 
 /// A place on the source's time lines: the number of the line, and milliseconds. Tracks come before
 /// all frames.
-type Place = (u32, i64);
+type Place = (u64, i64);
 
 /// What a segment brings.
 struct Batch {
     /// Counts the discontinuities.
-    line: u32,
+    line: u64,
     items: Vec<Item>,
     hurries: bool,
 }
@@ -197,7 +196,7 @@ struct Batch {
 /// Segments of one playlist on their way into the stream.
 struct Feed {
     receiver: mpsc::Receiver<Batch>,
-    items: VecDeque<(u32, Item)>,
+    items: VecDeque<(u64, Item)>,
     over: bool,
 }
 
@@ -257,13 +256,14 @@ struct Download<'a> {
     schedule: Schedule,
     wanted: Wanted,
     container: Container,
-    line: u32,
+    /// Counts the discontinuities, from that on at which the first segment lies.
+    line: Option<u64>,
 }
 
 impl<'a> Download<'a> {
     fn new(fetcher: Fetcher<'a>, url: HttpUrl, wanted: Wanted) -> Self {
         let schedule = Schedule::new(Instant::now());
-        Self { fetcher, url, schedule, wanted, container: Container::Unknown, line: 0 }
+        Self { fetcher, url, schedule, wanted, container: Container::Unknown, line: None }
     }
 
     /// Fetches until there is nothing more.
@@ -273,6 +273,16 @@ impl<'a> Download<'a> {
         let mut failure = None;
         loop {
             while let Some(segment) = self.schedule.poll_segment() {
+                if segment.discontinuity && self.line.is_some() {
+                    // The last frames before it.
+                    let items = self.container.finish();
+                    self.container = Container::Unknown;
+                    if !items.is_empty() && !self.hand_on(&sender, items).await {
+                        return Ok(());
+                    }
+                    self.line = self.line.map(|line| line.saturating_add(1));
+                }
+                self.line.get_or_insert(segment.discontinuities);
                 match self.segment(&segment).await {
                     Ok(items) => {
                         fresh = Instant::now();
@@ -282,19 +292,25 @@ impl<'a> Download<'a> {
                         }
                         fresh = fresh.max(Instant::now());
                     }
-                    Err(reason) => failure = Some(self.tolerate(reason, "segment")?),
+                    Err(reason) => {
+                        failure = Some(self.tolerate(reason, "segment")?);
+                        if self.has_failed(fresh) {
+                            break;
+                        }
+                        // A server that has none of them is not asked for all in one breath.
+                        sleep(PAUSE).await;
+                    }
                 }
+            }
+            if self.has_failed(fresh) {
+                let silent = EndReason::Timeout("the server lists no new segments");
+                return Err(failure.unwrap_or(silent));
             }
             let Some(reload) = self.schedule.poll_timeout() else {
                 let items = self.container.finish();
                 self.hand_on(&sender, items).await;
                 return Ok(());
             };
-            let patience = self.schedule.target() * PATIENCE_TARGETS;
-            if fresh.elapsed() > patience.max(self.fetcher.remote.silence) {
-                let silent = EndReason::Timeout("the server lists no new segments");
-                return Err(failure.unwrap_or(silent));
-            }
             sleep_until(reload.into()).await;
             let asked = Instant::now();
             match self.reload().await {
@@ -307,6 +323,12 @@ impl<'a> Download<'a> {
                 }
             }
         }
+    }
+
+    /// Whether there was nothing new for too long.
+    fn has_failed(&self, fresh: Instant) -> bool {
+        let patience = self.schedule.target() * PATIENCE_TARGETS;
+        fresh.elapsed() > patience.max(self.fetcher.remote.silence)
     }
 
     /// What could not be had may be there later, unless the session is over.
@@ -336,19 +358,11 @@ impl<'a> Download<'a> {
         items.retain(|item| self.wanted.takes(item));
         let most = self.schedule.target() * BACKLOG_TARGETS;
         let hurries = !self.schedule.is_ended() && self.schedule.backlog() > most;
-        sender.send(Batch { line: self.line, items, hurries }).await.is_ok()
+        sender.send(Batch { line: self.line.unwrap_or(0), items, hurries }).await.is_ok()
     }
 
     /// Fetches a segment, and reads it.
     async fn segment(&mut self, segment: &Segment) -> Result<Vec<Item>, EndReason> {
-        let mut items = Vec::new();
-        if segment.discontinuity {
-            items = self.container.finish();
-            self.container = Container::Unknown;
-            if !items.is_empty() {
-                debug!(number = segment.number, "the last frames before a discontinuity");
-            }
-        }
         if let Some(map) = &segment.map
             && !self.container.knows(map)
         {
@@ -369,11 +383,7 @@ impl<'a> Download<'a> {
                 Err(failure) => return Err(failure.into()),
             }
         };
-        items.extend(self.container.read(&bytes)?);
-        if segment.discontinuity && segment.number > 0 {
-            self.line += 1;
-        }
-        Ok(items)
+        self.container.read(&bytes)
     }
 }
 
