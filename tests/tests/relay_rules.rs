@@ -48,7 +48,7 @@ fn answering(answer: String) -> u16 {
 }
 
 #[test]
-fn private_networks_are_closed_to_relays_by_name_by_number_and_by_redirection() {
+fn private_networks_are_closed_to_relays_by_name_and_by_number() {
     let origin = Server::start(&[]);
     let _clip = clip(&origin, "live/clip");
     let port = |scheme: &str| origin.port(scheme);
