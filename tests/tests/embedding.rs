@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use headwater_e2e::{Frames, Program, Times, assert_alike, assert_same, example, ffmpeg, material};
+use headwater_e2e::{
+    Frames, Program, Server, Times, assert_alike, assert_piece, assert_same, example, ffmpeg,
+    material, wait_until,
+};
 use tempfile::TempDir;
 
 /// Pictures of the clips, a key frame each second.
@@ -136,6 +139,28 @@ fn every_example_is_tried() {
             (name, is_tried)
         })
         .collect();
-    assert_eq!(names.len(), 4, "{names:?}");
+    assert_eq!(names.len(), 5, "{names:?}");
     assert!(names.values().all(|is_tried| *is_tried), "{names:?}");
+}
+
+#[test]
+fn the_program_relays_between_servers_whatever_they_speak() {
+    let (near, far) = (Server::start(&[]), Server::start(&[]));
+    let file = material("h264-aac.mp4").display().to_string();
+    let sent = Frames::parse(&Frames::reader(&format!("-i {file}"), "h264", false).finish());
+    let _clip = ffmpeg(&format!(
+        "-re -stream_loop -1 -i {file} -c copy -f flv {}",
+        near.url("rtmp", "live/clip")
+    ));
+    wait_until("the stream is there", || near.is_live("live/clip"));
+    for (from, to) in [("rtmp", "rtsp"), ("rtsp", "rtmp"), ("http", "rtsp"), ("http+hls", "rtmp")] {
+        let stream = format!("live/{}-{to}", from.replace('+', "-"));
+        let addresses = [near.url(from, "live/clip"), far.url(to, &stream)];
+        let program = example("relay", &[&addresses[0], &addresses[1]]);
+        wait_until("it has come", || far.is_live(&stream));
+        let input = format!("-t 2 -i {}", far.url("http", &stream));
+        let got = Frames::parse(&Frames::reader(&input, "h264", false).finish());
+        assert_piece(&sent, &got, 30);
+        stop(program);
+    }
 }
