@@ -54,7 +54,7 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     let resident_before = plan.server.map(process::resident).transpose()?;
     let mut crowd = Crowd::new(plan)?;
     crowd.join_all();
-    measure(plan, crowd, resident_before)
+    measure(plan, &mut crowd, resident_before)
 }
 
 /// Measures what a crowd gets whose members have all joined. `resident_before` is the server's memory
@@ -64,7 +64,7 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
 /// When the server's process is not there, or the crowd is empty.
 pub(crate) fn measure(
     plan: &Plan,
-    mut crowd: Crowd<'_>,
+    crowd: &mut Crowd<'_>,
     resident_before: Option<u64>,
 ) -> Result<Outcome> {
     crowd.sweep_for(plan.settle);

@@ -103,7 +103,7 @@ pub fn run(ends: &Ends, plan: &Plan) -> Result<Outcome> {
         rtsp.accept(&mut crowd)?;
         crowd.sweep_for(STEP);
     }
-    let mut outcome = load::measure(plan, crowd, resident_before)?;
+    let mut outcome = load::measure(plan, &mut crowd, resident_before)?;
     // A pull that began anew may have lost frames at the end of the window, which nobody numbers.
     let lists = ["/api/v1/pulls", "/api/v1/pushes"].map(|path| api::items(ends.api, path));
     for list in lists {
