@@ -33,7 +33,7 @@ const MAX_EDGES: usize = 1_000;
 /// Streams of an edge that are counted: as many as there may be pulls.
 pub const MAX_STREAMS: usize = 10_000;
 
-/// The longest name of an edge.
+/// The longest name of an edge, in characters.
 pub const MAX_NAME: usize = 256;
 
 /// Where an edge reports.

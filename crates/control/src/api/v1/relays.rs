@@ -201,8 +201,10 @@ pub(super) async fn stop_pull(
 #[serde(deny_unknown_fields)]
 pub(super) struct EdgeReport {
     /// A name that no other edge has.
+    #[schema(min_length = 1, max_length = 256)]
     edge: String,
-    /// The number of viewers of each stream that the edge has from here, by path.
+    /// The number of viewers of each stream that the edge has from here, by path. What can be no
+    /// stream's path is passed over.
     streams: HashMap<String, u64>,
 }
 
@@ -221,10 +223,12 @@ pub(super) async fn edge_viewers(
     State(api): State<Api>,
     Body(report): Body<EdgeReport>,
 ) -> Answer<Noted> {
-    let is_named = (1..=edges::MAX_NAME).contains(&report.edge.len());
-    if !is_named || report.streams.len() > edges::MAX_STREAMS {
+    let is_named = (1..=edges::MAX_NAME).contains(&report.edge.chars().count());
+    // The description says that numbers have 63 bits.
+    let are_numbers = report.streams.values().all(|count| i64::try_from(*count).is_ok());
+    if !is_named || !are_numbers || report.streams.len() > edges::MAX_STREAMS {
         let text = format!(
-            "edge has 1 to {} bytes, and streams {} entries at most",
+            "edge has 1 to {} characters, and streams {} entries of 63 bits at most",
             edges::MAX_NAME,
             edges::MAX_STREAMS
         );
@@ -232,7 +236,9 @@ pub(super) async fn edge_viewers(
     }
     let mut viewers = HashMap::with_capacity(report.streams.len());
     for (path, count) in report.streams {
-        viewers.insert(api.operations.stream(&path).map_err(refused)?, count);
+        if let Ok(stream) = api.operations.stream(&path) {
+            viewers.insert(stream, count);
+        }
     }
     if !api.edges.told(&report.edge, viewers, Instant::now()) {
         let text = "there are as many edges as a server listens to";
