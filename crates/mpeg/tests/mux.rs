@@ -317,7 +317,7 @@ fn sound_after_a_hole_has_its_own_time() {
     let audio = sound(48_000);
     // Most of a frame is missing after the first one of a packet, and after the second one.
     for before in [4, 5] {
-        let holed = |n: i64| n * 1024 + if n < before { 0 } else { 700 };
+        let holed = |n: i64| n * 1024 + if n < before { 0 } else { 704 };
         let frames: Vec<Frame> = (0..12).map(|n| sample(&audio, holed(n))).collect();
         let report = check(&join(&mux(&set(&[&audio]), &frames)), &rules());
         assert_carried(&report, &frames);
