@@ -1,9 +1,9 @@
 //! Cameras and recorders of GB/T 28181: they register by SIP, tell what they have, and are asked to
 //! send when somebody wants to watch.
 //!
-//! [`Devices`] is the face for others: what is known of devices ([`table`]), and orders. One task of
-//! a shard does the talking ([`signalling`]): it owns the protocol machine and the sockets, and keeps
-//! the calls ([`calls`]), each of which is a reception of [`crate::ps`]. Media does not pass here.
+//! [`Devices`] is the face for others: what is known of devices (`table`), and orders. One task of
+//! a shard does the talking (`signalling`): it owns the protocol machine and the sockets, and keeps
+//! the calls (`calls`), each of which is a reception of [`crate::ps`]. Media does not pass here.
 
 mod calls;
 mod connection;

@@ -3,8 +3,8 @@
 //!
 //! [`Ps`] opens ports by order, of an operator or of the signalling ([`crate::gb28181`]), and keeps
 //! the list of what is received. Each order is a session and a task of a shard: datagrams to a port
-//! of its own ([`datagrams`]), a connection that the device makes or that we make ([`connection`]), or
-//! packets that come to the port that all devices share ([`shared`]). When the session ends, its port
+//! of its own (`datagrams`), a connection that the device makes or that we make (`connection`), or
+//! packets that come to the port that all devices share (`shared`). When the session ends, its port
 //! is free.
 
 mod connection;

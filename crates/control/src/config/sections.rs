@@ -318,7 +318,7 @@ section! {
         /// default, says 200 always.
         Live status_codes: bool = false,
         /// Sites whose pages may read what lal's endpoints say without a token, such as
-        /// "https://board.example"; "*" for all, as in lal. They may change nothing.
+        /// "https://HOST"; "*" for all, as in lal. They may change nothing.
         Live origins: Vec<String> = Vec::new(),
     }
 }
@@ -475,7 +475,7 @@ section! {
         /// is called may send us on, they should not.
         Live private_targets: bool = true,
         /// The API of a server that is told how many watch here what is pulled, such as
-        /// "http://origin.example:8083"; empty for none.
+        /// "http://HOST:8083"; empty for none.
         Live report_to: String = String::new(),
         /// What lets us in there: its api.token.
         Live report_token: String = String::new(),
