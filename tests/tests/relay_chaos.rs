@@ -170,7 +170,10 @@ fn streams_return_viewers_stay_and_nothing_is_left() {
     let mut target = Standing::new(common());
     let pull =
         format!("relay.pull=[{{stream=\"live/clip\",from=[\"{}\"]}}]", source.url("live/clip"));
-    let push = format!("relay.push=[{{stream=\"live/*\",to=[\"{}\"]}}]", target.url("out/{name}"));
+    let push = format!(
+        "relay.push=[{{stream=\"live/*\",to=[\"{}\"],pulled=true}}]",
+        target.url("out/{name}")
+    );
     // Its viewers are not people: those are kept at the edge.
     let hold = "relay.hold=3s".to_owned();
     let mut relay = Standing::new([common(), vec![pull, push, hold]].concat());
