@@ -72,6 +72,7 @@ fn lals_endpoints_answer_as_lals() {
         let group = server.group("live/golden");
         server.viewers("live/golden") == 1
             && group["in_frame_per_sec"].as_array().is_some_and(|rates| !rates.is_empty())
+            && group["subs"][0]["wrote_bytes_sum"].as_u64() > Some(0)
     });
     let get = |name: &str, path: &str| assert_golden(name, &server.api(path));
     get("lal_info.json", "/api/stat/lal_info");
