@@ -140,6 +140,22 @@ fn h264_published_over_udp_comes_out_everywhere() {
     check(H264, ("rtsp", "-rtsp_transport udp"), &["rtsp/tcp", "rtsp/udp", "http", "http+ts"]);
 }
 
+/// Where IPv4 comes to a listener of IPv6, as it does without settings.
+#[test]
+fn datagrams_of_ipv4_are_heard_by_a_listener_of_both() {
+    let server = Server::start(&["rtsp.listen=:0"]);
+    let file = material("h264-aac.mp4");
+    let url = format!("rtsp://127.0.0.1:{}/live/both", server.port("rtsp"));
+    let _publisher = ffmpeg(&format!(
+        "-re -stream_loop -1 -i {} -c copy -f rtsp -rtsp_transport udp {url}",
+        file.display()
+    ));
+    wait_until("media comes", || server.group("live/both")["video_codec"] == "H264");
+    let seen = format!("-rtsp_transport udp -t 1 -i {url}");
+    let got = Frames::parse(&Frames::reader(&seen, "h264", false).finish());
+    assert!(got.count("video0") > 10, "{} pictures", got.count("video0"));
+}
+
 #[test]
 fn h264_published_over_tls_comes_out() {
     check(H264, ("rtsps", "-rtsp_transport tcp"), &["rtsp/tcp", "rtmp"]);

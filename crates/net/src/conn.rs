@@ -94,15 +94,17 @@ pub enum Conn {
 }
 
 impl Conn {
-    /// The address that the peer has connected to.
+    /// The address that the peer has connected to; that of IPv4 where it came by IPv4 to a listener
+    /// of both.
     ///
     /// # Errors
     /// The socket's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
+        let local = match self {
             Self::Plain(socket) => socket.local_addr(),
             Self::Tls(stream) => stream.get_ref().0.local_addr(),
-        }
+        }?;
+        Ok(SocketAddr::new(local.ip().to_canonical(), local.port()))
     }
 
     /// The address of whom it is connected with.

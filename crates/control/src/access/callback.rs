@@ -96,9 +96,12 @@ impl Callback {
 /// users write it.
 fn judge(status: u16, body: &[u8], action: &str) -> Result<(), Denial> {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
-    let code = said.get("code").or_else(|| said.get("error_code")).or(Some(&said));
-    let code = code.and_then(Value::as_i64).unwrap_or_default();
-    if (200..300).contains(&status) && code == 0 {
+    let says_no = match said.get("code").or_else(|| said.get("error_code")) {
+        // Whatever is no zero is a no: a mistake must not open the door.
+        Some(code) => code.as_i64() != Some(0) && code.as_str() != Some("0"),
+        None => said.as_i64().is_some_and(|code| code != 0),
+    };
+    if (200..300).contains(&status) && !says_no {
         return Ok(());
     }
     let mut words =
@@ -132,6 +135,12 @@ mod tests {
         for status in [100, 301, 400, 401, 403, 404, 500, 503] {
             assert!(!is_yes(status, ""), "{status}");
         }
+        for odd in
+            [r#"{"code":"403"}"#, r#"{"code":1.5}"#, r#"{"error_code":true}"#, r#"{"code":null}"#]
+        {
+            assert!(judge(200, odd.as_bytes(), "play").is_err(), "{odd}");
+        }
+        assert!(judge(200, br#"{"code":"0"}"#, "play").is_ok());
         let denial = judge(401, br#"{"message":"who\nare you?"}"#, "play").unwrap_err();
         assert_eq!(denial, Denial::Unknown("who are you?".to_owned()));
         let long = format!(r#"{{"message":"{}"}}"#, "x".repeat(999));
