@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Frames, PATIENCE, Program, ffmpeg, material, program, python};
+use crate::{Frames, PATIENCE, Program, ffmpeg, material, program, python, root};
 
 /// What a device sends: the elementary streams of a file, and the times of its pictures.
 pub struct Elementary {
@@ -72,6 +72,16 @@ impl Elementary {
     #[must_use]
     pub fn audio(&self) -> PathBuf {
         self.path(self.audio.expect("sound"))
+    }
+
+    /// The command line of a device that sends this; `mode` as for [`device`].
+    #[must_use]
+    pub fn command(&self, mode: &str, arguments: &str) -> String {
+        let python = root().join(".cache/venv/bin/python").display().to_string();
+        let script = root().join("tests/peers/gb_device.py").display().to_string();
+        let all =
+            [python, script, mode.to_owned(), self.arguments().join(" "), arguments.to_owned()];
+        all.join(" ")
     }
 
     fn arguments(&self) -> Vec<String> {

@@ -105,6 +105,12 @@ impl Frames {
         let frames = self.tracks.get(name).into_iter().flatten();
         frames.map(|frame| (frame.dts, frame.pts, frame.hash.clone())).collect()
     }
+
+    /// The hashes of a track's frames.
+    #[must_use]
+    pub fn hashes(&self, name: &str) -> Vec<String> {
+        self.tracks.get(name).into_iter().flatten().map(|frame| frame.hash.clone()).collect()
+    }
 }
 
 /// How the times of two runs may differ, in microseconds.
@@ -163,10 +169,7 @@ pub fn assert_alike(sent: &Frames, got: &Frames, late: usize, times: Times) {
 pub fn assert_piece(sent: &Frames, got: &Frames, least: usize) {
     assert_eq!(sent.names(), got.names(), "the tracks");
     for name in sent.names() {
-        let hashes = |frames: &Frames| -> Vec<_> {
-            frames.track(name).into_iter().map(|(_, _, hash)| hash).collect()
-        };
-        let (sent, got) = (hashes(sent), hashes(got));
+        let (sent, got) = (sent.hashes(name), got.hashes(name));
         assert!(got.len() >= least, "{name}: {} frames", got.len());
         let laps = got.len().div_ceil(sent.len()) + 1;
         let round = vec![sent; laps].concat();

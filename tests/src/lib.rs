@@ -3,6 +3,7 @@
 //! A test starts a [`Server`] on ports of its own, lets programs that others wrote publish and
 //! play, and compares what came out with what went in. A program that is missing fails the test.
 
+pub mod clip;
 pub mod device;
 mod frames;
 pub mod hls;
@@ -45,6 +46,16 @@ pub fn material(name: &str) -> PathBuf {
     let path = root().join(".cache/material").join(name);
     assert!(path.exists(), "{} is missing: run scripts/material", path.display());
     path
+}
+
+/// A port that nobody listens on.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
 }
 
 /// The project's folder.
