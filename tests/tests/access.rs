@@ -268,6 +268,29 @@ fn the_api_asks_for_its_token() {
 }
 
 #[test]
+fn what_the_api_asks_for_changes_while_the_server_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("headwater.toml");
+    let ask = |server: &Server, token: &str| {
+        let bearer = format!("Bearer {token}");
+        server.ask("api", "GET", "/api/v1/server", &[("Authorization", &bearer)], "").0
+    };
+    std::fs::write(&file, "[api]\ntoken = 'first-token-of-many'\n").expect("a file");
+    let server = Server::start_with(&["-c", &file.to_string_lossy()], &[]);
+    assert_eq!((ask(&server, "none"), ask(&server, "first-token-of-many")), (401, 200));
+    std::fs::write(&file, "[api]\ntoken = 'second-token-of-many'\n").expect("a file");
+    server.signal("HUP");
+    wait_until("the other token opens", || ask(&server, "second-token-of-many") == 200);
+    assert_eq!(ask(&server, "first-token-of-many"), 401);
+    // Without one, this host needs none.
+    std::fs::write(&file, "").expect("a file");
+    server.signal("HUP");
+    wait_until("none is asked for", || {
+        server.ask("api", "GET", "/api/v1/server", &[], "").0 == 200
+    });
+}
+
+#[test]
 fn other_sites_do_not_reach_the_api_through_a_browser() {
     let mut server = Server::start(&[]);
     let ask = |method: &str, headers: &[(&str, &str)], body: &str| {

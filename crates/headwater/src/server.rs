@@ -339,9 +339,10 @@ impl Server {
             warn!("no certificate is set any more: the last one stays in use until a restart");
         }
         self.access.set_rules(options.access.clone());
-        if let ApiKey::Token(token) = &options.api_key {
-            self.guard.set_key(Key::Everybody(token.clone()));
-        }
+        self.guard.set_key(key(options, &self.addresses).unwrap_or_else(|error| {
+            warn!("the API answers this host alone: {error}");
+            Key::Others(String::new())
+        }));
         self.guard.set_answers(options.api_status_codes, options.api_origins.clone());
         self.webhooks.set_rules(options.webhooks.clone());
         self.house.set_config(options.config.clone());

@@ -98,7 +98,8 @@ impl Guard {
 
     fn accepts(&self, token: &str) -> bool {
         match &self.rules.read().key {
-            Key::Open => true,
+            // Whatever is shown proves nothing about who shows it.
+            Key::Open => false,
             // Nobody has made an empty one.
             Key::Everybody(key) | Key::Others(key) => {
                 !key.is_empty() && Proof::Password(token.to_owned()).shows(key)
@@ -184,7 +185,8 @@ fn is_from_here(
         || site.is_some_and(|site| site != b"same-origin" && site != b"none");
     // An operator may follow a link that leads here.
     let follows_link = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
-    let reads = path.starts_with("/api/") && !follows_link;
+    let tells = path.starts_with("/api/") || path.starts_with("/record/") || path == "/metrics";
+    let reads = tells && !follows_link;
     if is_foreign && changes {
         return Err("pages of other sites may change nothing here without a token");
     }
@@ -264,6 +266,8 @@ mod tests {
         assert!(!fetched("/api/stat/group", "cross-site"));
         assert!(fetched_by("/api/stat/group", "cross-site", "navigate"), "a link was followed");
         assert!(fetched("/", "cross-site"));
+        assert!(!ask(Method::GET, "/record/hls/a/record.m3u8", here, Some("https://evil.example")));
+        assert!(!fetched("/metrics", "cross-site"));
     }
 
     #[test]
@@ -276,6 +280,7 @@ mod tests {
         let all = Guard::new(Key::Everybody("secret".to_owned()), false, Vec::new());
         assert!(!all.is_open_to(local));
         assert!(!Guard::new(Key::Others(String::new()), false, Vec::new()).accepts(""));
-        assert!(Guard::new(Key::Open, false, Vec::new()).is_open_to(other));
+        let open = Guard::new(Key::Open, false, Vec::new());
+        assert!(open.is_open_to(other) && !open.accepts("whatever"));
     }
 }

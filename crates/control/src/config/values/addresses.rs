@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Where to listen: `:1935` on every address of both families, or an IP address with a port.
@@ -171,15 +171,21 @@ impl Networks {
     }
 }
 
-/// Reads a network, or an address, which is a network of one.
+/// Reads a network, or an address, which is a network of one. IPv4 in the form of IPv6
+/// (`::ffff:192.0.2.1`, RFC 4291 section 2.5.5.2) is IPv4, as peers are.
 ///
 /// # Errors
 /// A text that says what is wrong.
 pub fn network(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<IpAddr>().map(IpNet::from);
-    address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+    let network = address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
         format!("{text:?} is neither an address such as \"192.0.2.1\" nor a network such as \"192.0.2.0/24\"")
-    })
+    })?;
+    let mapped = (network.addr().to_canonical(), network.prefix_len().checked_sub(96));
+    let (IpNet::V6(_), (IpAddr::V4(address), Some(prefix))) = (network, mapped) else {
+        return Ok(network);
+    };
+    Ok(Ipv4Net::new(address, prefix).map_or(network, IpNet::V4))
 }
 
 impl FromIterator<IpNet> for Networks {
@@ -230,6 +236,20 @@ mod tests {
         assert!(!collide(":1935", ":1936"));
         assert!(!collide("127.0.0.1:80", "127.0.0.2:80"));
         assert!(!collide(":0", ":0"));
+    }
+
+    #[test]
+    fn ipv4_in_the_form_of_ipv6_is_ipv4() {
+        for (text, expected) in [
+            ("::ffff:203.0.113.7", "203.0.113.7/32"),
+            ("::ffff:cb00:7107", "203.0.113.7/32"),
+            ("::ffff:203.0.113.0/120", "203.0.113.0/24"),
+            ("::/0", "::/0"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+        ] {
+            assert_eq!(network(text).unwrap().to_string(), expected);
+        }
     }
 
     #[test]
