@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use headwater_e2e::{Program, Server, ffmpeg, material, program, wait_until};
+use headwater_e2e::{Program, Server, clip, ffmpeg, program, wait_until};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "op3nSesame";
@@ -17,12 +17,6 @@ fn guarded(more: &[&str]) -> Server {
     );
     let all = ["auth.required=['publish','play']", &users, "server.wait_for_stream=2s"];
     Server::start(&[&all[..], more].concat())
-}
-
-fn publish(url: &str) -> Program {
-    let format = if url.starts_with("rtmp") { "flv" } else { "rtsp -rtsp_transport tcp" };
-    let input = material("h264-aac.mp4");
-    ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f {format} {url}", input.display()))
 }
 
 /// Fails unless the program does, with a complaint.
@@ -48,16 +42,16 @@ fn publishers_show_who_they_are() {
     let mut server = guarded(&[]);
     let (rtmp, rtsp) = (server.url("rtmp", "live/mine"), server.url("rtsp", "live/mine"));
     for query in ["", "?user=alice&pass=wrong", "?user=bob&pass=PASS", "?user=&pass="] {
-        refused(publish(&format!("{rtmp}{}", login(query))));
+        refused(clip::publish(&format!("{rtmp}{}", login(query))));
     }
     let elsewhere = server.url("rtmp", "secret/mine");
-    refused(publish(&format!("{elsewhere}{}", login("?user=alice&pass=PASS"))));
-    let complaint = publish(&rtsp).fail();
+    refused(clip::publish(&format!("{elsewhere}{}", login("?user=alice&pass=PASS"))));
+    let complaint = clip::publish(&rtsp).fail();
     assert!(complaint.contains("401"), "{complaint}");
     let with = |url: &str, login: &str| url.replacen("rtsp://", &format!("rtsp://{login}@"), 1);
-    let complaint = publish(&with(&rtsp, "alice:wrong")).fail();
+    let complaint = clip::publish(&with(&rtsp, "alice:wrong")).fail();
     assert!(complaint.contains("401"), "{complaint}");
-    let complaint = publish(&with(&rtsp, &login("bob:PASS"))).fail();
+    let complaint = clip::publish(&with(&rtsp, &login("bob:PASS"))).fail();
     assert!(complaint.contains("403"), "{complaint}");
     assert!(!server.is_live("live/mine"));
     for url in [
@@ -65,7 +59,7 @@ fn publishers_show_who_they_are() {
         with(&rtsp, &login("alice:PASS")),
         format!("{rtsp}{}", login("?user=alice&pass=PASS")),
     ] {
-        let publisher = publish(&url);
+        let publisher = clip::publish(&url);
         wait_until("the stream is live", || server.is_live("live/mine"));
         let sessions = server.v1("GET", "sessions?role=pub", &Value::Null).1;
         assert_eq!(sessions["items"][0]["user"], "alice");
@@ -80,8 +74,11 @@ fn publishers_show_who_they_are() {
 #[test]
 fn viewers_show_who_they_are() {
     let mut server = guarded(&["hls.segment_duration=1s"]);
-    let _publisher =
-        publish(&format!("{}{}", server.url("rtmp", "live/seen"), login("?user=alice&pass=PASS")));
+    let _publisher = clip::publish(&format!(
+        "{}{}",
+        server.url("rtmp", "live/seen"),
+        login("?user=alice&pass=PASS")
+    ));
     wait_until("the stream is live", || server.is_live("live/seen"));
     let alice = login("alice:PASS");
     let bob = login("bob:PASS");
@@ -134,9 +131,9 @@ fn lals_secret_is_asked_for_where_lal_asks() {
         "server.wait_for_stream=2s",
     ]);
     let rtmp = server.url("rtmp", "live/stream");
-    refused(publish(&rtmp));
-    refused(publish(&format!("{rtmp}?lal_secret=0123")));
-    let _publisher = publish(&format!("{rtmp}{signature}"));
+    refused(clip::publish(&rtmp));
+    refused(clip::publish(&format!("{rtmp}?lal_secret=0123")));
+    let _publisher = clip::publish(&format!("{rtmp}{signature}"));
     wait_until("the stream is live", || server.is_live("live/stream"));
     let flv = server.url("http", "live/stream");
     assert_eq!(status(&[], &flv), "401");
@@ -171,7 +168,7 @@ fn is_closed(port: u16) -> bool {
 #[test]
 fn blocked_addresses_stay_out_by_every_protocol() {
     let mut server = Server::start(&["hls.segment_duration=1s"]);
-    let publisher = publish(&server.url("rtmp", "live/blocked"));
+    let publisher = clip::publish(&server.url("rtmp", "live/blocked"));
     wait_until("the stream is live", || server.is_live("live/blocked"));
     let flv = server.url("http", "live/blocked");
     let _viewer = ffmpeg(&format!("-i {flv} -f null -"));
@@ -189,7 +186,7 @@ fn blocked_addresses_stay_out_by_every_protocol() {
     let unblock = json!({ "ip": "127.0.0.0/8" });
     assert_eq!(server.v1("POST", "access/unblock", &unblock).1, json!({ "items": [] }));
     assert_eq!(server.v1("POST", "access/unblock", &unblock).0, 404);
-    let _publisher = publish(&server.url("rtmp", "live/blocked"));
+    let _publisher = clip::publish(&server.url("rtmp", "live/blocked"));
     wait_until("the stream is live again", || server.is_live("live/blocked"));
     server.assert_healthy();
 }
@@ -209,7 +206,7 @@ fn networks_are_let_in_and_kept_out_by_settings() {
 #[test]
 fn there_is_room_for_so_many_viewers() {
     let mut server = Server::start(&["limits.viewers_per_stream=1"]);
-    let _publisher = publish(&server.url("rtmp", "live/full"));
+    let _publisher = clip::publish(&server.url("rtmp", "live/full"));
     wait_until("the stream is live", || server.is_live("live/full"));
     let flv = server.url("http", "live/full");
     let viewer = ffmpeg(&format!("-i {flv} -f null -"));
@@ -226,7 +223,7 @@ fn there_is_room_for_so_many_viewers() {
 #[test]
 fn a_publisher_that_sends_too_much_is_sent_away() {
     let mut server = Server::start(&["limits.publisher_bitrate=50"]);
-    let _publisher = publish(&server.url("rtmp", "live/greedy"));
+    let _publisher = clip::publish(&server.url("rtmp", "live/greedy"));
     server.wait_for_log(&["session ended", "PUB", "limits.publisher_bitrate"]);
     server.assert_healthy();
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headwater_e2e::device::{Elementary, device, wait_for_event};
-use headwater_e2e::{Program, Server, ffmpeg, material, program, root, wait_until};
+use headwater_e2e::{Program, Server, clip, program, root, wait_until};
 use serde_json::Value;
 
 fn script(name: &str, arguments: &[&str]) -> Program {
@@ -76,10 +76,7 @@ fn an_operator_watches_records_and_kicks() {
     let began = server.file("began").to_string_lossy().into_owned();
     let walk = operating(&server, "walk", &[&began, "live/walk"]);
     wait_until("the page is open", || server.file("open").exists());
-    let (input, url) = (material("h264-aac.mp4"), server.url("rtmp", "live/walk"));
-    let _publisher =
-        ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f flv {url}", input.display()));
-    server.wait_for_log(&[" publishes ", "live/walk"]);
+    let _publisher = clip::on(&server, "live/walk");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_millis();
     fs::write(server.file("now"), now.to_string()).expect("a file");
     fs::rename(server.file("now"), &began).expect("a file");

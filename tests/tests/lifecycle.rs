@@ -3,18 +3,13 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use headwater_e2e::{Frames, PATIENCE, Program, Server, ffmpeg, material, wait_until};
+use headwater_e2e::{Frames, PATIENCE, Program, Server, clip, wait_until};
 use serde_json::json;
-
-fn publish(server: &Server, stream: &str) -> Program {
-    let (input, url) = (material("h264-aac.mp4"), server.url("rtmp", stream));
-    ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f flv {url}", input.display()))
-}
 
 #[test]
 fn viewers_are_sent_away_when_the_publisher_stays_away() {
     let mut server = Server::start(&["stream.grace=1s"]);
-    let mut publisher = publish(&server, "live/gone");
+    let mut publisher = clip::publish(&server.url("rtmp", "live/gone"));
     wait_until("the stream is live", || server.is_live("live/gone"));
     let viewers: Vec<Program> = ["rtmp", "http"]
         .iter()
@@ -79,7 +74,7 @@ fn silence_and_noise_end_one_session_only() {
         "rtmp.setup_timeout=1s",
         "http.head_timeout=1s",
     ]);
-    let _publisher = publish(&server, "live/safe");
+    let _publisher = clip::publish(&server.url("rtmp", "live/safe"));
     wait_until("the stream is live", || server.is_live("live/safe"));
     let viewer = Frames::reader(&format!("-i {}", server.url("rtmp", "live/safe")), "h264", false);
     wait_until("the viewer plays", || server.viewers("live/safe") == 1);
@@ -115,7 +110,7 @@ fn silence_and_noise_end_one_session_only() {
 #[test]
 fn a_stop_is_told_to_every_peer() {
     let mut server = Server::start(&[]);
-    let mut publisher = publish(&server, "live/stop");
+    let mut publisher = clip::publish(&server.url("rtmp", "live/stop"));
     wait_until("the stream is live", || server.is_live("live/stop"));
     let mut viewer =
         Frames::reader(&format!("-i {}", server.url("rtmp", "live/stop")), "h264", false);

@@ -4,7 +4,9 @@
 use std::net::{TcpListener, UdpSocket};
 
 use headwater_e2e::device::{Elementary, device, wait_for_event};
-use headwater_e2e::{Frames, Program, Server, assert_piece, ffmpeg, headwater, wait_until};
+use headwater_e2e::{
+    Frames, Program, Server, assert_piece, ffmpeg, free_port, headwater, wait_until,
+};
 use serde_json::{Value, json};
 
 /// Opens a receiver; the port to send to.
@@ -187,8 +189,7 @@ fn the_server_connects_to_a_device_that_listens() {
     wait_until("it is there", || server.group("gb/active")["audio_codec"] == "AAC");
     assert_piece(&material.sent, &seen(&server, "http", "gb/active", "h264"), 30);
 
-    let nobody =
-        TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one").port();
+    let nobody = free_port();
     let order = json!({
         "stream": "gb/none", "transport": "tcp_active", "connect_to": format!("127.0.0.1:{nobody}"),
     });

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use headwater_e2e::{Frames, Program, Server, ffmpeg, material, root, wait_until};
+use headwater_e2e::{Program, Server, assert_piece, clip, ffmpeg, root, wait_until};
 use serde_json::Value;
 
 /// The blocks of a language under a heading of the page.
@@ -33,12 +33,8 @@ fn server(recipe: &str, settings: &[&str]) -> Server {
     Server::start_with(&["--config", &file.display().to_string()], settings)
 }
 
-fn clip(server: &Server, stream: &str, query: &str) -> Program {
-    let publisher = ffmpeg(&format!(
-        "-re -stream_loop -1 -i {} -c copy -f flv {}{query}",
-        material("h264-aac.mp4").display(),
-        server.url("rtmp", stream)
-    ));
+fn published(server: &Server, stream: &str, query: &str) -> Program {
+    let publisher = clip::publish(&format!("{}{query}", server.url("rtmp", stream)));
     // Its API may ask for a token.
     server.wait_for_log(&["publishes", stream]);
     publisher
@@ -46,18 +42,7 @@ fn clip(server: &Server, stream: &str, query: &str) -> Program {
 
 /// Fails unless what comes from an address is a piece of the clip, without a gap.
 fn assert_clip(url: &str) {
-    let sent = format!("-i {}", material("h264-aac.mp4").display());
-    let sent = Frames::parse(&Frames::reader(&sent, "h264", false).finish());
-    let got = Frames::parse(&Frames::reader(&format!("-t 2 -i {url}"), "h264", false).finish());
-    for track in ["video0", "audio0"] {
-        let hashes = |frames: &Frames| -> Vec<String> {
-            frames.track(track).into_iter().map(|(_, _, hash)| hash).collect()
-        };
-        let (sent, got) = (hashes(&sent), hashes(&got));
-        assert!(got.len() > 25, "{url}: {} of {track}", got.len());
-        let twice = [&sent[..], &sent].concat();
-        assert!(twice.windows(got.len()).any(|piece| piece == got), "{url}: {track} has a gap");
-    }
+    assert_piece(&clip::frames(), &clip::seen(url), 25);
 }
 
 /// What plays a camera: RTSP with a password.
@@ -66,7 +51,7 @@ fn camera(streams: &[&str]) -> (Server, Vec<Program>, String) {
         "auth.required=[\"play\"]",
         "auth.users=[{name=\"user\",password=\"password\",play=[\"*\"]}]",
     ]);
-    let playing = streams.iter().map(|stream| clip(&server, stream, "")).collect();
+    let playing = streams.iter().map(|stream| published(&server, stream, "")).collect();
     let host = format!("127.0.0.1:{}", server.port("rtsp"));
     (server, playing, host)
 }
@@ -100,7 +85,7 @@ fn watch_a_camera_in_the_browser() {
 #[test]
 fn pull_hls() {
     let origin = Server::start(&["hls.segment_duration=1s"]);
-    let _clip = clip(&origin, "live/clip", "");
+    let _clip = published(&origin, "live/clip", "");
     let recipes = blocks("HLS as a source", "toml");
     let [recipe] = &recipes[..] else { panic!("{recipes:?}") };
     let from = origin.url("http+hls", "live/clip");
@@ -125,7 +110,7 @@ fn restream_to_three_platforms() {
     );
     // The certificate of our platform is nobody's.
     let here = server(&recipe, &["relay.tls_verify=false"]);
-    let _clip = clip(&here, "live/show", "");
+    let _clip = published(&here, "live/show", "");
     for (platform, stream) in
         platforms.iter().zip(["live2/YOUR-KEY", "rtmp/YOUR-KEY", "app/YOUR-KEY"])
     {
@@ -139,7 +124,7 @@ fn an_origin_with_edges() {
     let recipes = blocks("An origin with edges", "toml");
     let [edges, counted_by, counted] = &recipes[..] else { panic!("{recipes:?}") };
     let origin = server(&with(counted_by, &[("A-LONG-SECRET", "secret")]), &[]);
-    let _clip = clip(&origin, "live/clip", "");
+    let _clip = published(&origin, "live/clip", "");
     let host = format!("127.0.0.1:{}", origin.port("rtmp"));
     let edge = |more: &str| {
         let recipe = with(edges, &[("origin.example", &host)]);
@@ -189,7 +174,7 @@ fn while_the_server_runs() {
     let (_camera, _playing, host) = camera(&["live/ch1"]);
     let target = Server::start(&[]);
     let here = Server::start(&[]);
-    let _clip = clip(&here, "live/show", "");
+    let _clip = published(&here, "live/show", "");
     let recipes = blocks("While the server runs", "sh");
     let [commands] = &recipes[..] else { panic!("{recipes:?}") };
     let commands = with(

@@ -1,53 +1,10 @@
 //! Streams from other servers, and streams that go there: what arrives is what was sent, servers
 //! that are away are called again, and nobody else notices.
 
-use headwater_e2e::{Frames, Program, Server, ffmpeg, headwater, material, wait_until};
+use headwater_e2e::{
+    Frames, Server, assert_piece, clip, ffmpeg, free_port, headwater, material, wait_until,
+};
 use serde_json::{Value, json};
-
-fn frames(input: &str) -> Frames {
-    Frames::parse(&Frames::reader(&format!("-i {input}"), "h264", false).finish())
-}
-
-/// The hashes of a track.
-fn hashes(frames: &Frames, track: &str) -> Vec<String> {
-    frames.track(track).into_iter().map(|(_, _, hash)| hash).collect()
-}
-
-/// Fails unless what came is a piece of what was sent, without a gap.
-fn assert_piece(sent: &Frames, got: &Frames, least: usize) {
-    for track in ["video0", "audio0"] {
-        let (sent, got) = (hashes(sent, track), hashes(got, track));
-        assert!(got.len() >= least, "{track}: {} frames", got.len());
-        // The file goes round and round.
-        let twice = [&sent[..], &sent].concat();
-        let found = twice.windows(got.len()).any(|piece| piece == got);
-        assert!(found, "{track}: {} frames with a gap", got.len());
-    }
-}
-
-/// What is sent.
-fn sent() -> Frames {
-    frames(&material("h264-aac.mp4").display().to_string())
-}
-
-/// Publishes the clip over RTMP, over and over.
-fn clip(server: &Server, stream: &str) -> Program {
-    let file = material("h264-aac.mp4");
-    let publisher = ffmpeg(&format!(
-        "-re -stream_loop -1 -i {} -c copy -f flv {}",
-        file.display(),
-        server.url("rtmp", stream)
-    ));
-    wait_until("the stream is there", || server.is_live(stream));
-    publisher
-}
-
-/// What a viewer sees of a stream in two seconds.
-fn seen(server: &Server, scheme: &str, stream: &str) -> Frames {
-    let transport = if scheme.starts_with("rtsp") { "-rtsp_transport tcp " } else { "" };
-    let input = format!("{transport}-t 2 -i {}", server.url(scheme, stream));
-    Frames::parse(&Frames::reader(&input, "h264", false).finish())
-}
 
 fn relays(server: &Server, kind: &str) -> Vec<Value> {
     let (status, body) = server.v1("GET", kind, &Value::Null);
@@ -63,9 +20,9 @@ fn state(server: &Server, kind: &str) -> String {
 #[test]
 fn a_stream_is_pulled_over_every_protocol() {
     let origin = Server::start(&[]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let here = Server::start(&["relay.tls_verify=false", "stream.grace=0s"]);
-    let sent = sent();
+    let sent = clip::frames();
     for scheme in ["rtmp", "rtmps", "rtsp", "rtsps", "http", "https", "ws", "wss", "http+ts"] {
         let stream = format!("live/{}", scheme.replace('+', "-"));
         let from = [origin.url(scheme, "live/clip")];
@@ -74,7 +31,7 @@ fn a_stream_is_pulled_over_every_protocol() {
         assert_eq!(status, 200, "{scheme}: {body}");
         assert_eq!(body["on_demand"], false, "{body}");
         wait_until("the stream is pulled", || state(&here, "pulls") == "running");
-        assert_piece(&sent, &seen(&here, "http", &stream), 30);
+        assert_piece(&sent, &clip::seen(&here.url("http", &stream)), 30);
         let path = format!("pulls?stream={stream}");
         let (status, body) = here.v1("DELETE", &path, &Value::Null);
         assert_eq!((status, &body["stopped"]), (200, &json!(1)), "{scheme}: {body}");
@@ -94,16 +51,16 @@ fn a_chain_of_servers_keeps_every_frame() {
     let second = Server::start(&[&push]);
     let origin = format!("relay.origins=[\"http://127.0.0.1:{}\"]", third.port("http"));
     let fourth = Server::start(&[&origin]);
-    let _clip = clip(&first, "live/clip");
+    let _clip = clip::on(&first, "live/clip");
     let order = json!({ "url": first.url("rtmp", "live/clip"), "stream_name": "clip" });
     let begun = second.api_post("/api/ctrl/start_relay_pull", &order);
     assert_eq!(begun["error_code"], 0, "{begun}");
     assert_eq!(begun["data"]["session_id"], "RTMPPULL1", "{begun}");
     wait_until("it has come to the third server", || third.is_live("live/clip"));
     wait_until("it knows that it is pushed", || state(&second, "pushes") == "running");
-    let sent = sent();
+    let sent = clip::frames();
     for scheme in ["http", "rtmp", "rtsp", "http+hls"] {
-        assert_piece(&sent, &seen(&fourth, scheme, "live/clip"), 25);
+        assert_piece(&sent, &clip::seen(&fourth.url(scheme, "live/clip")), 25);
     }
     assert_eq!(third.viewers("live/clip"), 1, "one pull serves all");
 
@@ -121,7 +78,7 @@ fn a_chain_of_servers_keeps_every_frame() {
 #[test]
 fn an_edge_asks_its_origin_while_somebody_watches() {
     let origin = Server::start(&["auth.lal_for=[\"sub_rtmp\"]", "auth.lal_override=open-sesame"]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let origins = format!("relay.origins=[\"rtmp://127.0.0.1:{}\"]", origin.port("rtmp"));
     let settings = [&*origins, "relay.stop_after=1s", "server.wait_for_stream=5s"];
     let edge = Server::start(&settings);
@@ -132,7 +89,7 @@ fn an_edge_asks_its_origin_while_somebody_watches() {
     let url = format!("{}?lal_secret=open-sesame", outer.url("http", "live/clip"));
     let input = format!("-t 2 -i {url}");
     let got = Frames::parse(&Frames::reader(&input, "h264", false).finish());
-    assert_piece(&sent(), &got, 30);
+    assert_piece(&clip::frames(), &got, 30);
     wait_until("nobody asks any more", || relays(&outer, "pulls").is_empty());
     wait_until("nobody asks the origin", || relays(&edge, "pulls").is_empty());
     wait_until("the origin has no viewer", || origin.viewers("live/clip") == 0);
@@ -147,21 +104,21 @@ fn an_edge_asks_its_origin_while_somebody_watches() {
 #[test]
 fn any_protocol_asks_for_a_stream_and_is_enough_to_keep_it() {
     let origin = Server::start(&[]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let from = origin.url("rtmp", "live/clip");
     let pull = format!("relay.pull=[{{stream=\"edge/*\",from=[\"{from}\"],stop_after=\"1s\"}}]");
     let edge = Server::start(&[&pull, "rtsp.ws_listen=[]"]);
     assert!(relays(&edge, "pulls").is_empty());
-    let sent = sent();
+    let sent = clip::frames();
     for scheme in ["rtmp", "rtsp", "http", "ws", "http+ts", "http+mp4", "http+hls"] {
         let stream = format!("edge/{}", scheme.replace('+', "-"));
         if scheme == "ws" {
             let url = edge.url("ws", &stream);
             let file = edge.file("ws.flv").display().to_string();
             headwater(&["pull", &url, &file, "--duration", "2", "--quiet"]).finish();
-            assert_piece(&sent, &frames(&file), 30);
+            assert_piece(&sent, &clip::read(&file), 30);
         } else {
-            let got = seen(&edge, scheme, &stream);
+            let got = clip::seen(&edge.url(scheme, &stream));
             if scheme == "http+ts" {
                 // Its frames have other headers.
                 assert!(got.count("video0") > 30 && got.count("audio0") > 30, "{scheme}");
@@ -190,8 +147,8 @@ fn any_protocol_asks_for_a_stream_and_is_enough_to_keep_it() {
 fn where_a_source_fails_the_next_one_is_asked_and_viewers_stay() {
     let first = Server::start(&[]);
     let second = Server::start(&[]);
-    let mut clip_one = clip(&first, "live/clip");
-    let _clip_two = clip(&second, "live/clip");
+    let mut clip_one = clip::on(&first, "live/clip");
+    let _clip_two = clip::on(&second, "live/clip");
     let (one, two) = (first.url("rtmp", "live/clip"), second.url("rtmp", "live/clip"));
     let pull = format!("relay.pull=[{{stream=\"live/here\",from=[\"{one}\",\"{two}\"]}}]");
     let here = Server::start(&[&pull, "stream.grace=0s"]);
@@ -241,11 +198,11 @@ fn a_stream_is_pushed_to_several_servers_and_again_when_one_returns() {
     let order = json!({ "stream": "live/clip", "to": format!("rtmp://127.0.0.1:{port}/a/b") });
     assert_eq!(near.v1("POST", "pushes", &order).0, 200);
 
-    let _clip = clip(&near, "live/clip");
+    let _clip = clip::on(&near, "live/clip");
     wait_until("both are there", || far.is_live("a/one") && far.is_live("a/two"));
-    let sent = sent();
+    let sent = clip::frames();
     for stream in ["a/one", "a/two"] {
-        assert_piece(&sent, &seen(&far, "http", stream), 30);
+        assert_piece(&sent, &clip::seen(&far.url("http", stream)), 30);
     }
     // They are no viewers, and have statistics of their own.
     assert_eq!(near.viewers("live/clip"), 0);
@@ -268,10 +225,7 @@ fn a_stream_is_pushed_to_several_servers_and_again_when_one_returns() {
 #[test]
 fn ffmpeg_takes_what_is_pushed_and_gives_what_is_pulled() {
     // ffmpeg's own RTMP server takes one connection.
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        free.local_addr().expect("an address").port()
-    };
+    let port = free_port();
     let reader = Frames::reader(
         &format!("-listen 1 -t 2 -i rtmp://127.0.0.1:{port}/live/clip"),
         "h264",
@@ -280,14 +234,11 @@ fn ffmpeg_takes_what_is_pushed_and_gives_what_is_pulled() {
     let to = format!("rtmp://127.0.0.1:{port}/live/clip");
     let push = format!("relay.push=[{{stream=\"live/clip\",to=[\"{to}\"]}}]");
     let server = Server::start(&[&push, "relay.retry_min=100ms", "relay.retry_max=200ms"]);
-    let _clip = clip(&server, "live/clip");
-    assert_piece(&sent(), &Frames::parse(&reader.finish()), 40);
+    let _clip = clip::on(&server, "live/clip");
+    assert_piece(&clip::frames(), &Frames::parse(&reader.finish()), 40);
 
     // ffmpeg's HTTP server gives one stream of FLV.
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        free.local_addr().expect("an address").port()
-    };
+    let port = free_port();
     let file = material("h264-aac.mp4");
     let _source = ffmpeg(&format!(
         "-re -stream_loop -1 -i {} -c copy -f flv -listen 1 http://127.0.0.1:{port}/clip.flv",
@@ -297,16 +248,16 @@ fn ffmpeg_takes_what_is_pushed_and_gives_what_is_pulled() {
     let order = json!({ "stream": "live/pulled", "from": from });
     assert_eq!(server.v1("POST", "pulls", &order).0, 200);
     wait_until("the stream is pulled", || server.is_live("live/pulled"));
-    assert_piece(&sent(), &seen(&server, "http", "live/pulled"), 30);
+    assert_piece(&clip::frames(), &clip::seen(&server.url("http", "live/pulled")), 30);
 }
 
 #[test]
 fn a_publisher_here_comes_before_a_pull() {
     let origin = Server::start(&[]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let from = origin.url("rtmp", "live/clip");
     let here = Server::start(&["stream.grace=0s"]);
-    let mut publisher = clip(&here, "live/here");
+    let mut publisher = clip::on(&here, "live/here");
     let order = json!({ "stream": "live/here", "from": [from] });
     assert_eq!(here.v1("POST", "pulls", &order).0, 409);
     publisher.kill();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use headwater_e2e::{Program, Server, ffmpeg, material, wait_until};
+use headwater_e2e::{Server, clip, wait_until};
 use serde_json::Value;
 
 /// How long a stream may take to be back: three servers that follow each other, each of which
@@ -129,15 +129,6 @@ impl Drop for Viewer {
     }
 }
 
-fn clip(to: &Standing) -> Program {
-    let file = material("h264-aac.mp4");
-    ffmpeg(&format!(
-        "-re -stream_loop -1 -i {} -c copy -f flv {}",
-        file.display(),
-        to.url("live/clip")
-    ))
-}
-
 /// Descriptors and threads of a server.
 fn holdings(server: &Server) -> (usize, usize) {
     let count = |what: &str| {
@@ -183,7 +174,7 @@ fn streams_return_viewers_stay_and_nothing_is_left() {
         Server::start(&all.iter().map(String::as_str).collect::<Vec<_>>())
     };
     // Whatever is made once is made now.
-    let mut publisher = clip(&source);
+    let mut publisher = clip::publish(&source.url("live/clip"));
     {
         let viewer = Viewer::new(&edge, "/live/clip.flv");
         wait_until("the stream comes through", || viewer.bytes() > 10_000);
@@ -218,7 +209,7 @@ fn streams_return_viewers_stay_and_nothing_is_left() {
             _ => {}
         }
         if publisher.has_ended() {
-            publisher = clip(&source);
+            publisher = clip::publish(&source.url("live/clip"));
         }
         falls += 1;
         let (start, had) = (Instant::now(), viewers.each_ref().map(Viewer::bytes));
@@ -227,7 +218,7 @@ fn streams_return_viewers_stay_and_nothing_is_left() {
             &format!("the stream is back after fall {falls} ({which}, seed {seed})"),
             || {
                 if publisher.has_ended() {
-                    publisher = clip(&source);
+                    publisher = clip::publish(&source.url("live/clip"));
                 }
                 for viewer in &viewers {
                     assert!(viewer.is_connected(), "a viewer was lost ({which}, seed {seed})");

@@ -5,26 +5,11 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use headwater_e2e::{Frames, Program, Server, ffmpeg, material, program, wait_until};
+use headwater_e2e::{
+    Frames, Program, Server, assert_piece, clip, ffmpeg, free_port, material, program, wait_until,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// The hashes of a track.
-fn hashes(frames: &Frames, track: &str) -> Vec<String> {
-    frames.track(track).into_iter().map(|(_, _, hash)| hash).collect()
-}
-
-/// Fails unless what came is a piece of what was sent, without a gap.
-fn assert_piece(sent: &Frames, got: &Frames, least: usize) {
-    for track in sent.names() {
-        let (sent, got) = (hashes(sent, track), hashes(got, track));
-        assert!(got.len() >= least, "{track}: {} frames", got.len());
-        // The file goes round and round.
-        let twice = [&sent[..], &sent, &sent].concat();
-        let found = twice.windows(got.len()).any(|piece| piece == got);
-        assert!(found, "{track}: {} frames with a gap", got.len());
-    }
-}
 
 fn sent(file: &str, codec: &str) -> Frames {
     let input = format!("-i {}", material(file).display());
@@ -38,24 +23,9 @@ fn seen(server: &Server, stream: &str, codec: &str, seconds: u32) -> Frames {
     Frames::parse(&Frames::reader(&input, codec, false).finish())
 }
 
-/// Publishes a clip over RTMP, over and over.
-fn clip(server: &Server, stream: &str) -> Program {
-    let file = material("h264-aac.mp4");
-    let publisher = ffmpeg(&format!(
-        "-re -stream_loop -1 -i {} -c copy -f flv {}",
-        file.display(),
-        server.url("rtmp", stream)
-    ));
-    wait_until("the stream is there", || server.is_live(stream));
-    publisher
-}
-
 /// A server of files; its port.
 fn files(folder: &Path) -> (Program, u16) {
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        free.local_addr().expect("an address").port()
-    };
+    let port = free_port();
     let (port_text, folder) = (port.to_string(), folder.display().to_string());
     let arguments =
         ["-m", "http.server", &port_text, "--bind", "127.0.0.1", "--directory", &folder];
@@ -89,7 +59,7 @@ fn our_own_hls_is_pulled_in_both_containers() {
             let mut settings = vec![container.as_str(), "hls.segment_duration=1s"];
             settings.extend(Some(key).filter(|key| !key.is_empty()));
             let origin = Server::start(&settings);
-            let _clip = clip(&origin, "live/clip");
+            let _clip = clip::on(&origin, "live/clip");
             let here = Server::start(&["relay.tls_verify=false"]);
             let scheme = if key.is_empty() { "https+hls" } else { "http+hls" };
             let body = pull(&here, "live/here", &origin.url(scheme, "live/clip"));
@@ -106,7 +76,7 @@ fn our_own_hls_is_pulled_in_both_containers() {
 #[test]
 fn frames_come_at_their_times_and_not_in_bursts() {
     let origin = Server::start(&["hls.segment_duration=2s", "hls.container=\"ts\""]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let here = Server::start(&[]);
     pull(&here, "live/here", &origin.url("http+hls", "live/clip"));
     // Something comes all the time, over the time of several segments.
@@ -166,7 +136,7 @@ fn what_ffmpeg_cuts_is_pulled() {
         let took = begun.elapsed();
         assert!(took > Duration::from_secs(4) && took < Duration::from_secs(9), "{name}: {took:?}");
         for track in sent.names() {
-            let (sent, got) = (hashes(&sent, track), hashes(&got, track));
+            let (sent, got) = (sent.hashes(track), got.hashes(track));
             if codec == "hevc" && track == "audio0" {
                 // Its frames have other headers in transport streams.
                 assert!(got.len() + 2 >= sent.len(), "{name}: {} of {}", got.len(), sent.len());
@@ -268,7 +238,7 @@ fn what_cannot_be_pulled_is_said() {
 #[test]
 fn those_who_read_hls_keep_a_pull() {
     let origin = Server::start(&[]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let from = origin.url("rtmp", "live/clip");
     let pull = format!("relay.pull=[{{stream=\"edge/*\",from=[\"{from}\"],stop_after=\"0s\"}}]");
     // Segments that take longer than the pull is kept without viewers.
@@ -317,7 +287,7 @@ fn times_may_begin_anew_at_a_discontinuity() {
         assert_eq!(here.v1("POST", "pulls", &order).0, 200);
         let got = Frames::parse(&reader.finish());
         for track in sent.names() {
-            let (sent, got) = (hashes(&sent, track), hashes(&got, track));
+            let (sent, got) = (sent.hashes(track), got.hashes(track));
             assert!(got == [&sent[..], &sent].concat(), "{name}: {} of {track}", got.len());
         }
         let times: Vec<i64> = got.track("video0").iter().map(|(dts, ..)| *dts).collect();

@@ -4,19 +4,8 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use headwater_e2e::{Program, Server, ffmpeg, material, wait_until};
+use headwater_e2e::{Server, clip, ffmpeg, wait_until};
 use serde_json::{Value, json};
-
-fn publish(url: &str) -> Program {
-    let input = material("h264-aac.mp4");
-    ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f flv {url}", input.display()))
-}
-
-fn clip(server: &Server, stream: &str) -> Program {
-    let publisher = publish(&server.url("rtmp", stream));
-    wait_until("the stream is there", || server.is_live(stream));
-    publisher
-}
 
 fn relays(server: &Server, kind: &str) -> Vec<Value> {
     let (status, body) = server.v1("GET", kind, &Value::Null);
@@ -50,7 +39,7 @@ fn answering(answer: String) -> u16 {
 #[test]
 fn private_networks_are_closed_to_relays_by_name_and_by_number() {
     let origin = Server::start(&[]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let port = |scheme: &str| origin.port(scheme);
     let server = Server::start(&[
         "relay.private_targets=false",
@@ -72,7 +61,7 @@ fn private_networks_are_closed_to_relays_by_name_and_by_number() {
         });
         assert_eq!(server.v1("DELETE", &format!("pulls?stream={stream}"), &Value::Null).0, 200);
     }
-    let _here = clip(&server, "live/here");
+    let _here = clip::on(&server, "live/here");
     let to = origin.url("rtmp", "live/pushed");
     let order = json!({ "stream": "live/here", "to": to });
     assert_eq!(server.v1("POST", "pushes", &order).0, 200);
@@ -91,7 +80,7 @@ fn private_networks_are_closed_to_relays_by_name_and_by_number() {
 #[test]
 fn redirections_are_followed_to_tls() {
     let origin = Server::start(&[]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let here = Server::start(&["relay.tls_verify=false", "relay.retry_min=100ms"]);
     let to = origin.url("https", "live/clip");
     let http =
@@ -109,7 +98,7 @@ fn redirections_are_followed_to_tls() {
 #[test]
 fn what_is_pulled_is_pushed_only_where_a_rule_says_so_and_never_back() {
     let origin = Server::start(&[]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let elsewhere = Server::start(&[]);
     let push = |name: &str, to: &Server, pulled: bool| {
         let to = to.url("rtmp", &format!("{name}/{{name}}"));
@@ -134,7 +123,7 @@ fn what_is_pulled_is_pushed_only_where_a_rule_says_so_and_never_back() {
 
     // A publisher that goes on with the stream is pushed by all.
     assert_eq!(here.v1("DELETE", "pulls?stream=live/clip", &Value::Null).0, 200);
-    let _publisher = publish(&here.url("rtmp", "live/clip"));
+    let _publisher = clip::publish(&here.url("rtmp", "live/clip"));
     wait_until("it is pushed everywhere", || {
         ["plain/clip", "pulled/clip"].iter().all(|stream| elsewhere.is_live(stream))
             && ["back/clip", "published/clip"].iter().all(|stream| origin.is_live(stream))

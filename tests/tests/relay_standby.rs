@@ -5,20 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use headwater_e2e::{Frames, Program, Server, ffmpeg, headwater, material, wait_until};
+use headwater_e2e::{Frames, Server, clip, ffmpeg, headwater, material, wait_until};
 use serde_json::{Value, json};
-
-/// Publishes a clip over RTMP, over and over.
-fn clip(server: &Server, stream: &str) -> Program {
-    let publisher = ffmpeg(&format!(
-        "-re -stream_loop -1 -i {} -c copy -f flv {}",
-        material("h264-aac.mp4").display(),
-        server.url("rtmp", stream)
-    ));
-    // Its API may ask for a token.
-    server.wait_for_log(&["publishes", stream]);
-    publisher
-}
 
 fn only_pull(server: &Server) -> Value {
     let (status, body) = server.v1("GET", "pulls", &Value::Null);
@@ -31,8 +19,8 @@ fn a_source_that_stands_by_takes_over_without_a_pause() {
     for scheme in ["rtmp", "rtsp", "http", "http+hls"] {
         let first = Server::start(&[]);
         let second = Server::start(&["hls.segment_duration=1s"]);
-        let _clip_one = clip(&first, "live/clip");
-        let _clip_two = clip(&second, "live/clip");
+        let _clip_one = clip::on(&first, "live/clip");
+        let _clip_two = clip::on(&second, "live/clip");
         let (one, two) = (first.url("rtmp", "live/clip"), second.url(scheme, "live/clip"));
         let pull = format!(
             "relay.pull=[{{stream=\"live/here\",from=[\"{one}\",\"{two}\"],standby=true}}]"
@@ -82,8 +70,8 @@ fn a_source_that_stands_by_takes_over_without_a_pause() {
 #[test]
 fn without_a_stand_by_nobody_else_is_connected() {
     let (first, second) = (Server::start(&[]), Server::start(&[]));
-    let _clip_one = clip(&first, "live/clip");
-    let _clip_two = clip(&second, "live/clip");
+    let _clip_one = clip::on(&first, "live/clip");
+    let _clip_two = clip::on(&second, "live/clip");
     let here = Server::start(&["stream.grace=0s"]);
     let from = [first.url("rtmp", "live/clip"), second.url("rtmp", "live/clip")];
     let order = json!({ "stream": "live/here", "from": from, "standby": true });
@@ -107,7 +95,7 @@ fn without_a_stand_by_nobody_else_is_connected() {
 #[test]
 fn viewers_of_edges_are_counted_at_the_origin() {
     let origin = Server::start(&["api.token=let-me-in"]);
-    let _clip = clip(&origin, "live/clip");
+    let _clip = clip::on(&origin, "live/clip");
     let origins = format!("relay.origins=[\"rtmp://127.0.0.1:{}\"]", origin.port("rtmp"));
     let to =
         |server: &Server| format!("relay.report_to=\"http://127.0.0.1:{}\"", server.port("api"));
@@ -162,7 +150,7 @@ fn shown_settings(server: &Server) -> (u16, String) {
 #[test]
 fn the_tool_carries_a_stream_from_anywhere_to_anywhere() {
     let source = Server::start(&["hls.segment_duration=1s"]);
-    let _clip = clip(&source, "live/clip");
+    let _clip = clip::on(&source, "live/clip");
     let target = Server::start(&["stream.grace=0s"]);
     let sent = {
         let input = format!("-i {}", material("h264-aac.mp4").display());

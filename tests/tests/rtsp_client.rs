@@ -6,41 +6,16 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use headwater_e2e::lossy::{Lossy, Weather};
-use headwater_e2e::{Frames, Program, Server, ffmpeg, headwater, material, wait_until};
+use headwater_e2e::{Frames, Program, Server, assert_piece, clip, headwater, material, wait_until};
 
 /// The program under test; arguments are separated by blanks.
 fn tool(arguments: &str) -> Program {
     headwater(&arguments.split_whitespace().collect::<Vec<_>>())
 }
 
-fn frames(input: &str) -> Frames {
-    Frames::parse(&Frames::reader(&format!("-i {input}"), "h264", false).finish())
-}
-
-/// The hashes of a track.
-fn hashes(frames: &Frames, track: &str) -> Vec<String> {
-    frames.track(track).into_iter().map(|(_, _, hash)| hash).collect()
-}
-
-/// Fails unless what came is a piece of what was sent, without a gap.
-fn assert_piece(sent: &Frames, got: &Frames, least: usize) {
-    for track in ["video0", "audio0"] {
-        let (sent, got) = (hashes(sent, track), hashes(got, track));
-        assert!(got.len() >= least, "{track}: {} frames", got.len());
-        // The file goes round and round.
-        let twice = [&sent[..], &sent].concat();
-        let found = twice.windows(got.len()).any(|piece| piece == got);
-        assert!(found, "{track}: {} frames with a gap", got.len());
-    }
-}
-
-fn clip(server: &Server, stream: &str, login: &str) -> Program {
-    let file = material("h264-aac.mp4");
+fn published(server: &Server, stream: &str, login: &str) -> Program {
     let url = server.url("rtsp", stream).replacen("rtsp://", &format!("rtsp://{login}"), 1);
-    let publisher = ffmpeg(&format!(
-        "-re -stream_loop -1 -i {} -c copy -f rtsp -rtsp_transport tcp {url}",
-        file.display()
-    ));
+    let publisher = clip::publish(&url);
     wait_until("the stream is there", || server.group(stream)["video_codec"] == "H264");
     publisher
 }
@@ -48,8 +23,8 @@ fn clip(server: &Server, stream: &str, login: &str) -> Program {
 #[test]
 fn a_stream_is_pulled_over_tcp_udp_and_tls() {
     let server = Server::start(&[]);
-    let _clip = clip(&server, "live/clip", "");
-    let sent = frames(&material("h264-aac.mp4").display().to_string());
+    let _clip = published(&server, "live/clip", "");
+    let sent = clip::frames();
     for (scheme, transport) in [("rtsp", "tcp"), ("rtsp", "udp"), ("rtsps", "tcp")] {
         let (url, file) = (server.url(scheme, "live/clip"), server.file("pulled.flv"));
         let file = file.display();
@@ -58,7 +33,7 @@ fn a_stream_is_pulled_over_tcp_udp_and_tls() {
         ))
         .finish();
         // Over UDP it begins with the next key frame.
-        assert_piece(&sent, &frames(&file.to_string()), 20);
+        assert_piece(&sent, &clip::read(&file.to_string()), 20);
     }
     wait_until("nobody is left", || server.viewers("live/clip") == 0);
 }
@@ -67,7 +42,7 @@ fn a_stream_is_pulled_over_tcp_udp_and_tls() {
 fn a_file_is_pushed_over_tcp_udp_and_tls() {
     let server = Server::start(&["stream.grace=0s"]);
     let file = material("h264-aac.mp4");
-    let sent = frames(&file.display().to_string());
+    let sent = clip::read(&file.display().to_string());
     for (scheme, transport) in [("rtsp", "tcp"), ("rtsp", "udp"), ("rtsps", "tcp")] {
         let stream = format!("live/{scheme}-{transport}");
         let reader = Frames::reader(&format!("-i {}", server.url("http", &stream)), "h264", false);
@@ -83,23 +58,23 @@ fn a_file_is_pushed_over_tcp_udp_and_tls() {
 #[test]
 fn where_datagrams_are_refused_or_lost_the_connection_is_used() {
     let refusing = Server::start(&["rtsp.udp=false"]);
-    let _clip = clip(&refusing, "live/clip", "");
+    let _clip = published(&refusing, "live/clip", "");
     let url = refusing.url("rtsp", "live/clip");
     let file = refusing.file("pulled.flv");
     let file = file.display();
     let options = "--rtsp-transport auto --duration 8 --quiet";
     tool(&format!("pull {url} {file} {options}")).finish();
-    assert!(frames(&file.to_string()).count("video0") > 100);
+    assert!(clip::read(&file.to_string()).count("video0") > 100);
     let complaint = tool(&format!("pull {url} --rtsp-transport udp --quiet")).fail();
     assert!(complaint.contains("461"), "{complaint}");
 
     let server = Server::start(&[]);
-    let _clip = clip(&server, "live/clip", "");
+    let _clip = published(&server, "live/clip", "");
     let all_lost = Weather { lost: 1_000, reordered: 0, jitter: Duration::ZERO, seed: 1 };
     let relay = Lossy::start(server.port("rtsp"), all_lost);
     let url = format!("rtsp://127.0.0.1:{}/live/clip", relay.port());
     tool(&format!("pull {url} {file} {options}")).finish();
-    assert!(frames(&file.to_string()).count("video0") > 40);
+    assert!(clip::read(&file.to_string()).count("video0") > 40);
     assert!(relay.fate().1 > 0);
 }
 
@@ -108,7 +83,7 @@ fn passwords_are_proved_by_every_scheme() {
     for scheme in ["digest", "digest_md5", "basic"] {
         let auth = format!("rtsp.auth={scheme}");
         let server = Server::start(&[&auth, "rtsp.username=user", "rtsp.password=a/b:c?"]);
-        let _clip = clip(&server, "live/clip", "user:a%2Fb%3Ac%3F@");
+        let _clip = published(&server, "live/clip", "user:a%2Fb%3Ac%3F@");
         let url = server.url("rtsp", "live/clip");
         let login = |login: &str| url.replacen("rtsp://", &format!("rtsp://{login}@"), 1);
         let pull = |url: &str| tool(&format!("pull {url} --duration 1 --quiet"));
@@ -124,7 +99,7 @@ fn passwords_are_proved_by_every_scheme() {
 #[test]
 fn redirections_are_followed_but_not_for_ever() {
     let server = Server::start(&[]);
-    let _clip = clip(&server, "live/clip", "");
+    let _clip = published(&server, "live/clip", "");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let here = listener.local_addr().expect("an address");
     let there = server.url("rtsp", "live/clip");

@@ -6,17 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use headwater_e2e::rtsp_raw::{Camera, H264, PCMA, Peer, at_the_end, ports, rtp, server_ports};
-use headwater_e2e::{Program, Server, ffmpeg, material, wait_until};
+use headwater_e2e::{Program, Server, clip, ffmpeg, wait_until};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use testkit::Random;
 
 /// A stream that all attacks leave alone.
 fn bystander(server: &Server) -> Program {
-    let (file, url) = (material("h264-aac.mp4"), server.url("rtsp", "live/bystander"));
-    let file = file.display();
-    let publisher =
-        ffmpeg(&format!("-re -stream_loop -1 -i {file} -c copy -f rtsp -rtsp_transport tcp {url}"));
+    let publisher = clip::publish(&server.url("rtsp", "live/bystander"));
     wait_until("the stream is there", || server.group("live/bystander")["video_codec"] == "H264");
     publisher
 }

@@ -29,14 +29,9 @@ fn published(server: &Server, relay: &Lossy, stream: &str) -> Frames {
     Frames::parse(&flv.finish())
 }
 
-/// The hashes of a track.
-fn hashes(frames: &Frames, track: &str) -> Vec<String> {
-    frames.track(track).into_iter().map(|(_, _, hash)| hash).collect()
-}
-
 /// Fails unless every frame that came is one that was sent, in the order of sending.
 fn assert_in_order(sent: &Frames, got: &Frames, track: &str) {
-    let (sent, got) = (hashes(sent, track), hashes(got, track));
+    let (sent, got) = (sent.hashes(track), got.hashes(track));
     let whole: HashSet<_> = sent.iter().collect();
     let torn = got.iter().filter(|hash| !whole.contains(hash)).count();
     assert_eq!(torn, 0, "{track}: {torn} of {} frames are none that was sent", got.len());
@@ -90,8 +85,8 @@ fn torn_frames_are_passed_on_where_that_is_wanted() {
     let relay = Lossy::start(server.port("rtsp"), Weather { seed: 9, ..STORM });
     let got = published(&server, &relay, "live/torn");
     let sent = source("large.mp4", "h264");
-    let whole: HashSet<_> = hashes(&sent, "video0").into_iter().collect();
-    assert!(hashes(&got, "video0").iter().any(|hash| !whole.contains(hash)), "none was torn");
+    let whole: HashSet<_> = sent.hashes("video0").into_iter().collect();
+    assert!(got.hashes("video0").iter().any(|hash| !whole.contains(hash)), "none was torn");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use headwater_e2e::rtsp_raw::{Camera, H264, PCMA, Peer, at_the_end, ports, rtp, server_ports};
-use headwater_e2e::{Server, ffmpeg, material, wait_until};
+use headwater_e2e::{Server, clip, ffmpeg, wait_until};
 
 /// Somebody who publishes until it is dropped.
 struct Live {
@@ -62,10 +62,8 @@ fn plays(server: &Server, stream: &str) -> usize {
 }
 
 /// A stream that clients play.
-fn clip(server: &Server, stream: &str) -> headwater_e2e::Program {
-    let (file, url) = (material("h264-aac.mp4"), server.url("rtmp", stream));
-    let file = file.display();
-    let publisher = ffmpeg(&format!("-re -stream_loop -1 -i {file} -c copy -f flv {url}"));
+fn playable(server: &Server, stream: &str) -> headwater_e2e::Program {
+    let publisher = clip::on(server, stream);
     wait_until("the stream is there", || server.group(stream)["video_codec"] == "H264");
     publisher
 }
@@ -258,7 +256,7 @@ fn media_right_behind_the_request_and_garbage_between() {
 #[test]
 fn header_names_in_any_case_bare_line_feeds_and_requests_in_a_pipeline() {
     let server = Server::start(&[]);
-    let _clip = clip(&server, "live/clip");
+    let _clip = playable(&server, "live/clip");
     let mut peer = Peer::connect(server.port("rtsp"), "live/clip");
     let url = peer.url().to_owned();
     peer.send(format!(
@@ -307,7 +305,7 @@ fn tracks_are_found_whatever_their_address_looks_like() {
 #[test]
 fn the_first_transport_that_can_be_is_taken() {
     let server = Server::start(&["rtsp.udp=false"]);
-    let _clip = clip(&server, "live/clip");
+    let _clip = playable(&server, "live/clip");
     let mut peer = Peer::connect(server.port("rtsp"), "live/clip");
     let refused = peer.ask("SETUP", "", &["Transport: RTP/AVP;unicast;client_port=5000-5001"], "");
     assert_eq!(refused.status, 461);
@@ -323,7 +321,7 @@ fn the_first_transport_that_can_be_is_taken() {
 #[test]
 fn extensions_that_are_required_and_requests_that_nobody_knows() {
     let server = Server::start(&[]);
-    let _clip = clip(&server, "live/clip");
+    let _clip = playable(&server, "live/clip");
     let mut peer = Peer::connect(server.port("rtsp"), "live/clip");
     let back = "Require: www.onvif.org/ver20/backchannel";
     let answer = peer.ask("DESCRIBE", "", &[back], "");
@@ -346,7 +344,7 @@ fn extensions_that_are_required_and_requests_that_nobody_knows() {
 #[test]
 fn a_viewer_of_datagrams_lives_by_whatever_it_says() {
     let server = Server::start(&["rtsp.session_timeout=4s"]);
-    let _clip = clip(&server, "live/clip");
+    let _clip = playable(&server, "live/clip");
     let mut all = Vec::new();
     for way in ["silent", "OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "report"] {
         let mut peer = Peer::connect(server.port("rtsp"), "live/clip");
@@ -459,7 +457,7 @@ fn packets_of_a_camera_that_are_too_large_for_the_path_are_cut() {
 #[test]
 fn pausing_and_going_on() {
     let server = Server::start(&[]);
-    let _clip = clip(&server, "live/clip");
+    let _clip = playable(&server, "live/clip");
     let mut peer = Peer::connect(server.port("rtsp"), "live/clip");
     let way = ["Transport: RTP/AVP/TCP;unicast;interleaved=0-1"];
     assert_eq!(peer.ask("SETUP", "", &way, "").status, 200);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use headwater_e2e::{Server, ffmpeg, material, wait_until};
+use headwater_e2e::{Server, clip, wait_until};
 use retina::client::{
     PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions, Transport,
     UdpTransportOptions,
@@ -50,9 +50,7 @@ async fn play(url: &str, transport: impl Fn() -> Transport) -> Got {
 #[test]
 fn it_plays_over_tcp_and_udp() {
     let mut server = Server::start(&[]);
-    let (file, url) = (material("h264-aac.mp4"), server.url("rtmp", "live/strict"));
-    let file = file.display();
-    let _publisher = ffmpeg(&format!("-re -stream_loop -1 -i {file} -c copy -f flv {url}"));
+    let _publisher = clip::on(&server, "live/strict");
     wait_until("the stream is there", || server.group("live/strict")["video_codec"] == "H264");
     let url = server.url("rtsp", "live/strict");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

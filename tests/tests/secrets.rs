@@ -1,16 +1,11 @@
 //! What is secret in addresses stays out of the log, the API and the events, whichever way it has
 //! come.
 
-use headwater_e2e::{Program, Server, ffmpeg, headwater, material, program, wait_until};
+use headwater_e2e::{Server, clip, ffmpeg, headwater, program, wait_until};
 use serde_json::{Value, json};
 
 /// A part of every secret that is planted.
 const PLANTED: &str = "pl4nted";
-
-fn publish(format: &str, url: &str) -> Program {
-    let input = material("h264-aac.mp4");
-    ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f {format} {url}", input.display()))
-}
 
 /// Fails where a secret is in what operators see.
 fn assert_kept(server: &Server, what: &str) {
@@ -49,10 +44,10 @@ fn what_clients_show_of_themselves_is_shown_to_nobody() {
             "token={PLANTED}1&pass={PLANTED}2&lal_secret={PLANTED}3&session_id={PLANTED}4&n={name}"
         )
     };
-    let _publishers = [("flv", "rtmp"), ("rtsp", "rtsp")].map(|(format, scheme)| {
+    let _publishers = ["rtmp", "rtsp"].map(|scheme| {
         let stream = format!("live/{scheme}");
         let url = server.url(scheme, &stream);
-        let publisher = publish(format, &format!("{url}?{}", shown("publish")));
+        let publisher = clip::publish(&format!("{url}?{}", shown("publish")));
         wait_until("the stream is live", || server.is_live(&stream));
         publisher
     });
@@ -71,7 +66,7 @@ fn what_clients_show_of_themselves_is_shown_to_nobody() {
 #[test]
 fn keys_and_tokens_at_other_servers_are_shown_to_nobody() {
     let far = Server::start(&[]);
-    let _clip = publish("flv", &far.url("rtmp", "live/clip"));
+    let _clip = clip::publish(&far.url("rtmp", "live/clip"));
     wait_until("the stream is live", || far.is_live("live/clip"));
     // What the settings order is kept back as what the API orders is.
     let key =
@@ -89,7 +84,7 @@ fn keys_and_tokens_at_other_servers_are_shown_to_nobody() {
     }
     // One that is refused: what the server says has the name in it.
     let taken = format!("live/{PLANTED}9");
-    let _taken = publish("flv", &far.url("rtmp", &taken));
+    let _taken = clip::publish(&far.url("rtmp", &taken));
     wait_until("the stream is live", || far.is_live(&taken));
     for scheme in ["rtmp", "rtsp"] {
         for name in [format!("live/{PLANTED}-{scheme}"), taken.clone()] {

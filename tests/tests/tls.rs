@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use headwater_e2e::{Server, ffmpeg, material, program, wait_until};
+use headwater_e2e::{Server, clip, program, wait_until};
 use serde_json::Value;
 
 const LISTENERS: [&str; 5] = ["rtmps", "rtsps", "rtsp_wss", "https", "api_tls"];
@@ -46,9 +46,7 @@ fn certificates_change_while_streams_go_on() {
         program("curl", always.iter().chain(options))
     };
 
-    let (input, url) = (material("h264-aac.mp4"), server.url("rtmps", "live/tls"));
-    let mut publisher =
-        ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f flv {url}", input.display()));
+    let mut publisher = clip::publish(&server.url("rtmps", "live/tls"));
     wait_until("it is published", || server.group("live/tls")["video_codec"] == "H264");
     let watched = file("watched.flv");
     let mut viewer = curl(&["-N", "-o", &watched], "https", "/live/tls.flv");

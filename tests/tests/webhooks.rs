@@ -3,12 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use headwater_e2e::{Program, Received, Receiver, Server, ffmpeg, material, program, wait_until};
-
-fn publish(url: &str) -> Program {
-    let input = material("h264-aac.mp4");
-    ffmpeg(&format!("-re -stream_loop -1 -i {} -c copy -f flv {url}", input.display()))
-}
+use headwater_e2e::{Received, Receiver, Server, clip, ffmpeg, program, wait_until};
 
 /// The names of what was told of a stream, in order.
 fn told(receiver: &Receiver, stream: &str) -> Vec<String> {
@@ -43,7 +38,7 @@ fn the_life_of_a_stream_is_told_in_order() {
         &each(&receiver),
         &["webhooks.secret=a secret of tests", "stream.grace=0s", "stream.record=flv", &record],
     );
-    let mut publisher = publish(&format!("{}?a=b", server.url("rtmp", "live/told")));
+    let mut publisher = clip::publish(&format!("{}?a=b", server.url("rtmp", "live/told")));
     wait_until("the stream is live", || server.is_live("live/told"));
     ffmpeg(&format!("-i {} -t 1 -f null -", server.url("http", "live/told"))).finish();
     wait_until("the viewer is gone", || server.viewers("live/told") == 0);
@@ -103,12 +98,7 @@ fn the_life_of_a_stream_is_told_in_order() {
 fn every_protocol_tells() {
     let receiver = Receiver::start(|_| Some(200));
     let mut server = start(&each(&receiver), &["hls.session_key=key", "hls.segment_duration=1s"]);
-    let input = material("h264-aac.mp4");
-    let url = server.url("rtsp", "live/all");
-    let _publisher = ffmpeg(&format!(
-        "-re -stream_loop -1 -i {} -c copy -f rtsp -rtsp_transport tcp {url}",
-        input.display()
-    ));
+    let _publisher = clip::publish(&server.url("rtsp", "live/all"));
     wait_until("the stream is live", || server.is_live("live/all"));
     for scheme in ["rtmp", "rtsp", "http", "http+ts", "http+mp4", "http+hls"] {
         let stream = if scheme == "http+hls" { "all" } else { "live/all" };
@@ -138,7 +128,7 @@ fn a_receiver_that_hangs_harms_nobody() {
     let begun = Instant::now();
     for turn in 0..10 {
         let stream = format!("live/hung{turn}");
-        let _publisher = publish(&server.url("rtmp", &stream));
+        let _publisher = clip::publish(&server.url("rtmp", &stream));
         wait_until("the stream is live", || server.is_live(&stream));
     }
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
@@ -165,7 +155,7 @@ fn what_happens_can_be_watched_live() {
     let mut server = Server::start(&["stream.grace=0s"]);
     let url = format!("http://127.0.0.1:{}/api/v1/events?stream=live/watched", server.port("api"));
     let watcher = program("curl", ["-sN", "--max-time", "20", url.as_str()]);
-    let mut publisher = publish(&server.url("rtmp", "live/watched"));
+    let mut publisher = clip::publish(&server.url("rtmp", "live/watched"));
     wait_until("the stream is live", || server.is_live("live/watched"));
     publisher.kill();
     let names = |text: &str| -> Vec<String> {
@@ -183,7 +173,7 @@ fn what_happens_can_be_watched_live() {
 fn the_last_words_are_told_when_the_server_stops() {
     let receiver = Receiver::start(|_| Some(200));
     let mut server = start(&each(&receiver), &[]);
-    let _publisher = publish(&server.url("rtmp", "live/last"));
+    let _publisher = clip::publish(&server.url("rtmp", "live/last"));
     wait_until("the stream is live", || server.is_live("live/last"));
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
@@ -206,11 +196,11 @@ fn another_server_decides_who_may_publish_and_play() {
     let callback = format!("auth.callback={}", receiver.url("ask?key=hidden"));
     let mut server = Server::start(&[&callback, "auth.callback_for=['connect','publish','play']"]);
     let rtmp = server.url("rtmp", "live/asked");
-    assert!(!publish(&rtmp).fail().is_empty());
-    assert!(!publish(&format!("{rtmp}?user=a&pass=wrong")).fail().is_empty());
+    assert!(!clip::publish(&rtmp).fail().is_empty());
+    assert!(!clip::publish(&format!("{rtmp}?user=a&pass=wrong")).fail().is_empty());
     let closed = server.url("rtmp", "closed/asked");
-    assert!(!publish(&format!("{closed}?user=a&pass=right")).fail().is_empty());
-    let _publisher = publish(&format!("{rtmp}?user=a&pass=right"));
+    assert!(!clip::publish(&format!("{closed}?user=a&pass=right")).fail().is_empty());
+    let _publisher = clip::publish(&format!("{rtmp}?user=a&pass=right"));
     wait_until("the stream is live", || server.is_live("live/asked"));
     let asked = find(&receiver, "/ask?key=hidden").json();
     assert_eq!((&asked["protocol"], &asked["ip"]), (&"RTMP".into(), &"127.0.0.1".into()));
@@ -250,9 +240,9 @@ fn who_is_not_answered_for_stays_out_and_nobody_else_waits() {
     });
     let callback = format!("auth.callback={}", receiver.url(""));
     let server = Server::start(&[&callback, "auth.callback_timeout=1s"]);
-    let mut waiting = publish(&server.url("rtmp", "live/hangs"));
+    let mut waiting = clip::publish(&server.url("rtmp", "live/hangs"));
     let begun = Instant::now();
-    let _publisher = publish(&server.url("rtmp", "live/answered"));
+    let _publisher = clip::publish(&server.url("rtmp", "live/answered"));
     wait_until("the other is live", || server.is_live("live/answered"));
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(!waiting.wait().success());
@@ -260,6 +250,6 @@ fn who_is_not_answered_for_stays_out_and_nobody_else_waits() {
     // Where private networks are closed, nobody is asked, and nobody comes in.
     let before = receiver.all().len();
     let server = Server::start(&[&callback, "webhooks.private_targets=false"]);
-    assert!(!publish(&server.url("rtmp", "live/answered")).fail().is_empty());
+    assert!(!clip::publish(&server.url("rtmp", "live/answered")).fail().is_empty());
     assert_eq!(receiver.all().len(), before);
 }
