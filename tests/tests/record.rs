@@ -96,6 +96,40 @@ fn every_format_has_what_was_published() {
 }
 
 #[test]
+fn files_may_end_with_their_publisher_and_be_watched_by_those_who_have_a_session() {
+    let (folder, mut settings) = folder();
+    settings.retain(|setting| !setting.starts_with("stream.grace"));
+    let more = [
+        "stream.grace=1h",
+        "stream.record_grace=0s",
+        "hls.session_key=secret",
+        "hls.session_timeout=1s",
+    ];
+    let mut server = start(&settings, &more);
+    let sent = reference(folder.path());
+    for round in 0..2 {
+        publish(&server, "live/vod", 0).finish();
+        wait_until("the files are complete", || {
+            let log = server.log();
+            log.lines().filter(|line| line.contains(" recorded ")).count() == 4 * (round + 1)
+        });
+    }
+    for format in ["flv", "ts", "mp4"] {
+        let files = files(folder.path(), format);
+        assert_eq!(files.len(), 2, "{files:?}");
+        for file in files {
+            assert_alike(&sent, &frames(&file), AUDIO_BEFORE_PICTURE, times(format));
+        }
+    }
+    // Read as slowly as it plays: the session lasts although the playlist is asked for once.
+    let url = server.url("http+hls", "vod").replace(".m3u8", "/record.m3u8");
+    let read = Frames::reader(&format!("-re -i {url}"), "h264", false).finish();
+    let got = Frames::parse(&read).count("video0");
+    assert_eq!(got, 2 * sent.count("video0"));
+    server.assert_healthy();
+}
+
+#[test]
 fn files_are_cut_by_time_and_lose_nothing() {
     let (folder, settings) = folder();
     let server = start(&settings, &["record.max_duration=2s"]);

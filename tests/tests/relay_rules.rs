@@ -131,6 +131,27 @@ fn what_is_pulled_is_pushed_only_where_a_rule_says_so_and_never_back() {
 }
 
 #[test]
+fn viewers_stay_when_a_pull_ends() {
+    let origin = Server::start(&[]);
+    let _clip = clip::on(&origin, "live/clip");
+    let mut here = Server::start(&["stream.grace=1m"]);
+    let order = json!({ "stream": "live/clip", "from": [origin.url("rtmp", "live/clip")] });
+    assert_eq!(here.v1("POST", "pulls", &order).0, 200);
+    wait_until("it is pulled", || here.is_live("live/clip"));
+    let url = here.url("http", "live/clip");
+    let _viewer = ffmpeg(&format!("-i {url} -c copy -f null -"));
+    wait_until("it is watched", || here.viewers("live/clip") == 1);
+    let id = |server: &Server| server.group("live/clip")["subs"][0]["session_id"].clone();
+    let before = id(&here);
+    assert_eq!(here.v1("DELETE", "pulls?stream=live/clip", &Value::Null).0, 200);
+    here.wait_for_log(&["is pulled no more"]);
+    let _publisher = clip::publish(&here.url("rtmp", "live/clip"));
+    wait_until("it goes on", || here.is_live("live/clip"));
+    assert_eq!(id(&here), before);
+    here.assert_healthy();
+}
+
+#[test]
 fn servers_that_point_at_each_other_notice() {
     for scheme in ["rtmp", "rtsp", "http"] {
         let two = Server::start(&["server.wait_for_stream=3s", "relay.retry_min=100ms"]);

@@ -505,6 +505,7 @@ fn stream(section: &Stream) -> StreamSettings {
             SecondPublisher::Takeover => hub::SecondPublisher::Takeover,
         },
         grace: section.grace.get(),
+        record_grace: section.record_grace.get(),
         track_wait: section.track_wait.get(),
         silent_audio_after: section.silent_audio.then(|| section.silent_audio_after.get()),
         flush_after: section.flush_after.get(),

@@ -40,6 +40,23 @@ pub fn append(out: &mut String, segment: &Arc<Segment>, init: Option<&Arc<Init>>
     let _ = write_segment(out, segment, &mut init.cloned(), "", false);
 }
 
+/// Adds `query`, from its `?` on, to every address of a playlist that was written without.
+#[must_use]
+pub fn with_query(text: &str, query: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.lines().count() * query.len());
+    for line in text.lines() {
+        match line.strip_prefix("#EXT-X-MAP:URI=\"").and_then(|rest| rest.split_once('"')) {
+            Some((address, rest)) => {
+                out.extend(["#EXT-X-MAP:URI=\"", address, query, "\"", rest]);
+            }
+            None if line.starts_with('#') || line.is_empty() => out.push_str(line),
+            None => out.extend([line, query]),
+        }
+        out.push('\n');
+    }
+    out
+}
+
 impl Window {
     /// The playlist. `query` is added to every address in it, from its `?` on.
     #[must_use]
@@ -176,6 +193,15 @@ impl fmt::Display for Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_is_added_to_addresses_alone() {
+        let text = "#EXTM3U\n#EXT-X-MAP:URI=\"a.mp4\"\n#EXTINF:1.0,\na-1.m4s\n\n#EXT-X-ENDLIST\n";
+        let wanted = "#EXTM3U\n#EXT-X-MAP:URI=\"a.mp4?q=1\"\n#EXTINF:1.0,\na-1.m4s?q=1\n\n\
+                      #EXT-X-ENDLIST\n";
+        assert_eq!(with_query(text, "?q=1"), wanted);
+        assert_eq!(with_query(text, ""), text);
+    }
 
     #[test]
     fn times_are_written_as_the_playlist_wants_them() {

@@ -39,6 +39,9 @@ pub struct StreamSettings {
     pub second_publisher: SecondPublisher,
     /// How long a stream waits for its publisher to return before the viewers are sent away.
     pub grace: Duration,
+    /// How long those who make something of all frames (recordings, HLS, readers of the program)
+    /// go on for a publisher that left; as long as viewers, if it is not less.
+    pub record_grace: Duration,
     /// How long a new publisher's second track is waited for before viewers are told which tracks
     /// there are.
     pub track_wait: Duration,
@@ -72,6 +75,7 @@ impl Default for StreamSettings {
             max_cache_bytes: 64 << 20,
             second_publisher: SecondPublisher::Refuse,
             grace: Duration::from_secs(10),
+            record_grace: Duration::MAX,
             track_wait: Duration::from_secs(1),
             silent_audio_after: None,
             flush_after: Duration::from_millis(20),

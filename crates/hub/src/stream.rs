@@ -289,7 +289,12 @@ impl Stream {
             self.state = StreamState::Grace { since: now };
         }
         let StreamState::Grace { since } = self.state else { return false };
-        if now.saturating_duration_since(since) < self.settings.grace {
+        let away = now.saturating_duration_since(since);
+        let record_grace = self.settings.record_grace.min(self.settings.grace);
+        if away >= record_grace {
+            self.end_taps(&EndReason::StreamEnded);
+        }
+        if away < if self.is_read() { self.settings.grace } else { record_grace } {
             return false;
         }
         self.end(&EndReason::StreamEnded);
@@ -303,11 +308,8 @@ impl Stream {
                 reader.sink.deliver(reader.subscription, Delivery::End(reason.clone()));
             }
         }
-        for (_, queue) in self.taps.drain(..) {
-            queue.end(reason);
-        }
+        self.end_taps(reason);
         self.state = StreamState::Idle;
-        self.ready = false;
         self.tracks = Arc::default();
         self.log = Ring::sharing(&self.settings, Duration::ZERO, &self.cache_limit);
         self.newest = None;
@@ -316,6 +318,14 @@ impl Stream {
         if let Some(silence) = &mut self.silence {
             silence.begin(None);
         }
+    }
+
+    /// Tells those who take all frames that it is over; newcomers wait for the next publisher.
+    fn end_taps(&mut self, reason: &EndReason) {
+        for (_, queue) in self.taps.drain(..) {
+            queue.end(reason);
+        }
+        self.ready = false;
     }
 
     /// Ready once the stream is live and its tracks are known.
@@ -375,7 +385,10 @@ impl Stream {
             None if !self.log.has_video() => Some(self.log.base()),
             None => None,
         };
-        // What an earlier publisher has left would not go together with these tracks.
+        // What an earlier publisher has left would not go together with these tracks; nor what those
+        // who were told of the end had.
+        let is_over = matches!(self.state, StreamState::Grace { .. }) && !self.ready;
+        let start = start.filter(|_| !is_over);
         let token = self.tapped_token;
         for entry in start.into_iter().flat_map(|start| self.log.from(start)) {
             if entry.publisher == token {

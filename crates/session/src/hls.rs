@@ -226,9 +226,11 @@ impl Hls {
             Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
         };
         if list == List::Record {
-            return self.read(request, name, files::RECORD).await.unwrap_or_else(|| {
-                not_found("the stream is not recorded as HLS: see stream.record")
-            });
+            let response = self.read(request, name, files::RECORD, &suffix).await;
+            let text = "the stream is not recorded as HLS: see stream.record";
+            let response = response.unwrap_or_else(|| not_found(text));
+            self.count(query, &response);
+            return response;
         }
         if self.context.is_circle(name, Some(peer)) {
             let text = format!("{name} is pulled from this server itself: it has no source");
@@ -327,7 +329,9 @@ impl Hls {
         }
         let Some(live) = find() else {
             for name in names {
-                if let Some(response) = self.read(request, name, file).await {
+                if let Some(response) = self.read(request, name, file, "").await {
+                    // Who plays a recording asks for its playlist once.
+                    self.count(request.uri.query().unwrap_or_default(), &response);
                     return response;
                 }
             }
@@ -358,8 +362,15 @@ impl Hls {
         response
     }
 
-    /// A file that was written of a stream, if it is recorded as HLS.
-    async fn read(&self, request: &Parts, name: &StreamName, file: &str) -> Option<Response> {
+    /// A file that was written of a stream, if it is recorded as HLS; `suffix` is added to the
+    /// addresses in a playlist.
+    async fn read(
+        &self,
+        request: &Parts,
+        name: &StreamName,
+        file: &str,
+        suffix: &str,
+    ) -> Option<Response> {
         let settings = self.context.settings.load_full();
         let path = settings.hls.files.folder(name).join(file);
         let metadata = tokio::fs::metadata(&path).await.ok()?;
@@ -368,7 +379,7 @@ impl Hls {
         }
         let bytes = Bytes::from(tokio::fs::read(&path).await.ok()?);
         if file == files::RECORD {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let text = ::hls::playlist::with_query(&String::from_utf8_lossy(&bytes), suffix);
             return Some(playlist(request, &live::Rendered::new(text), None));
         }
         let content_type = respond::media_type(extension(file));

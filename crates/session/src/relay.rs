@@ -484,6 +484,11 @@ impl Observer for Ear {
                 relay.recheck_pushes(stream);
                 relay.push_by_rules(stream);
             }
+            Role::Push => {
+                let pushes = relay.pushes.lock();
+                let of_stream = pushes.values().filter(|push| push.is_of(stream));
+                of_stream.for_each(|push| push.runs(session.id()));
+            }
             _ => {}
         }
     }

@@ -37,11 +37,13 @@ use super::tree::Tree;
 use super::units::Span;
 
 /// What a server does that runs with a configuration of lal's.
-const BEHAVIOUR: [(&str, &str); 4] = [
+const BEHAVIOUR: [(&str, &str); 5] = [
     ("server.identity", "name"),
     // lal looks every 120 s whether anything moved.
     ("server.wait_for_stream", "2m"),
     ("stream.grace", "2m"),
+    // Files end with their publisher.
+    ("stream.record_grace", "0s"),
     ("rtmp.publisher_idle", "2m"),
 ];
 

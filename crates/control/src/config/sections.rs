@@ -343,6 +343,9 @@ section_with_overrides! {
     Live second_publisher: SecondPublisher = SecondPublisher::Refuse,
     /// How long viewers are kept for a publisher that left and may return.
     Live grace: Span = Span::from_secs(10); Span::default()..=Span::from_secs(3600),
+    /// How long recordings and HLS go on for a publisher that left and may return; no longer than
+    /// grace.
+    Live record_grace: Span = Span::from_secs(3600); Span::default()..=Span::from_secs(3600),
     /// How long a new publisher's second track is waited for, before viewers are told which
     /// tracks there are.
     Live track_wait: Span = Span::from_secs(1); Span::default()..=Span::from_secs(10),

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::Response;
 use super::respond::{not_found, redirect, refusal};
+use crate::admission::{Admission as Shares, Admitted};
 use crate::context::{Context, Tenure};
 use crate::http::login;
 use crate::via;
@@ -28,12 +29,15 @@ pub(super) struct Viewers {
     context: Arc<Context>,
     /// Where the settings have no key.
     own_key: String,
+    /// How many there are of each address: a viewer outlives its connections.
+    shares: Arc<Shares>,
     table: Mutex<HashMap<String, Viewer>>,
 }
 
 #[derive(Debug)]
 struct Viewer {
     tenure: Tenure,
+    _admitted: Admitted,
     stream: StreamName,
     seen: Instant,
     read: u64,
@@ -55,12 +59,12 @@ pub(super) enum Admission {
 impl Viewers {
     pub(super) fn new(context: Arc<Context>) -> Self {
         let own_key = format!("{:016x}{:016x}", context.seed(), context.seed());
-        Self { context, own_key, table: Mutex::default() }
+        let shares = Shares::new(context.settings.load().limits);
+        Self { context, own_key, shares, table: Mutex::default() }
     }
 
     /// Looks who asks for a playlist.
     pub(super) fn admit(&self, request: &Parts, name: &StreamName) -> Admission {
-        let settings = self.context.settings.load();
         if !self.are_counted() {
             return Admission::Open;
         }
@@ -78,10 +82,6 @@ impl Viewers {
                 }
             };
         }
-        if self.table.lock().len() >= settings.limits.connections {
-            let text = "the server has as many viewers as it may have";
-            return Admission::Refused(refusal(StatusCode::SERVICE_UNAVAILABLE, text));
-        }
         Admission::New
     }
 
@@ -92,6 +92,12 @@ impl Viewers {
         peer: SocketAddr,
         name: &StreamName,
     ) -> Response {
+        let settings = self.context.settings.load_full();
+        self.shares.set_limits(settings.limits);
+        let admitted = match self.shares.admit(peer) {
+            Ok(admitted) => admitted,
+            Err(full) => return refusal(StatusCode::SERVICE_UNAVAILABLE, &full.to_string()),
+        };
         let mut tenure = self.open(request, peer, name);
         let authorization = request.headers.get(AUTHORIZATION);
         let credentials = login::credentials(authorization.and_then(|value| value.to_str().ok()));
@@ -107,14 +113,13 @@ impl Viewers {
             }
             return response;
         }
-        let settings = self.context.settings.load();
         let key = settings.hls.session_key.as_ref().unwrap_or(&self.own_key);
         let id = hex(&Md5::digest(format!("{}{key}", tenure.session().id())));
         let query = request.uri.query().unwrap_or_default();
         let mark = if query.is_empty() { "" } else { "&" };
         let location = format!("{}?{query}{mark}{PARAMETER}={id}", request.uri.path());
         let (stream, seen) = (name.clone(), Instant::now());
-        let viewer = Viewer { tenure, stream, seen, read: 0, written: 0 };
+        let viewer = Viewer { tenure, _admitted: admitted, stream, seen, read: 0, written: 0 };
         self.table.lock().insert(id, viewer);
         redirect(&location)
     }

@@ -248,7 +248,10 @@ impl Pull {
             pulls.remove(&self.stream);
         }
         drop(pulls);
-        relay.context.end_stream(&self.stream);
+        // Who watches it is kept as long as by any publisher that leaves.
+        if !relay.context.is_watched(&self.stream) {
+            relay.context.end_stream(&self.stream);
+        }
         info!(stream = %self.stream, "is pulled no more");
     }
 

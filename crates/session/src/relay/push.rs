@@ -75,6 +75,8 @@ struct State {
     stopped: bool,
     waits: bool,
     session: Option<Arc<Session>>,
+    /// Since when the current session's server takes the stream.
+    taken: Option<Instant>,
     attempts: u32,
     failures: u32,
     last_error: Option<String>,
@@ -86,6 +88,7 @@ impl Push {
             stopped: false,
             waits: false,
             session: None,
+            taken: None,
             attempts: 0,
             failures: 0,
             last_error: None,
@@ -106,6 +109,14 @@ impl Push {
     pub(super) fn may_go_on(&self, relay: &Relay) -> bool {
         let ordered = self.ordered.as_ref();
         ordered.is_none_or(|ordered| relay.may_push(&ordered.rule, &self.stream, &self.to))
+    }
+
+    /// The server of a session has taken the stream.
+    pub(super) fn runs(&self, id: &SessionId) {
+        let mut state = self.state.lock();
+        if state.session.as_ref().is_some_and(|session| session.id() == id) {
+            state.taken = Some(Instant::now());
+        }
     }
 
     /// Where it goes, as operators see it.
@@ -160,14 +171,13 @@ impl Push {
     /// Calls the server until the order is done.
     pub(super) async fn run(self: Arc<Self>, relay: Arc<Relay>) {
         while self.await_publisher(&relay).await {
-            let began = Instant::now();
             let transport = self.ordered.as_ref().and_then(|ordered| ordered.rule.transport);
             let remote = relay.rules.load().remote(self.to.clone(), transport);
             let client = Client::push(&relay.context, self.stream.clone(), remote);
             let session = client.session().clone();
             {
                 let mut state = self.state.lock();
-                state.session = Some(session.clone());
+                (state.session, state.taken) = (Some(session.clone()), None);
                 state.attempts += 1;
                 state.waits = false;
                 if state.stopped {
@@ -176,7 +186,7 @@ impl Push {
             }
             let ended = relay.run_client(client).await.await;
             let reason = ended.unwrap_or(EndReason::Shutdown);
-            let Some(wait) = self.judge(&relay, began, &reason) else { break };
+            let Some(wait) = self.judge(&relay, &reason) else { break };
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.stopped.notified() => {}
@@ -214,7 +224,7 @@ impl Push {
     }
 
     /// What follows from a session's end: how long to wait for the next call, if there is one.
-    fn judge(&self, relay: &Relay, began: Instant, reason: &EndReason) -> Option<Duration> {
+    fn judge(&self, relay: &Relay, reason: &EndReason) -> Option<Duration> {
         let mut state = self.state.lock();
         state.session = None;
         state.last_error = Some(reason.to_string());
@@ -222,7 +232,9 @@ impl Push {
         if state.stopped || kicked || *reason == EndReason::Shutdown {
             return None;
         }
-        let stable = began.elapsed() >= STABLE || *reason == EndReason::StreamEnded;
+        let taken = state.taken.take();
+        let stable = taken.is_some_and(|taken| taken.elapsed() >= STABLE)
+            || *reason == EndReason::StreamEnded;
         state.failures = if stable { 0 } else { state.failures.saturating_add(1) };
         state.waits = true;
         let failures = state.failures;

@@ -124,6 +124,7 @@ fn the_whole_of_lals_keys_is_understood() {
         [stream]
         gops = 0
         grace = "2m"
+        record_grace = "0s"
         record = ["hls"]
         "#,
     )
