@@ -172,3 +172,23 @@ fn servers_that_point_at_each_other_notice() {
         assert_eq!(two.v1("DELETE", "pulls?stream=live/clip", &Value::Null).0, 200);
     }
 }
+
+#[test]
+fn servers_that_push_to_each_other_notice() {
+    for scheme in ["rtmp", "rtsp"] {
+        let one = Server::start(&["relay.retry_min=100ms"]);
+        // Under another name, so that nothing else stands in the way.
+        let back = format!("{scheme}://127.0.0.1:{}/back/{{name}}", one.port(scheme));
+        let two = Server::start(&[
+            &format!("relay.push=[{{stream='*',to=['{back}']}}]"),
+            "relay.retry_min=100ms",
+        ]);
+        let _clip = clip::on(&one, "live/clip");
+        let order = json!({ "stream": "live/clip", "to": two.url(scheme, "live/clip") });
+        assert_eq!(one.v1("POST", "pushes", &order).0, 200);
+        wait_until("it is pushed", || two.is_live("live/clip"));
+        wait_until("it is noticed", || !error(&two, "pushes", "live/clip").is_empty());
+        one.wait_for_log(&["by way of others"]);
+        assert!(!one.is_live("back/clip"));
+    }
+}

@@ -384,10 +384,17 @@ impl Tenure {
         credentials: Credentials,
     ) -> impl Future<Output = Result<(), Denial>> + use<> {
         let (session, stream) = (self.session.clone(), stream.cloned());
+        let circle = match (action, &stream) {
+            (Action::Publish, Some(stream)) => self.check_way(stream).err(),
+            _ => None,
+        };
         let limit = self.context.settings.load().gate_timeout;
         let request = gate::Request { action, session: session.clone(), stream, credentials };
         let answer = self.context.gate.read().ask(request);
         async move {
+            if let Some(circle) = circle {
+                return Err(circle);
+            }
             let disposed = std::future::poll_fn(|cx| session.poll_disposed(cx));
             let answer = tokio::select! {
                 answer = timeout(limit, answer) => answer,
@@ -411,6 +418,13 @@ impl Tenure {
         }
     }
 
+    /// Whether the way by which a stream comes, or by which it is asked for, is no circle.
+    fn check_way(&self, stream: &StreamName) -> Result<(), Denial> {
+        let via = self.session.address().via;
+        via::check(&via, &self.context.id)
+            .map_err(|text| Denial::Unavailable(format!("{stream} {text}")))
+    }
+
     /// The session is a viewer of a stream from now on, which may still be waited for.
     ///
     /// # Errors
@@ -420,10 +434,7 @@ impl Tenure {
             let text = format!("{stream} is pulled from this server itself: it has no source");
             return Err(Denial::Unavailable(text));
         }
-        let via = self.session.address().via;
-        if let Err(text) = via::check(&via, &self.context.id) {
-            return Err(Denial::Unavailable(format!("{stream} {text}")));
-        }
+        self.check_way(stream)?;
         let settings = self.context.settings.load();
         if settings.max_output > 0
             && self.context.output.load(Ordering::Relaxed) >= settings.max_output

@@ -1,14 +1,14 @@
-//! Requests that go round in circles over several servers.
+//! Requests and streams that go round in circles over several servers.
 //!
-//! A server that pulls a stream since somebody has asked it says through which servers the request
-//! has come: each adds a number that it draws at its start. Whoever finds its own number there, or
-//! too many, does not pass the request on. The numbers stand in a field of RTSP and HTTP, and in a
+//! A server that pulls a stream since somebody has asked it, or pushes on one that was pushed to it,
+//! says through which servers this has come: each adds a number that it draws at its start. Whoever
+//! finds its own number there, or too many, does not take part. The numbers stand in a field of RTSP and HTTP, and in a
 //! property of RTMP's connect, which other servers ignore.
 
 /// The name of the field, and of the property.
 pub(crate) const FIELD: &str = "Headwater-Via";
 
-/// Servers that a request may have come through: edges of edges of edges are fewer.
+/// Servers that it may have come through: edges of edges of edges are fewer.
 const MAX_HOPS: usize = 8;
 
 /// What is read of a field: so many numbers, and what stands between them.
@@ -30,10 +30,10 @@ pub(crate) fn onward(via: &str, own: &str) -> String {
 pub(crate) fn check(via: &str, own: &str) -> Result<(), &'static str> {
     let hops = || via.split(',').map(str::trim).filter(|hop| !hop.is_empty());
     if hops().any(|hop| hop == own) {
-        return Err("is pulled from this server itself, by way of others: it has no source");
+        return Err("comes from this server itself, by way of others: it goes round in a circle");
     }
     if hops().count() > MAX_HOPS {
-        return Err("is asked for by way of too many servers: they may go round in a circle");
+        return Err("comes by way of too many servers: it may go round in a circle");
     }
     Ok(())
 }

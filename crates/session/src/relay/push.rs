@@ -13,6 +13,7 @@ use super::Relay;
 use super::address::UrlTemplate;
 use super::rules::{PushRule, Rules};
 use crate::remote::{Client, RemoteUrl};
+use crate::via;
 
 /// How often it is looked whether the stream of an operator's order is there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -172,7 +173,8 @@ impl Push {
     pub(super) async fn run(self: Arc<Self>, relay: Arc<Relay>) {
         while self.await_publisher(&relay).await {
             let transport = self.ordered.as_ref().and_then(|ordered| ordered.rule.transport);
-            let remote = relay.rules.load().remote(self.to.clone(), transport);
+            let mut remote = relay.rules.load().remote(self.to.clone(), transport);
+            remote.via = via::onward(&self.way(&relay), &relay.context.id);
             let client = Client::push(&relay.context, self.stream.clone(), remote);
             let session = client.session().clone();
             {
@@ -199,6 +201,13 @@ impl Push {
         }
         drop(pushes);
         info!(stream = %self.stream, to = self.to.authority(), "is pushed no more");
+    }
+
+    /// The servers that the stream has come through.
+    fn way(&self, relay: &Relay) -> String {
+        let stream = relay.context.registry.find(&self.stream);
+        let publisher = stream.and_then(|stream| stream.lock().publisher().cloned());
+        publisher.map(|publisher| publisher.address().via.clone()).unwrap_or_default()
     }
 
     /// Waits for somebody who publishes the stream. A rule's order ends where nobody does: the
