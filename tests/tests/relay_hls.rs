@@ -98,6 +98,14 @@ fn what_ffmpeg_cuts_is_pulled() {
     let folder = TempDir::new().expect("a folder");
     let (_server, port) = files(folder.path());
     let here = Server::start(&["stream.grace=0s", "relay.retry_min=10s"]);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("key"), b"sixteen letters.").expect("a key");
+    for (name, vector) in [("numbered", ""), ("vector", "0123456789abcdef0123456789abcdef\n")] {
+        let text = format!("/key\n{}\n{vector}", path("key"));
+        std::fs::write(path(name), text).expect("what ffmpeg is told of the key");
+    }
+    let [numbered, vector] =
+        ["numbered", "vector"].map(|name| format!("-hls_key_info_file {}", path(name)));
     for (name, file, codec, how) in [
         ("ts", "h264-aac.mp4", "h264", ""),
         (
@@ -115,6 +123,8 @@ fn what_ffmpeg_cuts_is_pulled() {
         ("one-ts", "h264-aac.mp4", "h264", "-hls_flags single_file"),
         ("one-mp4", "h264-aac.mp4", "h264", "-hls_segment_type fmp4 -hls_flags single_file"),
         ("sound", "audio-only.m4a", "aac", ""),
+        ("key-numbered", "h264-aac.mp4", "h264", &numbered),
+        ("key-vector", "h264-aac.mp4", "h264", &vector),
     ] {
         let input = material(file).display().to_string();
         // Whole: what has an end is pulled from its beginning to its end.
@@ -210,15 +220,22 @@ fn what_cannot_be_pulled_is_said() {
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("a file");
     };
-    write("key.m3u8", "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXTINF:1,\na.ts\n");
+    write("key.m3u8", "#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n#EXTINF:1,\na.ts\n");
+    write(
+        "no-key.m3u8",
+        "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"page.html\"\n#EXTINF:1,\npage.html\n",
+    );
     write("page.m3u8", "#EXTM3U\n#EXTINF:1,\npage.html\n#EXT-X-ENDLIST\n");
     write("page.html", "<html>");
     write("old.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngone.ts\n");
     let settings = ["relay.retry_min=200ms", "relay.retry_max=200ms", "relay.source_idle=2s"];
     let here = Server::start(&settings);
-    for (name, words) in
-        [("key.m3u8", "encrypted (AES-128)"), ("old.m3u8", "404"), ("none.m3u8", "404")]
-    {
+    for (name, words) in [
+        ("key.m3u8", "encrypted (SAMPLE-AES)"),
+        ("no-key.m3u8", "has 6 bytes"),
+        ("old.m3u8", "404"),
+        ("none.m3u8", "404"),
+    ] {
         let stream = format!("live/{name}");
         let from = format!("http://127.0.0.1:{port}/{name}");
         let order = json!({ "stream": stream, "from": [from] });

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::key::{self, Key};
+
 /// The longest playlist that is read, in bytes: a day of two-second segments with long addresses.
 pub const MAX_PLAYLIST: usize = 8 << 20;
 
@@ -34,8 +36,8 @@ pub enum Error {
     /// An address that no server takes.
     #[error("the playlist has an address of more than {MAX_URI} bytes")]
     LongUri,
-    /// Its segments cannot be read without a key.
-    #[error("the segments are encrypted ({0}), which is not supported")]
+    /// Its segments are encrypted in a way that is not read.
+    #[error("the segments are encrypted ({0}), which is not supported: AES-128 is")]
     Encrypted(String),
     /// A multivariant playlist without a variant.
     #[error("the playlist has no variant to play")]
@@ -81,6 +83,8 @@ pub struct Segment {
     pub discontinuities: u64,
     /// The section that is needed to read it.
     pub map: Option<Arc<Map>>,
+    /// How it is decrypted, if it is encrypted.
+    pub key: Option<Arc<Key>>,
     /// The server does not have it.
     pub gap: bool,
 }
@@ -92,6 +96,8 @@ pub struct Map {
     pub uri: String,
     /// The part of it that is meant; all of it without one.
     pub span: Option<Span>,
+    /// How it is decrypted, if it is encrypted.
+    pub key: Option<Arc<Key>>,
 }
 
 /// A part of a file.
@@ -172,6 +178,7 @@ fn media(text: &str) -> Result<Media, Error> {
         Media { target: Duration::ZERO, first: 0, segments: Vec::new(), ended: false };
     let mut next = Next::default();
     let mut map = None;
+    let mut lock = Lock::default();
     let mut discontinuities = 0u64;
     // Where the part after the last one of a file begins.
     let mut behind: Option<(String, u64)> = None;
@@ -198,6 +205,7 @@ fn media(text: &str) -> Result<Media, Error> {
                 discontinuity: taken.discontinuity,
                 discontinuities,
                 map: map.clone(),
+                key: lock.key()?,
                 gap: taken.gap,
             });
             continue;
@@ -212,13 +220,8 @@ fn media(text: &str) -> Result<Media, Error> {
             "EXT-X-MEDIA-SEQUENCE" => playlist.first = sequence(value),
             "EXT-X-DISCONTINUITY-SEQUENCE" => discontinuities = sequence(value),
             "EXT-X-ENDLIST" => playlist.ended = true,
-            "EXT-X-MAP" => map = initialisation(value)?,
-            "EXT-X-KEY" => match attribute(value, "METHOD") {
-                None | Some("NONE") => {}
-                Some(method) => {
-                    return Err(Error::Encrypted(method.chars().take(20).collect()));
-                }
-            },
+            "EXT-X-MAP" => map = initialisation(value, &lock)?,
+            "EXT-X-KEY" => lock.read(value)?,
             _ => {}
         }
     }
@@ -231,6 +234,43 @@ fn media(text: &str) -> Result<Media, Error> {
         playlist.target = longest.filter(|long| !long.is_zero()).unwrap_or(USUAL_TARGET);
     }
     Ok(playlist)
+}
+
+/// What the tags with keys say (§4.3.2.4). There may be several for the same segments, in different
+/// formats, of which one is enough.
+#[derive(Default)]
+struct Lock {
+    key: Option<Arc<Key>>,
+    /// A way of encryption that is not read.
+    unread: Option<String>,
+}
+
+impl Lock {
+    fn read(&mut self, attributes: &str) -> Result<(), Error> {
+        let method = attribute(attributes, "METHOD").unwrap_or("NONE");
+        let is_plain = attribute(attributes, "KEYFORMAT").is_none_or(|format| format == "identity");
+        match (method, attribute(attributes, "URI")) {
+            ("NONE", _) => *self = Self::default(),
+            ("AES-128", Some(uri)) if is_plain => {
+                let iv = attribute(attributes, "IV").and_then(key::vector);
+                self.key = Some(Arc::new(Key { uri: address(uri)?, iv }));
+            }
+            (method, _) => {
+                if is_plain {
+                    self.key = None;
+                }
+                self.unread = Some(method.chars().take(20).collect());
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> Result<Option<Arc<Key>>, Error> {
+        match (&self.key, &self.unread) {
+            (None, Some(method)) => Err(Error::Encrypted(method.clone())),
+            (key, _) => Ok(key.clone()),
+        }
+    }
 }
 
 /// What tags say of the segment to come.
@@ -282,11 +322,11 @@ fn address(text: &str) -> Result<String, Error> {
     if text.len() > MAX_URI { Err(Error::LongUri) } else { Ok(text.to_owned()) }
 }
 
-fn initialisation(attributes: &str) -> Result<Option<Arc<Map>>, Error> {
+fn initialisation(attributes: &str, lock: &Lock) -> Result<Option<Arc<Map>>, Error> {
     let Some(uri) = attribute(attributes, "URI") else { return Ok(None) };
     let span = attribute(attributes, "BYTERANGE").and_then(byte_range);
     let span = span.map(|(length, offset)| Span { offset: offset.unwrap_or(0), length });
-    Ok(Some(Arc::new(Map { uri: address(uri)?, span })))
+    Ok(Some(Arc::new(Map { uri: address(uri)?, span, key: lock.key()? })))
 }
 
 /// A number of segments or discontinuities, in 63 bits: those after it have room.
@@ -376,6 +416,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_hold_for_what_follows_them() {
+        let media = segments(
+            "#EXTM3U\n#EXTINF:4,\na.ts\n\
+             #EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"other\",KEYFORMAT=\"com.example\"\n\
+             #EXT-X-KEY:METHOD=AES-128,URI=\"one\",KEYFORMAT=\"identity\"\n\
+             #EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:4,\nb.ts\n\
+             #EXT-X-KEY:METHOD=AES-128,URI=\"two\",IV=0x10\n#EXTINF:4,\nc.ts\n\
+             #EXT-X-KEY:METHOD=NONE\n#EXTINF:4,\nd.ts\n",
+        );
+        let keys: Vec<_> = media.segments.iter().map(|segment| segment.key.as_deref()).collect();
+        let key = |uri: &str, iv: Option<u128>| Key {
+            uri: uri.to_owned(),
+            iv: iv.map(u128::to_be_bytes),
+        };
+        let (one, two) = (key("one", None), key("two", Some(16)));
+        assert_eq!(keys, [None, Some(&one), Some(&two), None]);
+        let map = media.segments[3].map.as_deref().expect("a section");
+        assert_eq!(map.key.as_deref(), Some(&one));
+    }
+
+    #[test]
     fn the_best_variant_and_its_sound() {
         let text = "#EXTM3U\n\
             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a,1\",NAME=\"x\",URI=\"de.m3u8\"\n\
@@ -393,8 +454,14 @@ mod tests {
 
     #[test]
     fn what_is_of_no_use_is_named() {
-        let key = "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXTINF:1,\na.ts\n";
-        assert_eq!(Playlist::parse(key), Err(Error::Encrypted("AES-128".to_owned())));
+        for (tag, method) in [
+            ("METHOD=SAMPLE-AES,URI=\"k\"", "SAMPLE-AES"),
+            ("METHOD=AES-128,URI=\"k\",KEYFORMAT=\"com.example\"", "AES-128"),
+            ("METHOD=AES-128", "AES-128"),
+        ] {
+            let locked = format!("#EXTM3U\n#EXT-X-KEY:{tag}\n#EXTINF:1,\na.ts\n");
+            assert_eq!(Playlist::parse(&locked), Err(Error::Encrypted(method.to_owned())));
+        }
         assert_eq!(Playlist::parse("<html>"), Err(Error::NoPlaylist));
         let long = format!("#EXTM3U\n{}", "x".repeat(MAX_URI + 1));
         assert_eq!(Playlist::parse(&long), Err(Error::LongUri));

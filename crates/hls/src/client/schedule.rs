@@ -180,6 +180,7 @@ mod tests {
             discontinuity: false,
             discontinuities: 0,
             map: None,
+            key: None,
             gap: false,
         };
         let segments = (first..first + count).map(segment).collect();

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::hls::client::{self, Map, Media, Pacer, Playlist, Schedule, Segment};
+use ::hls::client::{self, KEY_LENGTH, Key, Map, Media, Pacer, Playlist, Schedule, Segment};
 use bytes::Bytes;
 use hub::{EndReason, StreamName};
 use media::{TrackId, TrackKind};
@@ -32,6 +32,9 @@ const MAX_SEGMENT: usize = 128 << 20;
 
 /// The largest initialisation section.
 const MAX_INIT: usize = 1 << 20;
+
+/// The largest file that is read for a key: one that says too much is named as such.
+const MAX_KEY: usize = 64 * KEY_LENGTH;
 
 /// Segments that wait to be played; another one is being fetched, and another one played.
 const AHEAD: usize = 1;
@@ -256,6 +259,8 @@ struct Download<'a> {
     schedule: Schedule,
     wanted: Wanted,
     container: Container,
+    /// The last key that was fetched, and where it is from.
+    key: Option<(String, Bytes)>,
     /// Counts the discontinuities, from that on at which the first segment lies.
     line: Option<u64>,
 }
@@ -263,7 +268,8 @@ struct Download<'a> {
 impl<'a> Download<'a> {
     fn new(fetcher: Fetcher<'a>, url: HttpUrl, wanted: Wanted) -> Self {
         let schedule = Schedule::new(Instant::now());
-        Self { fetcher, url, schedule, wanted, container: Container::Unknown, line: None }
+        let container = Container::Unknown;
+        Self { fetcher, url, schedule, wanted, container, key: None, line: None }
     }
 
     /// Fetches until there is nothing more.
@@ -368,6 +374,7 @@ impl<'a> Download<'a> {
         {
             let url = resolve(&self.url, &map.uri)?;
             let (_, section) = self.fetcher.fetch(url, map.span, MAX_INIT).await?;
+            let section = self.decrypt(map.key.as_deref(), segment.number, section).await?;
             self.container.init(map, &section)?;
         }
         let url = resolve(&self.url, &segment.uri)?;
@@ -383,7 +390,34 @@ impl<'a> Download<'a> {
                 Err(failure) => return Err(failure.into()),
             }
         };
+        let bytes = self.decrypt(segment.key.as_deref(), segment.number, bytes).await?;
         self.container.read(&bytes)
+    }
+
+    /// What is read of a file, if it is encrypted; the key is fetched where it is another one.
+    async fn decrypt(
+        &mut self,
+        key: Option<&Key>,
+        number: u64,
+        bytes: Bytes,
+    ) -> Result<Bytes, EndReason> {
+        let Some(key) = key else { return Ok(bytes) };
+        let known = self.key.as_ref().filter(|(uri, _)| *uri == key.uri);
+        let fetched = match known {
+            Some((_, fetched)) => fetched.clone(),
+            None => {
+                let url = resolve(&self.url, &key.uri)?;
+                let (_, fetched) = self.fetcher.fetch(url, None, MAX_KEY).await?;
+                self.key = Some((key.uri.clone(), fetched.clone()));
+                fetched
+            }
+        };
+        let plain = key.decrypt(&fetched, number, bytes);
+        // It may be another one the next time.
+        plain.map_err(|error| {
+            self.key = None;
+            EndReason::Protocol(error.to_string())
+        })
     }
 }
 
