@@ -272,3 +272,33 @@ fn mp4_is_pushed_and_saved_as_a_transport_stream() {
 fn fragmented_mp4_is_pushed_and_saved_as_flv() {
     from_file_to_file("frag.mp4", "out.flv");
 }
+
+#[test]
+fn pictures_alone_are_pushed_over_rtsp_from_the_first_on() {
+    let mut server = Server::start(&["stream.grace=0s"]);
+    let flv = Flv::material("video-only.mp4");
+    let out = flv.path("out.flv");
+    let mut viewer = headwater(&["pull", &server.url("rtmp", "live/trip"), &out]);
+    wait_until("the viewer waits", || server.viewers("live/trip") == 1);
+    headwater(&["push", &flv.input(), &server.url("rtsp", "live/trip")]).finish();
+    assert!(viewer.wait().success(), "{}", viewer.stderr());
+    let hashes = |file: &str| {
+        Frames::parse(&Frames::reader(&format!("-i {file}"), "h264", false).finish())
+            .hashes("video0")
+    };
+    assert_eq!(hashes(&flv.input()), hashes(&out));
+    server.assert_healthy();
+}
+
+#[test]
+fn what_a_file_has_no_place_for_is_said() {
+    let server = Server::start(&["stream.grace=0s"]);
+    let flv = Flv::material("pcma.flv");
+    let url = server.url("rtmp", "live/trip");
+    let mut viewer = headwater(&["pull", &url, &flv.path("out.ts")]);
+    wait_until("the viewer waits", || server.viewers("live/trip") == 1);
+    headwater(&["push", &flv.input(), &url]).finish();
+    assert!(viewer.wait().success());
+    let text = "MPEG-TS has no place for PCMA, which is left out";
+    assert!(viewer.stderr().contains(text), "{}", viewer.stderr());
+}

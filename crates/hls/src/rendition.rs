@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use media::{Frame, FrameKind, Ticks, TimeBase, TrackId, TrackKind, TrackSet};
+use media::{Codec, Frame, FrameKind, Ticks, TimeBase, TrackId, TrackKind, TrackSet};
 
 use crate::container::Container;
 use crate::settings::ticks;
@@ -159,6 +159,14 @@ impl Rendition {
     #[must_use]
     pub fn was_forced(&self) -> bool {
         self.forced
+    }
+
+    /// The codecs of the stream's first tracks that its segments have no place for.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<Codec> {
+        let Some(container) = &self.container else { return Vec::new() };
+        let first = self.tracks.tracks.iter().filter(|track| track.id.index == 0);
+        first.filter(|track| !container.carries(track.id)).map(|track| track.codec).collect()
     }
 
     /// These tracks are published by `publisher` from now on.

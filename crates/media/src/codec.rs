@@ -106,6 +106,12 @@ impl Codec {
     pub fn has_nal_units(self) -> bool {
         matches!(self, Self::H264 | Self::H265 | Self::H266)
     }
+
+    /// Names in a sentence: `AV1 and OPUS`.
+    #[must_use]
+    pub fn list(codecs: &[Self]) -> String {
+        codecs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    }
 }
 
 /// The name that the API, notifications and logs use: `H264`, `AAC`, `PCMA`, …

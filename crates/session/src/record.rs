@@ -14,8 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hub::{Event, Stream, StreamName, Tap, TapEnd, Tapped, Template, events};
-use media::{Frame, FrameKind, TrackKind, TrackSet};
+use hub::{
+    Dialect, Event, Form, Packaging, Stream, StreamName, Tap, TapEnd, Tapped, Template, events,
+};
+use media::{Codec, Frame, FrameKind, TrackKind, TrackSet};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
@@ -43,6 +45,25 @@ impl Format {
             Self::Ts => "ts",
             Self::Mp4 => "mp4",
         }
+    }
+
+    /// How viewers get it.
+    fn packaging(self) -> Packaging {
+        match self {
+            Self::Flv => {
+                let form = Form::AsPublished;
+                let dialect = Dialect { form, multitrack: true, color_info: true };
+                Packaging::Flv { websocket: false, dialect }
+            }
+            Self::Ts => Packaging::Ts { websocket: false },
+            Self::Mp4 => Packaging::Mp4 { websocket: false },
+        }
+    }
+
+    /// The codecs of a stream's first tracks that it has no place for.
+    #[must_use]
+    pub fn left_out(self, tracks: &TrackSet) -> Vec<Codec> {
+        self.packaging().left_out(tracks)
     }
 }
 
@@ -318,6 +339,11 @@ impl Recording {
         };
         let file = File::create(template, &self.name).await?;
         info!(stream = %self.name, format = %self.format, file = %file.path(), "records");
+        let left_out = self.format.left_out(&self.tracks);
+        if !left_out.is_empty() {
+            let codecs = Codec::list(&left_out);
+            warn!(stream = %self.name, "{} has no place for {codecs}: left out", self.format);
+        }
         self.context.events.emit(&Event::FileBegun(self.told(file.path(), 0, Duration::ZERO)));
         self.open = Some(Open { file, muxer });
         Ok(())

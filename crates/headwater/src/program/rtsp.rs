@@ -33,6 +33,9 @@ const LEAVE: Duration = Duration::from_secs(5);
 /// Frames that wait to be taken.
 const MAX_QUEUE: usize = 256 << 20;
 
+/// Groups of pictures that wait for a server to be ready.
+const MAX_GOPS: usize = 64;
+
 /// What RTP packets travel over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Transport {
@@ -69,8 +72,8 @@ struct House {
 }
 
 impl House {
-    fn build() -> Result<Self> {
-        let settings = Arc::new(StreamSettings::default());
+    fn build(settings: StreamSettings) -> Result<Self> {
+        let settings = Arc::new(settings);
         let registry = Registry::new(Arc::new(move |_| settings.clone()), 1);
         let context = Context::new(registry, Settings::default());
         let name = context.settings.load().stream_name("tool", "stream")?;
@@ -117,7 +120,7 @@ pub(super) struct Pulled {
 impl Pulled {
     /// Calls the server, and waits until it plays.
     pub(super) async fn open(url: &str, access: &Access) -> Result<Self> {
-        let house = House::build()?;
+        let house = House::build(StreamSettings::default())?;
         let remote = remote(url, access)?;
         // Without the password.
         let url = remote.url.to_string();
@@ -205,7 +208,8 @@ pub(super) struct Pushing {
 impl Pushing {
     /// Begins to call the server; tags may be sent at once.
     pub(super) async fn open(url: &str, access: &Access) -> Result<Self> {
-        let house = House::build()?;
+        // The server gets all that comes until it is ready.
+        let house = House::build(StreamSettings { gops: MAX_GOPS, ..StreamSettings::default() })?;
         let remote = remote(url, access)?;
         let publisher = Publisher::new(&house.context, &house.name)?;
         let (tell, ended) = oneshot::channel();

@@ -136,6 +136,13 @@ impl Muxed {
             let muxer = Muxer::begin(self.format, &self.tracks, frame, &mut self.out);
             let none = || anyhow!("{} has no place for the stream; save it as .flv", self.format);
             self.muxer = Some(muxer.ok_or_else(none)?);
+            for codec in self.format.left_out(&self.tracks) {
+                eprintln!(
+                    "warning: {} has no place for {codec}, which is left out; save the stream as \
+                     .flv",
+                    self.format
+                );
+            }
         }
         if let Some(muxer) = &mut self.muxer {
             muxer.push(frame, &mut self.out);

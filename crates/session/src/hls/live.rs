@@ -10,7 +10,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hub::{EndReason, StreamName, Tap, TapEnd, Tapped};
-use media::TrackSet;
+use media::{Codec, TrackSet};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -215,7 +215,12 @@ impl Segmenting {
             let outcome = match tapped {
                 Tapped::Tracks { tracks, publisher } => {
                     self.tracks = tracks;
-                    self.rendition.set_tracks(&self.tracks, publisher)
+                    let outcome = self.rendition.set_tracks(&self.tracks, publisher);
+                    let left_out = Codec::list(&self.rendition.left_out());
+                    if !left_out.is_empty() {
+                        warn!(stream = %self.name, "HLS has no place for {left_out}: left out");
+                    }
+                    outcome
                 }
                 Tapped::Frame(frame) => {
                     let outcome = self.rendition.push(&frame, unix_ms(frame.arrival));

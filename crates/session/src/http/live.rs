@@ -14,6 +14,7 @@ use hub::{
     Address, Dialect, EndReason, Form, NameError, Packaging, Role, StreamName, StreamState,
     file_header,
 };
+use media::Codec;
 use net::{Action, Begin, Conn, Joining, Peer, Shard};
 use tracing::{info, warn};
 use ws::frame::{Event, Reader, close_frame, pong_frame};
@@ -85,7 +86,7 @@ pub(super) async fn answer(mut exchange: Exchange, container: Container) {
     let tracks = stream.lock().tracks().clone();
     let left_out = packaging.left_out(&tracks);
     if !left_out.is_empty() {
-        let codecs = left_out.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let codecs = Codec::list(&left_out);
         if left_out.len() == tracks.tracks.len() {
             let text = format!(
                 "{container} has no place for {codecs}, which {name} consists of; {}",

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use hub::{Dialect, Form, Packager, Packaging, Packet, file_header};
+use hub::{Packager, Packaging, Packet, file_header};
 use media::{Frame, FrameKind, Ticks, TrackKind, TrackSet};
 use mp4::index::{self, Entry};
 use mp4::{Fragment, Fragmenter};
@@ -97,12 +97,7 @@ impl Muxer {
 impl Contents {
     fn new(format: Format) -> Self {
         let packaging = match format {
-            Format::Flv => {
-                let form = Form::AsPublished;
-                let dialect = Dialect { form, multitrack: true, color_info: true };
-                Packaging::Flv { websocket: false, dialect }
-            }
-            Format::Ts => Packaging::Ts { websocket: false },
+            Format::Flv | Format::Ts => format.packaging(),
             Format::Mp4 => {
                 let (fragmenter, entries) = (Box::default(), Vec::new());
                 return Self::Fragments { fragmenter, since: None, entries, offset: 0 };

@@ -11,6 +11,7 @@ use ::rtmp::client::{Config, Event, Session as Machine};
 use ::rtmp::url::Target;
 use bytes::{Bytes, BytesMut};
 use hub::{Dialect, EndReason, Form, Packaging, Role, Session, StreamName};
+use media::Codec;
 use net::{Action, Begin, Conn, Joining, Peer, Shard};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
@@ -77,7 +78,7 @@ pub(super) async fn push(
     let packaging = Packaging::Rtmp { chunk_size, stream_id, dialect, publishes: true };
     let left_out = packaging.left_out(&stream.lock().tracks().clone());
     if !left_out.is_empty() {
-        let codecs = left_out.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let codecs = Codec::list(&left_out);
         warn!(session = %session.id(), stream = %name, "RTMP has no place for {codecs}: left out");
     }
     info!(session = %session.id(), stream = %name, to = %remote.url.authority(), "pushes");
