@@ -12,9 +12,10 @@
 //! a jump: the time of every track but the leading one moves a little faster or slower until it
 //! agrees. Sound should lead, since its times follow from its samples.
 //!
-//! Tolerated: timestamps that jump by hours or begin anew (the time line goes on, by the time of
-//! arrival), clocks of reports that disagree with reality (they are not believed), `rtptime=0`.
+//! Tolerated: timestamps that jump by hours, step back by less or begin anew (the time line goes on,
+//! by the time of arrival), clocks of reports that disagree with reality (they are not believed), `rtptime=0`.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::rtcp::Ntp;
@@ -22,6 +23,14 @@ use crate::rtcp::Ntp;
 /// Steps of a timestamp beyond this (and the time that has passed) are jumps: interleaving and
 /// pauses of real senders stay below.
 const MAX_STEP: Duration = Duration::from_secs(10);
+
+/// Units that one may follow and precede in presentation: more than encoders reorder. A timestamp
+/// that lies before more of them is that of a clock that was set back.
+const MAX_REORDERED: usize = 8;
+
+/// Units in a row that may lie before the newest one. At low rates a clock that was set back is
+/// noticed by this.
+const MAX_BEHIND: usize = 16;
 
 /// Reports that place a track further from where its packets arrive are not believed: nobody sends
 /// one track so much later than the other.
@@ -48,6 +57,10 @@ struct Track {
     rate: i64,
     /// The newest timestamp, unwrapped, and when it came.
     newest: Option<(i64, Instant)>,
+    /// Timestamps of the last units, unwrapped: [`MAX_BEHIND`] at most.
+    recent: VecDeque<i64>,
+    /// Units in a row that lay before the newest one.
+    behind: usize,
     /// What is added to an unwrapped timestamp to get the time on the line, in ticks.
     offset: i64,
     /// What `offset` should be.
@@ -66,6 +79,8 @@ impl Clock {
         let track = |rate: u32| Track {
             rate: i64::from(rate.max(1)),
             newest: None,
+            recent: VecDeque::new(),
+            behind: 0,
             offset: 0,
             wanted: None,
             report: None,
@@ -92,14 +107,18 @@ impl Clock {
         let step = i64::from(timestamp.wrapping_sub(low_word(newest)).cast_signed());
         let elapsed = ticks(arrival.saturating_duration_since(seen), track.rate);
         let most = ticks(MAX_STEP, track.rate);
-        if step < -most || step > most + elapsed {
+        let now = newest + step;
+        if step < -most || step > most + elapsed || track.was_set_back(step, now) {
             return self.jump(index, timestamp, elapsed, arrival);
         }
         let Some(track) = self.tracks.get_mut(index) else { return 0 };
-        let now = newest + step;
+        track.remember(now);
         if step > 0 {
             track.newest = Some((now, arrival));
+            track.behind = 0;
             track.slew(step);
+        } else if step < 0 {
+            track.behind += 1;
         }
         now + track.offset
     }
@@ -131,6 +150,7 @@ impl Clock {
         let unwrapped = i64::from(timestamp);
         if let Some(track) = self.tracks.get_mut(index) {
             track.newest = Some((unwrapped, arrival));
+            track.remember(unwrapped);
             track.offset = by_arrival - unwrapped;
         }
         let others = (0..self.tracks.len()).filter(|other| *other != index);
@@ -151,8 +171,17 @@ impl Clock {
         let now = before + elapsed.clamp(track.rate / 100, ticks(MAX_STEP, track.rate));
         let unwrapped = i64::from(timestamp);
         track.newest = Some((unwrapped, arrival));
+        track.recent.clear();
+        track.remember(unwrapped);
+        track.behind = 0;
         track.offset = now - unwrapped;
-        (track.wanted, track.report, track.start) = (None, None, None);
+        (track.report, track.start) = (None, None);
+        if index == self.leader {
+            // What the others were to agree with is gone.
+            self.tracks.iter_mut().for_each(|track| track.wanted = None);
+        } else {
+            track.wanted = None;
+        }
         now
     }
 
@@ -160,10 +189,9 @@ impl Clock {
     fn agree(&mut self) {
         for index in (0..self.tracks.len()).filter(|index| *index != self.leader) {
             let told = self.told_offset(index, self.leader);
-            if let (Some(told), Some(track)) = (told, self.tracks.get_mut(index))
-                && (told - track.offset).abs() > ticks(TOLERANCE, track.rate)
-            {
-                track.wanted = Some(told);
+            if let (Some(told), Some(track)) = (told, self.tracks.get_mut(index)) {
+                let differs = (told - track.offset).abs() > ticks(TOLERANCE, track.rate);
+                track.wanted = differs.then_some(told);
             }
         }
     }
@@ -191,6 +219,19 @@ impl Clock {
 }
 
 impl Track {
+    /// Whether no reordering explains this timestamp.
+    fn was_set_back(&self, step: i64, timestamp: i64) -> bool {
+        let overtaken_by = || self.recent.iter().filter(|recent| **recent > timestamp).count();
+        step < 0 && (self.behind >= MAX_BEHIND || overtaken_by() > MAX_REORDERED)
+    }
+
+    fn remember(&mut self, timestamp: i64) {
+        if self.recent.len() >= MAX_BEHIND {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(timestamp);
+    }
+
     /// Moves the offset towards what it should be, while `step` ticks pass.
     fn slew(&mut self, step: i64) {
         let Some(wanted) = self.wanted else { return };
@@ -292,6 +333,32 @@ mod tests {
     }
 
     #[test]
+    fn a_correction_that_a_report_takes_back_ends() {
+        let (mut clock, start) = (clock(), Instant::now());
+        clock.place(AUDIO, 0, start);
+        clock.place(VIDEO, 0, start);
+        clock.sender_report(AUDIO, ntp(0), 0);
+        // A report that was written late, and one that was not.
+        clock.sender_report(VIDEO, ntp(200), 0);
+        clock.sender_report(VIDEO, ntp(0), 0);
+        for picture in 1..100u32 {
+            let now = at(start, u64::from(picture) * 40);
+            assert_eq!(clock.place(VIDEO, picture * 3_600, now), i64::from(picture) * 3_600);
+        }
+    }
+
+    #[test]
+    fn what_was_to_agree_with_a_clock_that_jumped_is_left_alone() {
+        let (mut clock, start) = (clock(), Instant::now());
+        clock.place(AUDIO, 0, start);
+        clock.place(VIDEO, 0, start);
+        clock.sender_report(AUDIO, ntp(0), 0);
+        clock.sender_report(VIDEO, ntp(200), 0);
+        clock.place(AUDIO, 3_000_000_000, at(start, 20));
+        assert_eq!(clock.place(VIDEO, 3_600, at(start, 40)), 3_600);
+    }
+
+    #[test]
     fn rounding_of_reports_moves_nothing() {
         let (mut clock, start) = (clock(), Instant::now());
         clock.sender_report(AUDIO, ntp(0), 0);
@@ -326,6 +393,48 @@ mod tests {
         assert_eq!(clock.place(VIDEO, 0, at(start, 40)), 3_600);
         assert_eq!(clock.place(VIDEO, 3_600, at(start, 80)), 7_200);
         assert_eq!(clock.jumps(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_seconds_goes_on_at_once() {
+        for back in [500, 1_000, 5_000, 9_900] {
+            let (mut clock, start) = (clock(), Instant::now());
+            let mut before = -3_600;
+            for picture in 0..100u32 {
+                let set_back = if picture >= 50 { back * 90 } else { 0 };
+                let timestamp = (1_000_000 + picture * 3_600).wrapping_sub(set_back);
+                let now = at(start, u64::from(picture) * 40);
+                let placed = clock.place(VIDEO, timestamp, now);
+                assert_eq!(placed, before + 3_600, "{back} {picture}");
+                before = placed;
+            }
+            assert_eq!(clock.jumps(), 1);
+        }
+    }
+
+    #[test]
+    fn a_slow_source_that_is_set_back_goes_on_after_a_few_pictures() {
+        let (mut clock, start) = (clock(), Instant::now());
+        for second in 0..5u32 {
+            clock.place(VIDEO, second * 90_000, at(start, u64::from(second) * 1000));
+        }
+        // Faster from here on, four seconds back.
+        let placed: Vec<_> = (0..20u32)
+            .map(|n| clock.place(VIDEO, n * 3_600, at(start, 4_000 + u64::from(n) * 40)))
+            .collect();
+        assert!(placed.last().is_some_and(|last| *last > 4 * 90_000), "{placed:?}");
+        assert_eq!(clock.jumps(), 1);
+    }
+
+    #[test]
+    fn deep_reordering_is_no_step_of_the_clock() {
+        let (mut clock, start) = (clock(), Instant::now());
+        for group in 0..20u32 {
+            for place in [8, 4, 2, 1, 3, 6, 5, 7] {
+                clock.place(VIDEO, (group * 8 + place) * 3_600, start);
+            }
+        }
+        assert_eq!(clock.jumps(), 0);
     }
 
     #[test]

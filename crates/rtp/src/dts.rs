@@ -8,10 +8,24 @@
 /// Deeper than any level allows is not believed.
 const MAX_DEPTH: usize = 16;
 
+/// How far the first decoding time may lie before its picture, in ticks of 90 kHz: half a second,
+/// whatever parameter sets say of rates.
+const MAX_LEAD: i64 = 45_000;
+
+/// Pictures after which a depth that was learnt, and that none of them needed, is given up: a step
+/// of the source's clock looks like deep reordering for a while.
+const FORGET_AFTER: u32 = 250;
+
 /// Works out decoding times of one track.
 #[derive(Debug)]
 pub struct Reorderer {
     depth: usize,
+    /// The depth that the source has told.
+    told: usize,
+    /// The deepest reordering of the pictures since the depth was looked at last, and how many
+    /// they are.
+    seen: usize,
+    pictures: u32,
     /// How long a picture lasts.
     duration: i64,
     /// Presentation times that are not decoding times yet, in order: `depth` at most.
@@ -21,12 +35,15 @@ pub struct Reorderer {
 }
 
 impl Reorderer {
-    /// For pictures of `duration` ticks, of which up to `depth` may precede one in decoding order
+    /// For pictures of `duration` ticks of 90 kHz, of which up to `depth` may precede one in decoding order
     /// and follow it in presentation.
     #[must_use]
     pub fn new(depth: u32, duration: i64) -> Self {
         let depth = usize::try_from(depth).unwrap_or(MAX_DEPTH).min(MAX_DEPTH);
-        Self { depth, duration: duration.max(1), waiting: Vec::new(), last: None }
+        let places = i64::try_from(depth + 1).unwrap_or(1);
+        let duration = duration.clamp(1, MAX_LEAD / places);
+        let (waiting, last) = (Vec::new(), None);
+        Self { depth, told: depth, seen: 0, pictures: 0, duration, waiting, last }
     }
 
     /// The decoding time of the picture with this presentation time, both in ticks.
@@ -35,8 +52,12 @@ impl Reorderer {
     pub fn push(&mut self, pts: i64) -> i64 {
         let place = self.waiting.partition_point(|time| *time <= pts);
         self.waiting.insert(place, pts);
+        // So many have overtaken it.
+        self.seen = self.seen.max(self.waiting.len() - 1 - place);
+        self.forget();
         let dts = if self.waiting.len() > self.depth {
-            self.waiting.remove(0)
+            let over = self.waiting.len() - self.depth;
+            self.waiting.drain(..over).next_back().unwrap_or(pts)
         } else {
             let missing = i64::try_from(self.depth + 1 - self.waiting.len()).unwrap_or_default();
             let first = self.waiting.first().copied().unwrap_or(pts);
@@ -51,6 +72,15 @@ impl Reorderer {
         }
         self.last = Some(dts);
         dts
+    }
+
+    /// Gives up a depth that is not needed any more.
+    fn forget(&mut self) {
+        self.pictures += 1;
+        if self.pictures >= FORGET_AFTER {
+            self.depth = self.depth.min(self.seen.max(self.told));
+            (self.pictures, self.seen) = (0, 0);
+        }
     }
 }
 
@@ -88,6 +118,30 @@ mod tests {
         assert!(dts.windows(2).all(|pair| pair[0] < pair[1]), "{dts:?}");
         let late = order.iter().zip(&dts).skip(9).filter(|(pts, dts)| dts > pts).count();
         assert_eq!(late, 0, "{dts:?}");
+    }
+
+    #[test]
+    fn a_depth_that_was_learnt_in_vain_is_given_up() {
+        let mut reorderer = Reorderer::new(0, 40);
+        let back = (0..50).chain(42..600);
+        let lags: Vec<_> = back.map(|place| place * 40 - reorderer.push(place * 40)).collect();
+        assert!(lags.iter().any(|lag| *lag > 0));
+        assert_eq!(lags.last(), Some(&0));
+    }
+
+    #[test]
+    fn a_depth_that_is_needed_is_kept() {
+        let mut reorderer = Reorderer::new(0, 40);
+        let order = (0..600).flat_map(|gop| [120, 40, 80].map(|pts| gop * 120 + pts));
+        let late = order.skip(9).filter(|pts| reorderer.push(*pts) > *pts).count();
+        // Those by which it is learnt.
+        assert!(late <= 2, "{late}");
+    }
+
+    #[test]
+    fn the_first_decoding_time_is_near_whatever_is_told() {
+        assert!(Reorderer::new(16, 90_000_000).push(0) >= -MAX_LEAD);
+        assert!(Reorderer::new(2, i64::MAX).push(0) >= -MAX_LEAD);
     }
 
     #[test]

@@ -129,14 +129,15 @@ impl RtpIngest {
         let codec = format.codec;
         let place = id.unwrap_or_else(TrackId::data);
         let mut track = TrackIngest::new(place, codec, is_enhanced(codec));
-        if format.kind == TrackKind::Audio && says_all(codec) {
-            track.set_details(format.details());
-        }
         let config = format.config();
         if !config.is_empty()
             && let Err(error) = track.configure(&config)
         {
             self.say("a decoder configuration is malformed; it may come with the media", &error);
+        }
+        // After the configuration, which may say nothing of a rate.
+        if format.kind == TrackKind::Audio && says_all(codec) {
+            track.set_details(format.details());
         }
         if let Some(id) = id {
             let known = codec.is_known();
