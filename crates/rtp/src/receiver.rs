@@ -2,9 +2,10 @@
 //! ([RFC 3550](https://www.rfc-editor.org/rfc/rfc3550) §6.4, A.1, A.3, A.8).
 //!
 //! Packets that come early wait for those before them, for a while and in a bounded number. Packets
-//! that come twice, late, or from somebody else are counted and dropped.
+//! that come twice, late, or from somebody else are counted and dropped. Those of the source that have
+//! another payload type (comfort noise, tones, redundancy) are not handed out, but not missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::Packet;
@@ -12,6 +13,9 @@ use crate::rtcp::{Block, Ntp, SenderInfo, short_delay};
 
 /// Packets that wait for others: a large picture at 20 Mbit/s has 400.
 const MAX_WAITING: usize = 1024;
+
+/// Numbers of packets with other payload types that are remembered, as many as can wait.
+const MAX_OTHERS: usize = MAX_WAITING;
 
 /// A step of sequence numbers that is taken for a new beginning when it is confirmed: RFC 3550 A.1
 /// has 3000.
@@ -62,6 +66,13 @@ pub struct Receiver {
     /// Packets received before `first`.
     before: u64,
     waiting: BTreeMap<i64, (Packet, Instant)>,
+    /// Packets of the source with other payload types. They never say what comes next: some sources
+    /// number them apart.
+    others: BTreeSet<i64>,
+    /// Those that were in their place.
+    passed_over: u64,
+    /// What came before the next packet to hand out is not known: the source has begun anew.
+    broken: bool,
     /// Until then, a packet that came before the first one may still become the first.
     settles_at: Option<Instant>,
     /// A sequence number that would confirm a new beginning.
@@ -93,6 +104,9 @@ impl Receiver {
             first: 0,
             before: 0,
             waiting: BTreeMap::new(),
+            others: BTreeSet::new(),
+            passed_over: 0,
+            broken: false,
             settles_at: None,
             suspected: None,
             statistics: Statistics::default(),
@@ -108,7 +122,12 @@ impl Receiver {
     pub fn receive(&mut self, packet: Packet, now: Instant) {
         let known =
             self.payload_types.is_empty() || self.payload_types.contains(&packet.payload_type);
-        if !known || !self.admits(packet.ssrc, now) {
+        if !known {
+            self.statistics.foreign += 1;
+            self.pass_over(&packet, now);
+            return;
+        }
+        if !self.admits(packet.ssrc, now) {
             self.statistics.foreign += 1;
             return;
         }
@@ -161,15 +180,20 @@ impl Receiver {
         self.settles_at = None;
         let next = self.next?;
         let (&number, (_, arrival)) = self.waiting.first_key_value()?;
-        let gap = number - next;
+        let passed_over = self.others.range(next.min(number)..number).count() as u64;
+        let gap = (number - next).saturating_sub_unsigned(passed_over);
         let due = now.saturating_duration_since(*arrival) >= self.patience;
         if gap > 0 && !due && self.waiting.len() <= MAX_WAITING {
             return None;
         }
         let (_, (packet, _)) = self.waiting.pop_first()?;
         self.next = Some(number + 1);
+        if !self.others.is_empty() {
+            self.others = self.others.split_off(&(number + 1));
+        }
+        self.passed_over += passed_over;
         self.statistics.lost += u64::try_from(gap).unwrap_or_default();
-        Some((packet, gap > 0))
+        Some((packet, std::mem::take(&mut self.broken) || gap > 0))
     }
 
     /// When a packet that waits will have waited long enough.
@@ -208,7 +232,7 @@ impl Receiver {
         let ssrc = self.ssrc?;
         self.next?;
         let expected = self.highest - self.first + 1;
-        let received = self.statistics.received - self.before;
+        let received = self.statistics.received + self.passed_over - self.before;
         let new_expected = expected - self.reported.0;
         let new_received = i64::try_from(received - self.reported.1).unwrap_or(i64::MAX);
         self.reported = (expected, received);
@@ -244,14 +268,31 @@ impl Receiver {
         true
     }
 
+    /// Remembers that a packet has come that is not to be handed out.
+    fn pass_over(&mut self, packet: &Packet, now: Instant) {
+        let Some(next) = self.next.filter(|_| self.ssrc == Some(packet.ssrc)) else { return };
+        self.heard = Some(now);
+        let reference = self.highest.max(next);
+        let step = i64::from(packet.sequence.wrapping_sub(low_word(reference)).cast_signed());
+        if (-MAX_MISORDER..=MAX_DROPOUT).contains(&step) && reference + step >= next {
+            self.others.insert(reference + step);
+        }
+        if self.others.len() > MAX_OTHERS {
+            self.others.pop_first();
+        }
+    }
+
     fn begin(&mut self, packet: &Packet, now: Instant) {
         let number = i64::from(packet.sequence);
+        self.broken = self.statistics.restarts > 0;
+        self.statistics.lost += self.waiting.len() as u64;
         self.waiting.clear();
+        self.others.clear();
         self.settles_at = (!self.patience.is_zero()).then(|| now + self.patience);
         (self.next, self.highest, self.first) = (Some(number), number, number);
         self.suspected = None;
         self.transit = None;
-        self.before = self.statistics.received - 1;
+        self.before = self.statistics.received + self.passed_over - 1;
         self.reported = (0, 0);
     }
 
@@ -390,7 +431,8 @@ mod tests {
         assert_eq!(receiver.statistics().foreign, 2);
         let later = start + SILENCE;
         receiver.receive(packet(2, 901), later);
-        assert_eq!(drain(&mut receiver, later + PATIENCE), [(901, false)]);
+        // Whatever the first one had begun is not whole.
+        assert_eq!(drain(&mut receiver, later + PATIENCE), [(901, true)]);
         assert_eq!(receiver.statistics().restarts, 1);
     }
 
@@ -403,8 +445,34 @@ mod tests {
         assert_eq!(drain(&mut receiver, now), [(30_001, false)]);
         receiver.receive(packet(1, 8), now);
         receiver.receive(packet(1, 9), now);
-        assert_eq!(drain(&mut receiver, now + PATIENCE), [(8, false), (9, false)]);
+        assert_eq!(drain(&mut receiver, now + PATIENCE), [(8, true), (9, false)]);
         assert_eq!(receiver.statistics().restarts, 1);
+    }
+
+    #[test]
+    fn other_payload_types_of_the_source_are_not_missing() {
+        let (mut receiver, now) = settled(10);
+        for (sequence, payload_type) in [(11, 13), (12, 96), (13, 101), (14, 101), (16, 96)] {
+            receiver.receive(Packet { payload_type, ..packet(1, sequence) }, now);
+        }
+        assert_eq!(drain(&mut receiver, now), [(12, false)]);
+        assert_eq!(drain(&mut receiver, now + PATIENCE), [(16, true)]);
+        let statistics = receiver.statistics();
+        assert_eq!((statistics.foreign, statistics.lost), (3, 1));
+        let block = receiver.report(now).unwrap();
+        assert_eq!((block.lost, block.highest_sequence), (1, 16));
+    }
+
+    #[test]
+    fn other_payload_types_with_numbers_of_their_own_do_no_harm() {
+        let (mut receiver, now) = settled(10);
+        for sequence in 11u16..3000 {
+            let numbered_apart = sequence.wrapping_mul(3).wrapping_add(500);
+            receiver.receive(Packet { payload_type: 13, ..packet(1, numbered_apart) }, now);
+            receiver.receive(packet(1, sequence), now);
+            assert_eq!(drain(&mut receiver, now), [(sequence, false)]);
+            assert!(receiver.others.len() <= MAX_OTHERS);
+        }
     }
 
     proptest! {
