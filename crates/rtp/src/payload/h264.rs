@@ -33,7 +33,7 @@ impl Depacketizer {
         Self { assembler: Assembler::new() }
     }
 
-    fn payload(&mut self, payload: &[u8]) -> Result<(), Error> {
+    fn payload(&mut self, timestamp: u32, payload: &[u8]) -> Result<(), Error> {
         let mut r = Reader::new(payload);
         let header = r.u8()?;
         match header & 0x1F {
@@ -44,11 +44,13 @@ impl Depacketizer {
             }
             kind @ (MTAP16 | MTAP24) => {
                 let _decoding_order = r.u16()?;
-                for unit in aggregated(r.rest()) {
-                    // A difference of decoding order, and one of time, stand before each unit.
-                    let mut unit = Reader::new(unit?);
-                    unit.take(if kind == MTAP16 { 3 } else { 4 })?;
-                    self.unit(unit.rest())?;
+                while !r.is_empty() {
+                    // The size is that of the unit alone (§5.7.2).
+                    let size = r.u16()?;
+                    let _difference_of_decoding_order = r.u8()?;
+                    let later = if kind == MTAP16 { r.u16()?.into() } else { r.u24()? };
+                    self.assembler.come_to(timestamp.wrapping_add(later));
+                    self.unit(r.take(size.into())?)?;
                 }
                 Ok(())
             }
@@ -82,7 +84,7 @@ impl super::Depacketizer for Depacketizer {
         self.assembler.begin_packet(packet, lost);
         // Some senders pad with packets that have nothing in them.
         let empty = packet.payload.is_empty();
-        let read = if empty { Ok(()) } else { self.payload(&packet.payload) };
+        let read = if empty { Ok(()) } else { self.payload(packet.timestamp, &packet.payload) };
         if read.is_err() {
             self.assembler.damage();
         }
@@ -115,6 +117,8 @@ fn role(unit: &[u8]) -> Role {
 #[derive(Debug)]
 pub(crate) struct Packetizer {
     parameter_sets: ParameterSets,
+    /// No frame has gone out with the parameter sets.
+    fresh: bool,
 }
 
 impl Packetizer {
@@ -122,13 +126,15 @@ impl Packetizer {
     /// sets.
     pub(crate) fn new(config: &[u8]) -> Self {
         let sets = h264::Config::parse(config).map(|c| c.parameter_sets().cloned().collect());
-        Self { parameter_sets: sets.unwrap_or_default() }
+        Self { parameter_sets: sets.unwrap_or_default(), fresh: true }
     }
 }
 
 impl super::Packetizer for Packetizer {
     fn push(&mut self, frame: &Frame, max: usize, sink: &mut dyn Sink) {
-        let sets: &[Bytes] = if frame.is_key() { &self.parameter_sets } else { &[] };
+        // They may have changed between key frames.
+        let needed = std::mem::take(&mut self.fresh) || frame.is_key();
+        let sets: &[Bytes] = if needed { &self.parameter_sets } else { &[] };
         let units = nal::iter(&frame.data, &frame.units);
         packetize::<H264>(sets.iter().map(|set| &**set).chain(units), max, sink);
     }
@@ -185,6 +191,12 @@ mod tests {
 
     const SPS: &[u8] = &[0x67, 1, 2, 3];
     const PPS: &[u8] = &[0x68, 4];
+    /// 640 × 480, High.
+    const SPS_REAL: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1E, 0xAC, 0xD9, 0x40, 0xA0, 0x3D, 0xA1, 0x00, 0x00, 0x03, 0x00, 0x01,
+        0x00, 0x00, 0x03, 0x00, 0x32, 0x0F, 0x16, 0x2D, 0x96,
+    ];
+    const PPS_REAL: &[u8] = &[0x68, 0xEB, 0xE3, 0xCB];
     const IDR: &[u8] = &[0x65, 0x88, 5];
     const IDR_2: &[u8] = &[0x65, 0x08, 6];
     const P: &[u8] = &[0x41, 0x9A, 7];
@@ -225,9 +237,46 @@ mod tests {
     fn aggregations_and_interleaved_forms_are_read() {
         let stap_a = [&[0x78, 0, 4][..], SPS, &[0, 2], PPS].concat();
         let stap_b = [&[0x79, 0, 9, 0, 3][..], IDR].concat();
-        let mtap = [&[0x7A, 0, 9, 0, 6, 1, 0, 0][..], P].concat();
-        let got = read(&[(1, false, &stap_a), (1, true, &stap_b), (2, true, &mtap)]);
-        assert_eq!(got, [(1, packed(&[SPS, PPS, IDR])), (2, packed(&[P]))]);
+        let mtap_16 = [&[0x7A, 0, 9, 0, 3, 1, 0, 0][..], P, &[0, 3, 1, 1, 0], P].concat();
+        let mtap_24 = [&[0x7B, 0, 9, 0, 3, 1, 0, 0, 0][..], P].concat();
+        let got = read(&[
+            (1, false, &stap_a),
+            (1, true, &stap_b),
+            (2, true, &mtap_16),
+            (1000, true, &mtap_24),
+        ]);
+        let p = packed(&[P]);
+        let first = (1, packed(&[SPS, PPS, IDR]));
+        assert_eq!(got, [first, (2, p.clone()), (258, p.clone()), (1000, p)]);
+    }
+
+    #[test]
+    fn a_stream_that_begins_in_the_middle_of_a_picture_begins_with_the_next() {
+        // Without a first slice, and without the beginning of a unit.
+        for middle in [&[0x41, 0x1A, 7][..], &[0x7C, 0x05, 3], &[0x7C, 0x45, 3]] {
+            let mut depacketizer = Depacketizer::new();
+            depacketizer.push(&packet(0, 1, true, middle), false).unwrap();
+            depacketizer.push(&packet(1, 2, true, P), false).unwrap();
+            depacketizer.push(&packet(2, 3, true, P), false).unwrap();
+            let got: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+            let torn: Vec<_> = got.iter().map(|unit| (unit.timestamp, unit.torn)).collect();
+            assert_eq!(torn, [(1, true), (2, false), (3, false)], "{middle:?}");
+        }
+    }
+
+    #[test]
+    fn fragments_without_start_bits_are_whole_again_after_a_loss() {
+        let mut depacketizer = Depacketizer::new();
+        for time in 1..10 {
+            let lost = time == 1 || time == 4;
+            depacketizer.push(&packet(0, time, false, &[0x7C, 0x05, 0x88, 1]), lost).unwrap();
+            depacketizer.push(&packet(0, time, true, &[0x7C, 0x45, 2, 3]), false).unwrap();
+        }
+        depacketizer.flush();
+        let got: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+        let torn: Vec<_> = got.iter().filter(|u| u.torn).map(|unit| unit.timestamp).collect();
+        // The end of 3 may be among what is missing as well, but it was marked.
+        assert_eq!((got.len(), torn), (9, vec![1, 4]));
     }
 
     #[test]
@@ -235,11 +284,13 @@ mod tests {
         let whole = packed(&[&[0x65, 0x88, 1, 2, 3]]);
         for (first, last) in [(0x85, 0x45), (0x05, 0x45), (0x85, 0x05), (0x05, 0x05)] {
             let got = read(&[
+                (0, true, P),
                 (1, false, &[0x7C, first, 0x88, 1]),
                 (1, true, &[0x7C, last, 2, 3]),
                 (2, true, P),
             ]);
-            assert_eq!(got, [(1, whole.clone()), (2, packed(&[P]))], "{first:x} {last:x}");
+            let p = packed(&[P]);
+            assert_eq!(got, [(0, p.clone()), (1, whole.clone()), (2, p)], "{first:x} {last:x}");
         }
     }
 
@@ -282,6 +333,19 @@ mod tests {
         assert_eq!(kinds, [(5, 3), (28, 64), (28, 64), (28, 64), (28, 17), (1, 3)]);
         let markers: Vec<_> = packets.iter().map(|p| p.marker).collect();
         assert_eq!(markers, [false, false, false, false, false, true]);
+    }
+
+    #[test]
+    fn parameter_sets_that_are_new_go_before_the_next_picture() {
+        let config = h264::Config::from_parameter_sets([SPS_REAL, PPS_REAL]).unwrap().to_bytes();
+        let (data, units) = nal::pack([P], 0).unwrap();
+        let frame = frame(TrackId::video(0), FrameKind::Delta, data, units);
+        let mut packetizer = Packetizer::new(&config);
+        let with_sets = packetize(&mut packetizer, &frame, 1200, 7);
+        let got = depacketize(&mut Depacketizer::new(), &with_sets);
+        assert_eq!(got[0].data, packed(&[SPS_REAL, PPS_REAL, P]));
+        let without = packetize(&mut packetizer, &frame, 1200, 7);
+        assert_eq!(without[0].payload, P);
     }
 
     /// SEI, then slices of which the first says that it is.

@@ -121,6 +121,8 @@ fn role(unit: &[u8]) -> Role {
 #[derive(Debug)]
 pub(crate) struct Packetizer {
     parameter_sets: ParameterSets,
+    /// No frame has gone out with the parameter sets.
+    fresh: bool,
 }
 
 impl Packetizer {
@@ -128,13 +130,15 @@ impl Packetizer {
     /// parameter sets.
     pub(crate) fn new(config: &[u8]) -> Self {
         let sets = h265::Config::parse(config).map(|c| c.parameter_sets().cloned().collect());
-        Self { parameter_sets: sets.unwrap_or_default() }
+        Self { parameter_sets: sets.unwrap_or_default(), fresh: true }
     }
 }
 
 impl super::Packetizer for Packetizer {
     fn push(&mut self, frame: &Frame, max: usize, sink: &mut dyn Sink) {
-        let sets: &[Bytes] = if frame.is_key() { &self.parameter_sets } else { &[] };
+        // They may have changed between key frames.
+        let needed = std::mem::take(&mut self.fresh) || frame.is_key();
+        let sets: &[Bytes] = if needed { &self.parameter_sets } else { &[] };
         let units = nal::iter(&frame.data, &frame.units);
         packetize::<H265>(sets.iter().map(|set| &**set).chain(units), max, sink);
     }

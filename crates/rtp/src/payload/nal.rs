@@ -48,8 +48,8 @@ pub(crate) struct Assembler {
     timestamp: u32,
     has_slice: bool,
     torn: bool,
-    /// Packets are missing right before the unit in hand: its first slice tells whether they were
-    /// part of it.
+    /// Packets are missing right before the access unit in hand, or nobody knows: its first slice
+    /// tells whether they were part of it.
     suspect: bool,
     /// Where the unit begins whose end is still to come.
     fragment: Option<usize>,
@@ -68,7 +68,8 @@ impl Assembler {
             timestamp: 0,
             has_slice: false,
             torn: false,
-            suspect: false,
+            // One may come in the middle of a picture.
+            suspect: true,
             fragment: None,
             marked: false,
             markers: Markers::Unproven(0),
@@ -88,9 +89,14 @@ impl Assembler {
             if self.has_slice {
                 self.torn = true;
             }
-            self.suspect = true;
         }
-        if packet.timestamp != self.timestamp && self.has_slice {
+        self.come_to(packet.timestamp);
+        self.suspect |= lost;
+    }
+
+    /// What follows has this time.
+    pub(super) fn come_to(&mut self, timestamp: u32) {
+        if timestamp != self.timestamp && self.has_slice {
             if self.marked {
                 self.markers = match self.markers {
                     Markers::Unproven(count) if count + 1 >= PROOF => Markers::Believed,
@@ -100,7 +106,7 @@ impl Assembler {
             }
             self.complete();
         }
-        self.timestamp = packet.timestamp;
+        self.timestamp = timestamp;
     }
 
     /// A packet has been read.
@@ -110,7 +116,7 @@ impl Assembler {
         }
         self.marked = true;
         if self.markers == Markers::Believed {
-            self.ended = Some(packet.timestamp);
+            self.ended = Some(self.timestamp);
             self.complete();
         }
     }
@@ -176,6 +182,8 @@ impl Assembler {
             self.ready.push_back(Unit { timestamp: self.timestamp, data, torn: self.torn });
         }
         (self.has_slice, self.torn, self.marked) = (false, false, false);
+        // The next one begins here.
+        self.suspect = false;
     }
 
     /// Finds out whether a unit that begins belongs to the access unit in hand.
