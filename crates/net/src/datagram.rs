@@ -5,17 +5,17 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
@@ -412,9 +412,22 @@ impl Datagrams {
         }
         let mut sent = 0;
         for datagram in bytes.chunks(usize::from(size.max(1))) {
-            sent += socket.send(datagram)?;
+            sent += if self.leaves_whole(datagram.len()) {
+                socket.send(datagram)?
+            } else {
+                self.send_uncut(datagram)?
+            };
         }
         Ok(sent)
+    }
+
+    /// Sends a datagram that the kernel would cut otherwise: one that was made by somebody else,
+    /// and is larger than ours.
+    fn send_uncut(&self, datagram: &[u8]) -> io::Result<usize> {
+        let uncut = [ControlMessage::UdpGsoSegments(&0)];
+        let socket = self.socket.get_ref().as_raw_fd();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        Ok(sendmsg::<()>(socket, &[IoSlice::new(datagram)], &uncut, flags, None)?)
     }
 
     /// Sends a datagram to somebody whom the socket is not connected to (yet).
@@ -427,7 +440,12 @@ impl Datagrams {
 
     /// Whether [`Datagrams::send`] would need one call only.
     pub(crate) fn takes_whole(&self, length: usize, size: u16) -> bool {
-        self.segment.get() == Some(size) || length <= usize::from(size)
+        self.segment.get() == Some(size) || length <= usize::from(size) && self.leaves_whole(length)
+    }
+
+    /// Whether the kernel does not cut a datagram of this length.
+    fn leaves_whole(&self, length: usize) -> bool {
+        self.segment.get().is_none_or(|segment| length <= usize::from(segment))
     }
 }
 
@@ -541,6 +559,27 @@ mod tests {
                 lengths.push(datagram.len());
             }
             assert_eq!(lengths, [1000, 1000, 500]);
+        }
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_are_larger_than_ours_go_as_they_came() {
+        let ports = Ports::new(0..=0);
+        let (here, there) = (ports.pair(LOCALHOST).unwrap(), ports.pair(LOCALHOST).unwrap());
+        here.rtp.connect(SocketAddr::new(LOCALHOST, there.rtp.port().unwrap())).unwrap();
+        here.rtp.set_segment(1000);
+        for (bytes, size, expected) in [
+            (1400, 1400, &[1400][..]),
+            (2800, 1400, &[1400, 1400]),
+            (1500, 1400, &[1400, 100]),
+            (1600, 800, &[800, 800]),
+            (9000, 9000, &[9000]),
+        ] {
+            assert!(!here.rtp.takes_whole(bytes, size));
+            assert_eq!(here.rtp.send(&vec![7; bytes], size).unwrap(), bytes);
+            for expected in expected {
+                assert_eq!(receive(&there.rtp).await.map(|got| got.len()), Some(*expected));
+            }
         }
     }
 }
