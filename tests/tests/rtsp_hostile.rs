@@ -256,6 +256,36 @@ fn a_viewer_that_never_reads_is_closed() {
     server.assert_healthy();
 }
 
+#[test]
+fn channels_of_ones_own_are_bounded() {
+    let mut server = Server::start(&[]);
+    let _bystander = bystander(&server);
+    let mut peers = Vec::new();
+    let mut granted = 0;
+    for number in 1..100 {
+        let mut peer = Peer::connect(server.port("rtsp"), "live/bystander");
+        let wanted = format!("interleaved={}-{}", number * 2, number * 2 + 1);
+        let way = [format!("Transport: RTP/AVP/TCP;unicast;{wanted}")];
+        let way: Vec<_> = way.iter().map(String::as_str).collect();
+        let answer = peer.ask("SETUP", "/trackID=0", &way, "");
+        assert_eq!(answer.status, 200);
+        let told = answer.field("Transport").expect("a transport").to_owned();
+        if told.contains(&wanted) {
+            granted += 1;
+        } else {
+            assert!(told.contains("interleaved=0-1"), "{told}");
+        }
+        assert_eq!(peer.ask("PLAY", "", &[], "").status, 200);
+        peers.push(peer);
+    }
+    assert!((8..=16).contains(&granted), "{granted}");
+    // Those who agree on them at one time are refused when they are too many.
+    drop(peers);
+    wait_until("all have left", || server.viewers("live/bystander") == 0);
+    flows(&server);
+    server.assert_healthy();
+}
+
 /// What the server holds: open files, and kilobytes of memory.
 fn holdings(server: &Server) -> (usize, usize) {
     let process = PathBuf::from(format!("/proc/{}", server.pid()));

@@ -32,7 +32,7 @@ pub use cursor::{Cursor, Drained, Lag, MAX_OWN_BYTES, Progress};
 pub use events::{Event, Events, Group, Observer};
 pub use name::{Identity, MAX_NAME_BYTES, NameError, StreamName};
 pub use packager::flv::file_header;
-pub use packager::rtp::{Channel, Channels, Framing, MAX_TRACKS, RtpSource};
+pub use packager::rtp::{Channel, Channels, Framing, MAX_TRACKS, RtpSource, Told};
 pub use packager::{Dialect, Form, Packager, Packaging};
 pub use registry::{
     Publication, PublishError, Registry, SettingsFor, Superseded, Waiting, Watcher,

@@ -363,6 +363,11 @@ impl Stream {
         subscription
     }
 
+    /// The formats that somebody reads.
+    pub fn packagings(&self) -> impl Iterator<Item = Packaging> {
+        self.outputs.iter().map(|output| output.packaging)
+    }
+
     /// Stops reading; a format without readers is no longer packaged.
     pub fn unsubscribe(&mut self, subscription: u64) {
         for output in &mut self.outputs {

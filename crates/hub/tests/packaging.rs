@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use flv::tag::{self, Kind as TagKind, Tag};
 use flv::{audio, video};
-use headwater_hub::{Channel, Channels, Dialect, Form, Framing, Packaging, Packet};
+use headwater_hub::{Channel, Channels, Dialect, Form, Framing, Packaging, Packet, Told};
 use media::{
     AudioDetails, Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind,
     TrackSet, Units,
@@ -200,11 +200,12 @@ fn each_tag_is_a_websocket_message() {
     assert_eq!(framed[2..], plain[..]);
 }
 
-/// What goes out over RTP, on channels 0 to 3.
-fn rtp(framing: Framing) -> Packaging {
+/// What goes out of these tracks over RTP, on channels 0 to 3.
+fn rtp(framing: Framing, tracks: &TrackSet) -> Packaging {
     let mut channels = Channels::default();
-    for (track, rtp) in [(TrackId::video(0), 0), (TrackId::audio(0), 2)] {
-        assert!(channels.set(Channel { track, rtp, rtcp: rtp + 1 }));
+    for (track, rtp) in tracks.tracks.iter().zip([0, 2]) {
+        let told = Told::of(track).expect("a place in RTP");
+        assert!(channels.set(Channel { track: track.id, rtp, rtcp: rtp + 1, told }));
     }
     Packaging::Rtp { channels, framing, seed: 7, size: 400 }
 }
@@ -242,7 +243,7 @@ fn rtp_packets_and_their_reports_have_one_relation_to_the_wall_clock() {
     };
     let set = TrackSet { origin: Some(origin), ..tracks([video.clone(), audio]) };
     for framing in [Framing::Interleaved, Framing::Datagrams] {
-        let mut packager = rtp(framing).packager();
+        let mut packager = rtp(framing, &set).packager();
         // The sound is not known at first.
         let alone = TrackSet { origin: Some(origin), ..tracks([video.clone()]) };
         let mut out = Vec::new();
@@ -297,4 +298,33 @@ fn rtp_packets_and_their_reports_have_one_relation_to_the_wall_clock() {
             media.iter().filter(|(c, _)| *c == 0).map(|(_, p)| p.sequence).collect();
         assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)));
     }
+}
+
+#[test]
+fn viewers_over_rtp_get_what_they_were_told_of_and_nothing_else() {
+    let video = |codec| track(TrackId::video(0), codec, true);
+    let sound = |channels| Track {
+        time_base: TimeBase::new(8_000).expect("a rate"),
+        details: Details::Audio(AudioDetails { sample_rate: 8_000, channels, profile: 0 }),
+        ..track(TrackId::audio(0), Codec::PcmA, false)
+    };
+    let (before, after) =
+        (tracks([video(Codec::Vp8), sound(1)]), tracks([video(Codec::Vp9), sound(2)]));
+    let media = |told: &TrackSet| {
+        let mut packager = rtp(Framing::Interleaved, told).packager();
+        let mut media = Vec::new();
+        // There and back: whoever joins later is given the log.
+        for set in [&before, &after, &before] {
+            packager.prologue(set, &mut BytesMut::new());
+            let mut out = Vec::new();
+            for track in [TrackId::video(0), TrackId::audio(0)] {
+                packager.push(&frame(track), set, &mut out);
+            }
+            let channels = rtp_packets(&out).into_iter().map(|(channel, _)| channel);
+            media.push(channels.filter(|channel| channel % 2 == 0).collect::<Vec<_>>());
+        }
+        media
+    };
+    assert_eq!(media(&before), [vec![0, 2], vec![], vec![0, 2]]);
+    assert_eq!(media(&after), [vec![], vec![0, 2], vec![]]);
 }

@@ -437,6 +437,13 @@ impl State {
                 }
             },
             Event::Play => match std::mem::replace(purpose, Purpose::Unknown) {
+                Purpose::Playing(playing)
+                    if playing.is_one_too_many(self.settings.rtsp.packet_size) =>
+                {
+                    *purpose = Purpose::Playing(playing);
+                    let text = "Too Many Choices Of Channels";
+                    self.machine.reject(Status::NOT_ENOUGH_BANDWIDTH, text);
+                }
                 Purpose::Playing(playing) if playing.has_tracks() => {
                     return Ok(Next::Play(playing));
                 }

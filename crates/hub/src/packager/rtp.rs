@@ -6,6 +6,7 @@
 //! packets like any other: with each key frame, so that whoever begins there can bring the tracks
 //! together at once, and from time to time.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
 use ::rtp::format::Outgoing;
@@ -13,7 +14,9 @@ use ::rtp::packet::{HEADER_SIZE, Header};
 use ::rtp::payload::{Packetizer, Sink};
 use ::rtp::rtcp::{self, Ntp, SenderInfo};
 use bytes::{BufMut, BytesMut};
-use media::{Codec, Frame, FrameKind, Ticks, TimeBase, TrackId, TrackKind, TrackSet};
+use media::{
+    Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackSet,
+};
 
 use super::{Packager, meaning};
 use crate::Packet;
@@ -51,6 +54,31 @@ pub struct Channel {
     pub rtp: u8,
     /// Where RTCP goes.
     pub rtcp: u8,
+    /// What the viewer was told of it: nothing goes out while the track is something else.
+    pub told: Told,
+}
+
+/// What a session description tells of a track that its packets do not: codec, payload type, clock,
+/// and the configuration of sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Told(u64);
+
+impl Told {
+    /// What is told of a track; `None` if RTP has no place for it.
+    #[must_use]
+    pub fn of(track: &Track) -> Option<Self> {
+        let format = Outgoing::of(track)?;
+        let mut hasher = DefaultHasher::new();
+        (track.codec, format.payload_type, format.clock_rate).hash(&mut hasher);
+        // Pictures bring their parameter sets along.
+        if track.id.kind != TrackKind::Video || matches!(track.codec, Codec::Rtp(_)) {
+            track.config.hash(&mut hasher);
+        }
+        if let (Codec::PcmA | Codec::PcmU, Details::Audio(sound)) = (track.codec, &track.details) {
+            sound.channels.hash(&mut hasher);
+        }
+        Some(Self(hasher.finish()))
+    }
 }
 
 impl Channels {
@@ -144,7 +172,8 @@ pub(super) struct Rtp {
 #[derive(Debug)]
 struct Lane {
     channel: Channel,
-    codec: Codec,
+    /// The track is what the viewers were told.
+    active: bool,
     format: Outgoing,
     clock: TimeBase,
     packetizer: Box<dyn Packetizer>,
@@ -204,27 +233,26 @@ impl Packager for Rtp {
         for channel in self.channels.iter() {
             let same = known.iter().position(|lane| lane.channel == channel);
             let same = same.map(|at| known.swap_remove(at));
-            let Some(track) = tracks.get(channel.track) else {
-                // It may come back; its numbers go on then.
-                self.lanes.extend(same);
+            let track = tracks.get(channel.track);
+            let Some(track) = track.filter(|track| Told::of(track) == Some(channel.told)) else {
+                // It may come back, or be again what it was; its numbers go on then.
+                self.lanes.extend(same.map(|lane| Lane { active: false, ..lane }));
                 continue;
             };
             let Some(format) = Outgoing::of(track) else { continue };
             let Some(clock) = TimeBase::new(format.clock_rate) else { continue };
             let packetizer = Outgoing::packetizer(track);
             let source = RtpSource::of(channel.track, self.seed);
+            let active = true;
             self.lanes.push(match same {
-                // Another codec would be unreadable to those who were told of this one.
-                Some(lane) if lane.codec != track.codec || lane.clock != clock => continue,
-                Some(lane) => Lane { packetizer, format, ..lane },
+                Some(lane) => Lane { active, packetizer, format, clock, ..lane },
                 None => {
                     let [sequence, _] = [source.offset >> 16, source.offset & 0xFFFF];
                     let sequence = u16::try_from(sequence).unwrap_or_default();
                     let (packets, octets) = (0, 0);
-                    let codec = track.codec;
                     Lane {
                         channel,
-                        codec,
+                        active,
                         format,
                         clock,
                         packetizer,
@@ -243,7 +271,8 @@ impl Packager for Rtp {
     }
 
     fn push(&mut self, frame: &Frame, tracks: &TrackSet, out: &mut Vec<Packet>) {
-        let has_lane = self.lanes.iter().any(|lane| lane.channel.track == frame.track);
+        let is_its = |lane: &Lane| lane.active && lane.channel.track == frame.track;
+        let has_lane = self.lanes.iter().any(is_its);
         if frame.kind == FrameKind::Config || !has_lane {
             return;
         }
@@ -270,7 +299,7 @@ impl Packager for Rtp {
                 writer.out.put_slice(&report);
             });
         }
-        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.channel.track == frame.track) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| is_its(lane)) {
             let timestamp = lane.timestamp(frame.pts());
             let max = self.size - HEADER_SIZE;
             let mut cutter = Cutter {

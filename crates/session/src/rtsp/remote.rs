@@ -18,6 +18,7 @@ use ::rtsp::url::Url;
 use bytes::{Bytes, BytesMut};
 use hub::{
     Channel, Channels, EndReason, Framing, Packaging, Publication, RtpSource, Session, StreamName,
+    Told,
 };
 use media::{TrackKind, TrackSet};
 use net::{Action, Conn, Datagrams, Joining, Outlet, Pair, Peer, Shard};
@@ -96,10 +97,12 @@ pub(crate) async fn push(
                     Event::PortsWanted { media } => call.offer_ports(media)?,
                     Event::TrackReady { media, transport } => {
                         let Some(track) = offered.get(media).copied() else { continue };
+                        let told = tracks.get(track).and_then(|track| Told::of(track));
+                        let Some(told) = told else { continue };
                         let source = RtpSource::of(track, seed(name));
                         let own = u8::try_from(media * 2).unwrap_or(u8::MAX - 1);
                         let (rtp, rtcp) = transport.interleaved.unwrap_or((own, own + 1));
-                        let channel = Channel { track, rtp, rtcp };
+                        let channel = Channel { track, rtp, rtcp, told };
                         parts.push(Part { channel, source });
                         if let Some(pair) = call.take_pair(media, &transport) {
                             let Some(ports) = transport.server_port else {

@@ -10,9 +10,10 @@ use ::rtsp::message::Status;
 use ::rtsp::transport::{Lower, Mode, Transport};
 use ::rtsp::url;
 use hub::{
-    Channel, Channels, Framing, MAX_TRACKS, Packaging, RtpSource, SessionId, StreamName, Waiting,
+    Channel, Channels, Framing, MAX_TRACKS, Packaging, RtpSource, SessionId, StreamName, Told,
+    Waiting,
 };
-use media::{TimeBase, TrackId, TrackKind, TrackSet};
+use media::{TimeBase, TrackId, TrackSet};
 use net::{Begin, Datagrams, Joining, Outlet, Pair, Room};
 use tracing::{info, warn};
 
@@ -22,6 +23,10 @@ use crate::context::Tenure;
 
 /// What stands before a track's number in its address.
 const CONTROL: &str = "trackID=";
+
+/// Choices of channels that the viewers of a stream may have among them: each costs a packaging. Those
+/// who come with yet another get the usual channels instead.
+const MAX_CHOICES: usize = 16;
 
 /// A viewer that chooses its tracks.
 pub(super) struct Playing {
@@ -122,10 +127,12 @@ impl Playing {
             return None;
         }
         let own = u8::try_from(number * 2).ok().map(|channel| (channel, channel + 1))?;
+        let told = Told::of(self.tracks.get(track)?)?;
         match offer.lower {
             Lower::Tcp => {
-                let (rtp, rtcp) = offer.interleaved.unwrap_or(own);
-                let channel = Channel { track, rtp, rtcp };
+                let wanted = offer.interleaved.filter(|wanted| *wanted == own || self.may_choose());
+                let (rtp, rtcp) = wanted.unwrap_or(own);
+                let channel = Channel { track, rtp, rtcp, told };
                 let mut channels = self.channels();
                 let fits = rtp != rtcp && channels.set(channel);
                 let chosen = Chosen { number, channel, datagrams: None };
@@ -143,11 +150,43 @@ impl Playing {
                     }
                 };
                 let server_port = Some((pair.rtp.port().ok()?, pair.rtcp.port().ok()?));
-                let channel = Channel { track, rtp: own.0, rtcp: own.1 };
+                let channel = Channel { track, rtp: own.0, rtcp: own.1, told };
                 let chosen = Chosen { number, channel, datagrams: Some((pair, ports)) };
                 Some((chosen, Transport { server_port, ..Transport::datagrams(ports) }))
             }
         }
+    }
+
+    /// Whether there is room for another choice of channels.
+    fn may_choose(&self) -> bool {
+        let is_choice = |packaging: &Packaging| {
+            matches!(packaging, Packaging::Rtp { framing: Framing::Interleaved, .. })
+        };
+        self.waiting.stream().lock().packagings().filter(is_choice).count() < MAX_CHOICES
+    }
+
+    /// Whether the channels that were agreed on have become a choice too many since.
+    pub(super) fn is_one_too_many(&self, size: u16) -> bool {
+        let usual = |chosen: &Chosen| {
+            let Channel { rtp, rtcp, .. } = chosen.channel;
+            (rtp.into(), rtcp.into()) == (2 * chosen.number, 2 * chosen.number + 1)
+        };
+        if self.chosen.iter().all(|chosen| chosen.datagrams.is_some() || usual(chosen)) {
+            return false;
+        }
+        let packaging = self.packaging(size);
+        let known = self.waiting.stream().lock().packagings().any(|known| known == packaging);
+        !known && !self.may_choose()
+    }
+
+    fn framing(&self) -> Framing {
+        let by_datagram = self.chosen.iter().any(|chosen| chosen.datagrams.is_some());
+        if by_datagram { Framing::Datagrams } else { Framing::Interleaved }
+    }
+
+    fn packaging(&self, size: u16) -> Packaging {
+        let (channels, framing) = (self.channels(), self.framing());
+        Packaging::Rtp { channels, framing, seed: self.seed, size }
     }
 
     /// The clock of a track that was offered.
@@ -171,11 +210,9 @@ impl Playing {
         let Some(tenure) = state.tenure.take() else { return };
         let session = tenure.session().clone();
         let rules = &state.settings.rtsp;
-        let channels = self.channels();
-        let by_datagram = self.chosen.iter().any(|chosen| chosen.datagrams.is_some());
-        let framing = if by_datagram { Framing::Datagrams } else { Framing::Interleaved };
+        let framing = self.framing();
         let size = rules.packet_size;
-        let packaging = Packaging::Rtp { channels, framing, seed: self.seed, size };
+        let packaging = self.packaging(size);
         let begin = match (framing, rules.begin) {
             // A burst of a whole GOP would overrun the buffers on its way.
             (Framing::Datagrams, Begin::Cached) => Begin::NextKey,
@@ -197,7 +234,7 @@ impl Playing {
         }
         session.set_totals(state.read, state.written);
         let own: Vec<_> = std::iter::from_fn(|| state.machine.poll_transmit()).collect();
-        let transport = if by_datagram { "UDP" } else { "TCP" };
+        let transport = if framing == Framing::Datagrams { "UDP" } else { "TCP" };
         info!(session = %session.id(), stream = %self.waiting.name(), transport, "plays");
         let parts = self.chosen.iter().map(|chosen| {
             let source = RtpSource::of(chosen.channel.track, self.seed);
@@ -325,12 +362,7 @@ pub(super) fn seed(name: &StreamName) -> u32 {
 /// Whether a viewer who was told of `before` can still read what there is `now`.
 pub(super) fn still_fits(before: &TrackSet, now: &TrackSet, tracks: &[TrackId]) -> bool {
     tracks.iter().all(|id| match (before.get(*id), now.get(*id)) {
-        (Some(before), Some(now)) => {
-            let clock = |track| Outgoing::of(track).map(|outgoing| outgoing.clock_rate);
-            // Sound has no parameter sets of its own in its packets.
-            let same_config = id.kind == TrackKind::Video || before.config == now.config;
-            before.codec == now.codec && clock(before) == clock(now) && same_config
-        }
+        (Some(before), Some(now)) => Told::of(before) == Told::of(now),
         // A track that is missing may come back.
         _ => true,
     })
