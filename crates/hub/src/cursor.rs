@@ -149,9 +149,15 @@ impl Cursor {
         self.place = Place::Paused;
     }
 
-    /// Goes on where a new viewer would begin.
+    /// Goes on where a new viewer would begin; a cursor of datagrams at the next key frame, since a
+    /// burst of those that are kept would overrun the buffers on its way.
     pub fn resume(&mut self, ring: &Ring, now: Instant) {
-        if self.place == Place::Paused {
+        if self.place != Place::Paused {
+            return;
+        }
+        if self.datagrams && ring.has_video() {
+            self.begin(ring, Start::KeyFrom(ring.end()), now);
+        } else {
             self.start(ring, now);
         }
     }
@@ -267,6 +273,14 @@ impl Cursor {
             }
         }
         None
+    }
+
+    /// The packet with this number was not sent: a cursor of datagrams goes back to it. It may have
+    /// moved on since, but not gone elsewhere.
+    pub fn go_back(&mut self, number: u64) {
+        if let Place::At(next) = &mut self.place {
+            *next = number.min(*next);
+        }
     }
 
     /// Sends what the ring has, until the sink blocks or `budget` bytes are out.
@@ -500,6 +514,36 @@ mod tests {
         let out = drain_all(&mut cursor, &ring);
         assert!(out.starts_with(b"SECOND\x28"), "{out:?}");
         assert_eq!(cursor.catch_up(&ring, &settings(), now), Lag::Fine);
+    }
+
+    #[test]
+    fn datagrams_that_were_not_taken_are_handed_out_again() {
+        let (mut ring, now) = (ring(), Instant::now());
+        feed(&mut ring, 0..4, 10, 1);
+        let mut cursor = Cursor::join_datagrams(&ring, [], ring.start(), now);
+        let first = cursor.next_datagrams(&ring).map(|(number, _)| number);
+        cursor.next_datagrams(&ring);
+        cursor.next_datagrams(&ring);
+        cursor.go_back(first.unwrap() + 1);
+        let rest = std::iter::from_fn(|| cursor.next_datagrams(&ring).map(|(number, _)| number));
+        assert_eq!(rest.collect::<Vec<_>>(), [1, 2, 3].map(|n| first.unwrap() + n));
+        cursor.pause();
+        cursor.go_back(0);
+        assert!(cursor.next_datagrams(&ring).is_none());
+    }
+
+    #[test]
+    fn datagrams_go_on_at_the_next_key_frame_after_a_pause() {
+        let (mut ring, now) = (ring(), Instant::now());
+        feed(&mut ring, 0..4, 5, 1);
+        let mut cursor = Cursor::join_datagrams(&ring, [], ring.start(), now);
+        cursor.pause();
+        cursor.resume(&ring, now);
+        assert!(cursor.next_datagrams(&ring).is_none());
+        feed(&mut ring, 4..6, 5, 1);
+        cursor.catch_up(&ring, &settings(), now);
+        let bytes = cursor.next_datagrams(&ring).map(|(_, packet)| packet.bytes[0]);
+        assert_eq!(bytes, Some(5));
     }
 
     #[test]

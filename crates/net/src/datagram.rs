@@ -3,7 +3,7 @@
 //! Each peer has its own pair, connected to it as soon as it is known, so that the kernel itself
 //! keeps strangers out, and sends several datagrams by one call where it can.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -319,12 +319,12 @@ fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
 }
 
 fn watch(socket: UdpSocket, place: Option<Place>) -> io::Result<Rc<Datagrams>> {
-    // Nobody waits until it can be written to. What is deprecated is unsound for types that may change
+    // Whether it can be written to is of interest when it is full only. What is deprecated is unsound for types that may change
     // their descriptor; a socket of the standard library does not.
     #[allow(deprecated)]
     let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
-    let (peer, segment) = (Cell::new(None), Cell::new(None));
-    Ok(Rc::new(Datagrams { socket, peer, segment, _place: place }))
+    let (peer, segment, full) = (Cell::new(None), Cell::new(None), RefCell::new(None));
+    Ok(Rc::new(Datagrams { full, socket, peer, segment, _place: place }))
 }
 
 /// The sockets of one track.
@@ -339,6 +339,9 @@ pub struct Pair {
 /// A socket for datagrams, on one shard.
 #[derive(Debug)]
 pub struct Datagrams {
+    /// The same socket, while somebody waits until it can be written to: watched all the time, it
+    /// would wake the shard after each datagram.
+    full: RefCell<Option<AsyncFd<UdpSocket>>>,
     socket: AsyncFd<UdpSocket>,
     peer: Cell<Option<SocketAddr>>,
     /// The size at which the kernel cuts what is sent.
@@ -400,10 +403,10 @@ impl Datagrams {
     }
 
     /// Sends datagrams of `size` bytes, the last of which may be shorter; returns the bytes that
-    /// were sent. What the socket does not take at once is lost, as it may be on the way.
+    /// were sent. It never waits.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; [`io::ErrorKind::WouldBlock`] when the socket does not take all of them.
     pub fn send(&self, bytes: &[u8], size: u16) -> io::Result<usize> {
         // It never waits. The runtime would have to hear first that a new socket is ready.
         let socket = socket2::SockRef::from(self.socket.get_ref());
@@ -428,6 +431,24 @@ impl Datagrams {
         let socket = self.socket.get_ref().as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT;
         Ok(sendmsg::<()>(socket, &[IoSlice::new(datagram)], &uncut, flags, None)?)
+    }
+
+    /// Whether the socket takes datagrams again, after it did not.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut full = self.full.borrow_mut();
+        let watched = match &mut *full {
+            Some(watched) => watched,
+            none => {
+                let socket = self.socket.get_ref().try_clone()?;
+                // As in `watch`.
+                #[allow(deprecated)]
+                let socket = AsyncFd::with_interest(socket, Interest::WRITABLE)?;
+                none.insert(socket)
+            }
+        };
+        let result = ready!(watched.poll_write_ready(cx)).map(drop);
+        *full = None;
+        Poll::Ready(result)
     }
 
     /// Sends a datagram to somebody whom the socket is not connected to (yet).
@@ -559,6 +580,16 @@ mod tests {
                 lengths.push(datagram.len());
             }
             assert_eq!(lengths, [1000, 1000, 500]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_not_full_is_writable_at_once_and_watched_no_more() {
+        let pair = Ports::new(0..=0).pair(LOCALHOST).unwrap();
+        for _ in 0..2 {
+            let writable = std::future::poll_fn(|cx| pair.rtp.poll_writable(cx));
+            timeout(Duration::from_secs(1), writable).await.unwrap().unwrap();
+            assert!(pair.rtp.full.borrow().is_none());
         }
     }
 

@@ -602,16 +602,26 @@ impl Viewer {
         Ok(progress.drained)
     }
 
-    /// Sends packets as datagrams, within the budget of a turn. What a socket does not take is
-    /// lost: it would be late, and datagrams may be.
+    /// Sends packets as datagrams, within the budget of a turn. What the system refuses is lost, as
+    /// it may be on the way; a socket that is full is waited for.
     fn send_datagrams(&mut self, mirror: &Mirror, now: Instant) -> Drained {
         let mut sent = 0;
-        while let Some((_, packet)) = self.cursor.next_datagrams(&mirror.ring) {
-            if let (Some(outlet), Some(datagrams)) = (self.outlet(packet), packet.datagrams)
-                && let Ok(taken) = outlet.send(&packet.bytes, datagrams.size)
-            {
-                self.written += taken as u64;
-                self.progress = now;
+        while let Some((number, packet)) = self.cursor.next_datagrams(&mirror.ring) {
+            if let (Some(outlet), Some(datagrams)) = (self.outlet(packet), packet.datagrams) {
+                match outlet.send(&packet.bytes, datagrams.size) {
+                    Ok(taken) => {
+                        self.written += taken as u64;
+                        self.progress = now;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        let mut cx = Context::from_waker(&self.write_waker);
+                        let is_full = outlet.poll_writable(&mut cx).is_pending();
+                        self.cursor.go_back(number);
+                        self.blocked = is_full;
+                        return if is_full { Drained::Blocked } else { Drained::Budget };
+                    }
+                    Err(_) => {}
+                }
             }
             sent += packet.bytes.len();
             if sent >= TURN_BUDGET {

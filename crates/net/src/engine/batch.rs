@@ -54,7 +54,7 @@ impl Engine {
                 self.line_up(keys, &mut scratch.sends, datagrams, now, shard);
                 self.send_lined_up(id, &mut scratch.sends, &mut uring);
                 self.take_results(&mut scratch.sends, now, shard);
-                self.send_datagrams_together(id, datagrams, &mut uring, now);
+                self.send_datagrams_together(id, datagrams, &mut uring, now, shard);
             }
         }
         self.scratch = scratch;
@@ -138,18 +138,22 @@ impl Engine {
         });
     }
 
-    /// Sends what was lined up as datagrams. What a socket does not take is lost.
+    /// Sends what was lined up as datagrams. Whoever's socket is full goes the ordinary way.
     fn send_datagrams_together(
         &mut self,
         id: MirrorId,
         datagrams: &[(usize, u64)],
         uring: &mut Uring,
         now: Instant,
+        shard: &Rc<Shard>,
     ) {
+        // Viewers by the first of their packets that was not taken.
+        let mut full: Vec<(usize, u64)> = Vec::new();
         for lot in datagrams.chunks(BATCH) {
             let Some(mirror) = self.mirrors.get(id.key) else { return };
             let mut slices = Vec::with_capacity(lot.len());
             let mut sockets = Vec::with_capacity(lot.len());
+            let mut taken = Vec::with_capacity(lot.len());
             for (key, number) in lot {
                 let Some(packet) = mirror.ring.get(*number) else { continue };
                 let (Some(viewer), Some(datagrams)) = (self.viewers.get(*key), packet.datagrams)
@@ -157,26 +161,33 @@ impl Engine {
                     continue;
                 };
                 let Some(outlet) = viewer.outlet(packet) else { continue };
+                if full.iter().any(|(known, _)| known == key) {
+                    continue;
+                }
                 if outlet.takes_whole(packet.bytes.len(), datagrams.size) {
                     slices.push(IoSlice::new(&packet.bytes));
-                    sockets.push((*key, outlet));
+                    sockets.push((*key, *number, outlet));
                 } else {
-                    // A kernel that cannot cut. What it does not take is lost.
-                    let _ = outlet.send(&packet.bytes, datagrams.size);
+                    // A kernel that cannot cut, or foreign packets: one by one.
+                    match outlet.send(&packet.bytes, datagrams.size) {
+                        Ok(bytes) => taken.push((*key, bytes)),
+                        Err(error) => note_if_full(&mut full, *key, *number, &error),
+                    }
                 }
             }
             let messages: Vec<_> = sockets
                 .iter()
                 .zip(&slices)
-                .map(|((_, outlet), slice)| Message {
+                .map(|((.., outlet), slice)| Message {
                     socket: outlet.as_fd(),
                     slices: std::slice::from_ref(slice),
                 })
                 .collect();
-            let mut taken = Vec::with_capacity(messages.len());
             uring.send(&messages, |index, result| {
-                if let (Ok(bytes), Some((key, _))) = (result, sockets.get(index)) {
-                    taken.push((*key, bytes));
+                let Some((key, number, _)) = sockets.get(index) else { return };
+                match result {
+                    Ok(bytes) => taken.push((*key, bytes)),
+                    Err(error) => note_if_full(&mut full, *key, *number, &error),
                 }
             });
             for (key, bytes) in taken {
@@ -184,6 +195,12 @@ impl Engine {
                     viewer.written += bytes as u64;
                     viewer.progress = now;
                 }
+            }
+        }
+        for (key, number) in full {
+            if let Some(viewer) = self.viewers.get_mut(key) {
+                viewer.cursor.go_back(number);
+                self.send(key, now, shard);
             }
         }
     }
@@ -213,5 +230,16 @@ impl Engine {
                 self.unfinished.push(key);
             }
         }
+    }
+}
+
+/// Remembers the first packet that a viewer's socket was too full for; others are lost.
+fn note_if_full(full: &mut Vec<(usize, u64)>, key: usize, number: u64, error: &io::Error) {
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return;
+    }
+    match full.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, first)) => *first = number.min(*first),
+        None => full.push((key, number)),
     }
 }
