@@ -32,7 +32,7 @@ const MAX_MESSAGE: usize = 128 << 10;
 /// Pieces of the second half of a tunnel that wait for the first.
 const QUEUE: usize = 16;
 
-/// Bytes that a tunnel copies at once: a client that reads slowly gets them within the time that
+/// Bytes that are copied at once: a client that reads slowly gets them within the time that
 /// it has.
 const COPIED: usize = 8 << 10;
 
@@ -113,6 +113,7 @@ async fn carry_messages(
                 }
             }
             buffer.clear();
+            buffer.reserve(COPIED);
             if read.read_buf(&mut buffer).await.ok()? == 0 {
                 return None;
             }
@@ -131,6 +132,7 @@ async fn carry_messages(
             }
             say(&mut write, &out).await?;
             buffer.clear();
+            buffer.reserve(COPIED);
             tokio::select! {
                 read = from_session.read_buf(&mut buffer) => if read.ok()? == 0 {
                     say(&mut write, &close_frame(1000, "")).await?;
