@@ -385,6 +385,8 @@ impl RtpIngest {
         let Some(inbound) = self.tracks.get(index).filter(|inbound| inbound.shown) else {
             return Ok(());
         };
+        // It may be a small piece of a large buffer, which it would hold for as long as it is kept.
+        let data = Bytes::copy_from_slice(&data);
         let dts = pts.rescale(inbound.track.time_base());
         let dts = self.publication.timeline().exact(id, dts);
         let (kind, units) = (FrameKind::Audio, Units::new());
