@@ -279,9 +279,25 @@ fn channels_of_ones_own_are_bounded() {
         peers.push(peer);
     }
     assert!((8..=16).contains(&granted), "{granted}");
-    // Those who agree on them at one time are refused when they are too many.
-    drop(peers);
-    wait_until("all have left", || server.viewers("live/bystander") == 0);
+    flows(&server);
+    server.assert_healthy();
+}
+
+#[test]
+fn those_who_agree_on_channels_before_anybody_plays_are_refused_when_they_are_too_many() {
+    let mut server = Server::start(&[]);
+    let _bystander = bystander(&server);
+    let agreed = (100..127).map(|number| {
+        let mut peer = Peer::connect(server.port("rtsp"), "live/bystander");
+        let way = format!("Transport: RTP/AVP/TCP;interleaved={}-{}", number * 2, number * 2 + 1);
+        assert_eq!(peer.ask("SETUP", "/trackID=0", &[&way], "").status, 200);
+        peer
+    });
+    let mut agreed: Vec<_> = agreed.collect();
+    let play = |peer: &mut Peer| peer.ask("PLAY", "", &[], "").status;
+    let statuses: Vec<_> = agreed.iter_mut().map(play).collect();
+    let refused = statuses.iter().filter(|status| **status == 453).count();
+    assert!(refused >= 27 - 16, "{statuses:?}");
     flows(&server);
     server.assert_healthy();
 }
