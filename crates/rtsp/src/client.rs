@@ -124,7 +124,8 @@ pub enum TransportChoice {
     Udp,
     /// The connection.
     Tcp,
-    /// Datagrams, or the connection if the server refuses them.
+    /// Datagrams, or the connection if the server refuses them. One that refuses them for a later
+    /// medium alone ends the session with 461: it is to be asked anew for [`Self::Tcp`].
     UdpThenTcp,
 }
 

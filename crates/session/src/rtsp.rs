@@ -33,7 +33,7 @@ use crate::admission::Admitted;
 use crate::context::{Context, Tenure};
 use crate::via;
 use publisher::Publisher;
-use receive::Receiving;
+use receive::{Receiving, offer};
 pub(crate) use remote::{pull, push};
 use setup::Playing;
 
@@ -367,10 +367,11 @@ impl Connection {
 
     /// Sends what the machine and a publisher's reception have to say.
     async fn transmit(&mut self, purpose: &mut Purpose) -> Result<(), EndReason> {
-        let mut words = Vec::new();
-        words.extend(std::iter::from_fn(|| self.state.machine.poll_transmit()));
+        let words: Vec<_> = std::iter::from_fn(|| self.state.machine.poll_transmit()).collect();
         if let Some(receiving) = purpose.receiving() {
-            words.extend(receiving.reports(Instant::now()));
+            for report in receiving.reports(Instant::now()) {
+                self.state.written += offer(&mut self.conn, &report).await? as u64;
+            }
             receiving.publish_totals(self.state.read, self.state.written);
         }
         for bytes in words {

@@ -76,8 +76,9 @@ impl Plan {
     }
 
     /// Takes it that the server refuses datagrams; whether there is another way for this medium.
+    /// Once they were agreed on for another one, there is none: servers send all media one way.
     pub(super) fn fall_back(&mut self, media: usize) -> bool {
-        let may = self.choice == TransportChoice::UdpThenTcp;
+        let may = self.choice == TransportChoice::UdpThenTcp && self.ready.is_empty();
         if may {
             self.choice = TransportChoice::Tcp;
             self.wanted.push_front(media);

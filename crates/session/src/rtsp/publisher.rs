@@ -97,7 +97,7 @@ impl Publisher {
                     }
                 };
                 let server_port = Some((pair.rtp.port().ok()?, pair.rtcp.port().ok()?));
-                let way = Way::Datagrams { pair, peer };
+                let way = Way::Datagrams { pair, peer, source: None };
                 Some((way, Transport { server_port, ..Transport::datagrams(client_port) }))
             }
         }

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -11,9 +12,11 @@ use ::rtp::format::Format;
 use ::rtsp::message::write_interleaved;
 use bytes::{Bytes, BytesMut};
 use hub::{EndReason, Publication, Session};
-use net::{Pair, Room};
+use net::{Conn, Pair, Room};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
-use super::Rtsp;
+use super::{Rtsp, WRITE_TIMEOUT};
 use crate::ingest::rtp::{Reception, RtpIngest};
 
 /// Datagrams that are taken of each socket in one turn; the other sockets, the connection and the
@@ -23,21 +26,26 @@ const DATAGRAMS_PER_TURN: usize = 32;
 /// Turns in which datagrams are taken that have come before the end.
 const LAST_TURNS: usize = 32;
 
+/// Reports that are kept until the first media comes: those of all tracks that anybody has.
+const MAX_EARLY: usize = 32;
+
 /// How a track comes.
 #[derive(Debug, Clone)]
 pub(super) enum Way {
     /// On these channels of the connection.
     Interleaved { rtp: u8, rtcp: u8 },
-    /// To these sockets, from this host.
-    Datagrams { pair: Pair, peer: IpAddr },
+    /// To these sockets, from this host, or from the one that it names as the source.
+    Datagrams { pair: Pair, peer: IpAddr, source: Option<IpAddr> },
 }
 
 /// The reception of a session.
 pub(super) struct Receiving {
     session: Arc<Session>,
     ways: Vec<Way>,
-    ingest: RtpIngest,
-    /// When media came last, and whether any has come.
+    stage: Stage,
+    /// Only media are a sign of life.
+    needs_media: bool,
+    /// When a sign of life came last, and whether any media have come.
     heard: Instant,
     any: bool,
     idle: Duration,
@@ -49,8 +57,31 @@ pub(super) struct Receiving {
     written: u64,
 }
 
+/// Makes the session a publisher.
+pub(super) type Publish = Box<dyn FnOnce() -> Result<Publication, EndReason>>;
+
+/// Whether media have come.
+enum Stage {
+    Awaiting(Box<Awaiting>),
+    Running(Box<RtpIngest>),
+    /// The stream is somebody else's.
+    Failed,
+}
+
+/// What is known before any media have come.
+struct Awaiting {
+    publish: Publish,
+    formats: Vec<Format>,
+    reception: Reception,
+    ssrc: u32,
+    /// Reports of tracks.
+    reports: Vec<(usize, Bytes)>,
+    /// Where the timestamps of tracks begin.
+    starts: Vec<(usize, u32)>,
+}
+
 impl Receiving {
-    /// Begins to take packets, which may stay away for `idle`.
+    /// Begins to take packets of a publisher, which may stay away for `idle`.
     pub(super) fn new(
         publication: Publication,
         session: Arc<Session>,
@@ -59,6 +90,23 @@ impl Receiving {
         idle: Duration,
         now: Instant,
     ) -> Result<Self, EndReason> {
+        let publish: Publish = Box::new(|| Ok(publication));
+        let mut this = Self::awaiting(publish, session, tracks, rtsp, idle, now);
+        this.run(now)?;
+        this.needs_media = false;
+        Ok(this)
+    }
+
+    /// Begins to take packets of a server, with the first of which its stream is published here.
+    /// Media may stay away for `idle`.
+    pub(super) fn awaiting(
+        publish: Publish,
+        session: Arc<Session>,
+        tracks: Vec<(Format, Way)>,
+        rtsp: &Rtsp,
+        idle: Duration,
+        now: Instant,
+    ) -> Self {
         let settings = rtsp.context.settings.load();
         let rules = &settings.rtsp;
         let (formats, ways): (Vec<_>, Vec<_>) = tracks.into_iter().unzip();
@@ -68,13 +116,13 @@ impl Receiving {
         let reception = Reception { patience, pass_torn: rules.pass_torn };
         // Any number that nobody else is likely to have.
         let ssrc = u32::try_from(rtsp.context.seed() >> 32).unwrap_or_default();
-        let id = session.id().clone();
-        let ingest = RtpIngest::new(publication, id, formats, reception, ssrc, now)
-            .map_err(|_| EndReason::TakenOver)?;
-        Ok(Self {
+        let (reports, starts) = (Vec::new(), Vec::new());
+        let awaiting = Awaiting { publish, formats, reception, ssrc, reports, starts };
+        Self {
             session,
             ways,
-            ingest,
+            stage: Stage::Awaiting(Box::new(awaiting)),
+            needs_media: true,
             heard: now,
             any: false,
             idle,
@@ -82,12 +130,35 @@ impl Receiving {
             room: Room::default(),
             read: 0,
             written: 0,
-        })
+        }
+    }
+
+    /// Publishes, if that was not done before.
+    fn run(&mut self, now: Instant) -> Result<(), EndReason> {
+        let awaiting = match std::mem::replace(&mut self.stage, Stage::Failed) {
+            Stage::Awaiting(awaiting) => awaiting,
+            other => {
+                self.stage = other;
+                return Ok(());
+            }
+        };
+        let Awaiting { publish, formats, reception, ssrc, reports, starts } = *awaiting;
+        let (publication, id) = (publish()?, self.session.id().clone());
+        let mut ingest = RtpIngest::new(publication, id, formats, reception, ssrc, now)
+            .map_err(|_| EndReason::TakenOver)?;
+        starts.into_iter().for_each(|(index, timestamp)| ingest.starts_at(index, timestamp));
+        reports.into_iter().for_each(|(index, report)| ingest.control(index, &report, now));
+        self.stage = Stage::Running(Box::new(ingest));
+        Ok(())
     }
 
     /// Where the timestamps of a track begin, as the answer to `PLAY` says.
     pub(super) fn starts_at(&mut self, index: usize, timestamp: u32) {
-        self.ingest.starts_at(index, timestamp);
+        match &mut self.stage {
+            Stage::Awaiting(awaiting) => awaiting.starts.push((index, timestamp)),
+            Stage::Running(ingest) => ingest.starts_at(index, timestamp),
+            Stage::Failed => {}
+        }
     }
 
     /// Whether any packet has come.
@@ -97,7 +168,7 @@ impl Receiving {
 
     /// Whether all senders have said goodbye.
     pub(super) fn has_left(&self) -> bool {
-        self.ingest.has_left()
+        matches!(&self.stage, Stage::Running(ingest) if ingest.has_left())
     }
 
     /// Takes a packet that came on the connection.
@@ -125,13 +196,29 @@ impl Receiving {
         payload: &Bytes,
         now: Instant,
     ) -> Result<(), EndReason> {
-        self.heard = now;
         if control || ::rtp::packet::is_rtcp(payload) {
-            self.ingest.control(index, payload, now);
+            if !self.needs_media {
+                self.heard = now;
+            }
+            match &mut self.stage {
+                Stage::Awaiting(awaiting) if awaiting.reports.len() < MAX_EARLY => {
+                    // A copy: what it is cut from may be large.
+                    awaiting.reports.push((index, Bytes::copy_from_slice(payload)));
+                }
+                Stage::Running(ingest) => ingest.control(index, payload, now),
+                Stage::Awaiting(_) | Stage::Failed => {}
+            }
             return Ok(());
         }
+        self.heard = now;
         self.any = true;
-        self.ingest.packet(index, payload, now).map_err(|_| EndReason::TakenOver)
+        self.run(now)?;
+        match &mut self.stage {
+            Stage::Running(ingest) => {
+                ingest.packet(index, payload, now).map_err(|_| EndReason::TakenOver)
+            }
+            Stage::Awaiting(_) | Stage::Failed => Ok(()),
+        }
     }
 
     /// Waits for datagrams, and takes those that are there.
@@ -151,7 +238,9 @@ impl Receiving {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), EndReason> {
-        self.ingest.handle_timeout(now).map_err(|_| EndReason::TakenOver)?;
+        if let Stage::Running(ingest) = &mut self.stage {
+            ingest.handle_timeout(now).map_err(|_| EndReason::TakenOver)?;
+        }
         if now.saturating_duration_since(self.heard) >= self.idle {
             return Err(EndReason::Timeout("the publisher sent nothing"));
         }
@@ -160,13 +249,18 @@ impl Receiving {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let idle = self.heard.checked_add(self.idle);
-        self.ingest.poll_timeout().into_iter().chain(idle).min()
+        let ingest = match &self.stage {
+            Stage::Running(ingest) => ingest.poll_timeout(),
+            Stage::Awaiting(_) | Stage::Failed => None,
+        };
+        ingest.into_iter().chain(idle).min()
     }
 
     /// Reports that are due. Those that go on the connection are returned, the others are sent.
     pub(super) fn reports(&mut self, now: Instant) -> Vec<Bytes> {
         let mut interleaved = Vec::new();
-        for (index, report) in self.ingest.reports(now) {
+        let Stage::Running(ingest) = &mut self.stage else { return interleaved };
+        for (index, report) in ingest.reports(now) {
             let size = u16::try_from(report.len()).unwrap_or(u16::MAX);
             match self.ways.get(index) {
                 Some(Way::Interleaved { rtcp, .. }) => {
@@ -194,13 +288,39 @@ impl Receiving {
 impl Drop for Receiving {
     /// No packet follows but those that are there already.
     fn drop(&mut self) {
+        if !matches!(self.stage, Stage::Running(_)) {
+            return;
+        }
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..LAST_TURNS {
             if !matches!(self.poll_receive(&mut context), Poll::Ready(Ok(()))) {
                 break;
             }
         }
-        self.ingest.finish(Instant::now());
+        if let Stage::Running(ingest) = &mut self.stage {
+            ingest.finish(Instant::now());
+        }
+    }
+}
+
+/// Writes a report, unless the peer has not even read those before: some never read, and do no harm
+/// otherwise. How many bytes went out.
+pub(super) async fn offer(conn: &mut Conn, report: &[u8]) -> Result<usize, EndReason> {
+    let written = poll_fn(|cx| match Pin::new(&mut *conn).poll_write(cx, report) {
+        Poll::Ready(written) => Poll::Ready(written),
+        Poll::Pending => Poll::Ready(Ok(0)),
+    });
+    let written = written.await?;
+    match report.get(written..) {
+        // What has begun must come to its end.
+        Some(rest) if written > 0 && !rest.is_empty() => {
+            match timeout(WRITE_TIMEOUT, conn.write_all(rest)).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(EndReason::Timeout("the peer reads nothing")),
+            }
+            Ok(report.len())
+        }
+        _ => Ok(written),
     }
 }
 
@@ -216,14 +336,16 @@ fn poll_ways(
     let mut any = false;
     let all = ways.iter().enumerate();
     for (index, way) in all.clone().skip(first).chain(all.take(first)) {
-        let Way::Datagrams { pair, peer } = way else { continue };
+        let Way::Datagrams { pair, peer, source } = way else { continue };
         for (socket, control) in [(&pair.rtp, false), (&pair.rtcp, true)] {
             for _ in 0..DATAGRAMS_PER_TURN {
                 let Poll::Ready(came) = socket.poll_receive(cx, room) else { break };
                 any = true;
                 // An error tells of a report that did not arrive.
                 let Ok((datagram, from)) = came else { continue };
-                if is_from(from, *peer, socket.peer())
+                let is_its = is_from(from, *peer, socket.peer())
+                    || source.is_some_and(|source| is_from(from, source, socket.peer()));
+                if is_its
                     // The first packet tells the way back, whatever NAT is between.
                     && (socket.peer().is_some() || socket.connect(from).is_ok())
                 {
@@ -261,7 +383,7 @@ mod tests {
         };
         send(&pairs[0], 3 * DATAGRAMS_PER_TURN);
         send(&pairs[1], 1);
-        let ways = pairs.map(|pair| Way::Datagrams { pair, peer: host });
+        let ways = pairs.map(|pair| Way::Datagrams { pair, peer: host, source: None });
         let mut room = Room::default();
         let received = poll_fn(|cx| poll_ways(cx, &ways, 0, &mut room)).await;
         let of = |track| received.iter().filter(|(index, ..)| *index == track).count();

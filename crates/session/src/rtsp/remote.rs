@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use ::rtp::format::Format;
 use ::rtp::packet::Header;
 use ::rtsp::client::{Config, Event, Purpose, Session as Machine, TransportChoice};
+use ::rtsp::message::Status;
 use ::rtsp::transport::{Lower, Transport};
 use ::rtsp::url::Url;
 use bytes::{Bytes, BytesMut};
 use hub::{
-    Channel, Channels, EndReason, Framing, Packaging, Publication, RtpSource, Session, StreamName,
-    Told,
+    Channel, Channels, EndReason, Framing, Packaging, PublishError, RtpSource, SecondPublisher,
+    Session, StreamName, Targets, Told,
 };
 use media::{TrackKind, TrackSet};
 use net::{Action, Conn, Datagrams, Joining, Outlet, Pair, Peer, Shard};
@@ -27,15 +28,20 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::receive::{Receiving, Way};
+use super::receive::{Publish, Receiving, Way, offer as offer_report};
 use super::setup::{connect, description, offer, seed, still_fits};
 use super::viewer::{Part, goodbyes};
 use super::{Rtsp, WRITE_TIMEOUT, protocol_reason};
-use crate::context::Tenure;
+use crate::context::{Context, Tenure};
 use crate::remote::{MAX_REDIRECTIONS, Remote, await_stream, connect as connect_to, publish};
 
 /// How long datagrams are waited for before the connection is used instead.
 const DATAGRAM_SILENCE: Duration = Duration::from_secs(5);
+
+/// Packets, and their bytes, that are kept until all tracks are agreed on: what a server sends in a
+/// few round trips.
+const MAX_EARLY: usize = 1_024;
+const MAX_EARLY_BYTES: usize = 1 << 20;
 
 /// Pulls a stream from another server and publishes it here, until either ends. Why it ended.
 pub(crate) async fn pull(
@@ -51,10 +57,12 @@ pub(crate) async fn pull(
             call: Call::connect(shard, rtsp, remote, url, Purpose::Play, tenure).await?,
             name,
             silence: remote.silence,
-            publication: None,
+            targets: remote.targets,
             formats: Vec::new(),
             tracks: Vec::new(),
             receiving: None,
+            early: Vec::new(),
+            early_bytes: 0,
             silent_at: None,
         };
         let outcome = pulling.run().await;
@@ -136,8 +144,8 @@ enum Failure {
     Refused(String),
     /// It is to be called elsewhere.
     Elsewhere(Url),
-    /// Nothing came as datagrams.
-    Silent,
+    /// Datagrams do not come, or are refused when some were agreed on already.
+    NoDatagrams,
 }
 
 impl From<EndReason> for Failure {
@@ -168,8 +176,8 @@ async fn follow(
                 let text = format!("the server sent us elsewhere more than {redirections} times");
                 return EndReason::Refused(text);
             }
-            Err(Failure::Silent) => {
-                warn!(%session, "no datagrams arrive: packets are asked for over TCP");
+            Err(Failure::NoDatagrams) => {
+                warn!(%session, "no datagrams come: packets are asked for over TCP");
                 remote.transport = TransportChoice::Tcp;
             }
         }
@@ -260,17 +268,19 @@ impl<'a> Call<'a> {
     }
 
     /// Sends what there is to say, then waits for something to happen, and takes it.
-    async fn step(&mut self, mut receiving: Option<&mut Receiving>) -> Result<(), EndReason> {
-        let mut words: Vec<_> = std::iter::from_fn(|| self.machine.poll_transmit()).collect();
+    async fn step(&mut self, mut receiving: Option<&mut Receiving>) -> Result<(), Failure> {
+        let words: Vec<_> = std::iter::from_fn(|| self.machine.poll_transmit()).collect();
         if let Some(receiving) = &mut receiving {
-            words.extend(receiving.reports(Instant::now()));
+            for report in receiving.reports(Instant::now()) {
+                self.written += offer_report(&mut self.conn, &report).await? as u64;
+            }
             receiving.publish_totals(self.read, self.written);
         }
         for bytes in words {
             self.written += bytes.len() as u64;
             match timeout(WRITE_TIMEOUT, self.conn.write_all(&bytes)).await {
-                Ok(sent) => sent?,
-                Err(_) => return Err(EndReason::Timeout("the server reads no requests")),
+                Ok(sent) => sent.map_err(EndReason::from)?,
+                Err(_) => return Err(EndReason::Timeout("the server reads no requests").into()),
             }
         }
         let waiting = receiving.as_ref().and_then(|receiving| receiving.poll_timeout());
@@ -293,25 +303,32 @@ impl<'a> Call<'a> {
             machine.handle_input(bytes, Instant::now())
         });
         // Chance says which comes first of what a server may send without end.
+        let may_fall_back = self.may_fall_back;
         let traffic = async {
             tokio::select! {
-                result = datagrams => result,
-                input = input => match input? {
-                    Some(result) => result.map_err(|error| client_reason(&error)),
-                    None => Err(EndReason::PeerClosed),
+                result = datagrams => result.map_err(Failure::from),
+                input = input => match input.map_err(EndReason::from)? {
+                    // The first refusal of datagrams is dealt with on this connection.
+                    Some(Err(::rtsp::Error::Refused { status, .. }))
+                        if may_fall_back && status == Status::UNSUPPORTED_TRANSPORT.0 =>
+                    {
+                        Err(Failure::NoDatagrams)
+                    }
+                    Some(result) => result.map_err(|error| client_reason(&error).into()),
+                    None => Err(EndReason::PeerClosed.into()),
                 },
             }
         };
         tokio::select! {
             biased;
-            reason = poll_fn(|cx| session.poll_disposed(cx)) => return Err(reason),
+            reason = poll_fn(|cx| session.poll_disposed(cx)) => return Err(reason.into()),
             () = timer => {}
             result = traffic => return result,
         }
         let now = Instant::now();
         self.machine.handle_timeout(now).map_err(|error| client_reason(&error))?;
         match receiving {
-            Some(receiving) => receiving.handle_timeout(now),
+            Some(receiving) => Ok(receiving.handle_timeout(now)?),
             None => Ok(()),
         }
     }
@@ -387,11 +404,14 @@ struct Pulling<'a> {
     name: &'a StreamName,
     /// How long packets may stay away.
     silence: Duration,
-    publication: Option<Publication>,
+    targets: Targets,
     /// What is wanted of the description: the number of the medium, and what it is.
     formats: Vec<(usize, Format)>,
     tracks: Vec<(usize, Way)>,
     receiving: Option<Receiving>,
+    /// Packets that came before all tracks were agreed on, with their channels.
+    early: Vec<(u8, Bytes)>,
+    early_bytes: usize,
     /// When the silence of datagrams is not believed any more.
     silent_at: Option<Instant>,
 }
@@ -402,6 +422,9 @@ impl Pulling<'_> {
             while let Some(event) = self.call.machine.poll_event() {
                 self.handle(event)?;
             }
+            if self.receiving.as_ref().is_some_and(Receiving::has_left) {
+                return Ok(EndReason::PeerClosed);
+            }
             let step = self.call.step(self.receiving.as_mut());
             match self.silent_at {
                 Some(at) => {
@@ -409,7 +432,7 @@ impl Pulling<'_> {
                     if self.receiving.as_ref().is_some_and(Receiving::has_heard) {
                         self.silent_at = None;
                     } else if stepped.is_err() {
-                        return Err(Failure::Silent);
+                        return Err(Failure::NoDatagrams);
                     }
                     stepped.unwrap_or(Ok(()))?;
                 }
@@ -426,8 +449,14 @@ impl Pulling<'_> {
             Event::TrackReady { media, transport } => {
                 let way = match self.call.take_pair(media, &transport) {
                     Some(pair) => {
-                        open_the_way(&pair, self.call.peer, &transport);
-                        Way::Datagrams { pair, peer: self.call.peer.ip() }
+                        let source = transport.source.as_ref().and_then(|at| at.parse().ok());
+                        // Some name an address of their own network.
+                        let source = source.filter(|source| self.targets.admit(*source));
+                        let peer = self.call.peer.ip();
+                        for host in [Some(peer), source].into_iter().flatten() {
+                            open_the_way(&pair, host, &transport);
+                        }
+                        Way::Datagrams { pair, peer, source }
                     }
                     None => {
                         let (rtp, rtcp) = transport.interleaved.unwrap_or_default();
@@ -456,10 +485,15 @@ impl Pulling<'_> {
             }
             // Packets may come before the answer to `PLAY`.
             Event::Data { channel, payload } => {
-                self.begin(now)?;
+                if self.tracks.len() >= self.formats.len() {
+                    self.begin(now)?;
+                }
                 match &mut self.receiving {
                     Some(receiving) => Ok(receiving.interleaved(channel, &payload, now)?),
-                    None => Ok(()),
+                    None => {
+                        self.keep(channel, payload);
+                        Ok(())
+                    }
                 }
             }
             other => self.call.unexpected(other),
@@ -484,36 +518,69 @@ impl Pulling<'_> {
             let text = "the server describes nothing that can be read";
             return Err(Failure::Refused(text.to_owned()));
         }
-        self.publication = Some(publish(&self.call.rtsp.context, &self.call.session, self.name)?);
+        // It becomes its publisher when media come.
+        if is_occupied(&self.call.rtsp.context, self.name) {
+            let error = PublishError::Occupied(self.name.clone());
+            return Err(Failure::Refused(error.to_string()));
+        }
         let wanted: Vec<_> = self.formats.iter().map(|(number, _)| *number).collect();
         let set_up = self.call.machine.setup(&wanted, now);
         set_up.map_err(|error| client_reason(&error).into())
     }
 
+    /// Keeps a packet that nobody can take yet.
+    fn keep(&mut self, channel: u8, payload: Bytes) {
+        let size = self.early_bytes + payload.len();
+        if size <= MAX_EARLY_BYTES && self.early.len() < MAX_EARLY {
+            self.early_bytes = size;
+            self.early.push((channel, payload));
+        }
+    }
+
+    /// Takes packets from now on.
     fn begin(&mut self, now: Instant) -> Result<(), Failure> {
-        let Some(publication) = self.publication.take() else { return Ok(()) };
+        if self.receiving.is_some() {
+            return Ok(());
+        }
         let tracks = self.tracks.iter().filter_map(|(media, way)| {
             let (_, format) = self.formats.iter().find(|(number, _)| number == media)?;
             Some((format.clone(), way.clone()))
         });
         let (tracks, session) = (tracks.collect(), self.call.session.clone());
-        info!(session = %session.id(), stream = %self.name, "pulls");
-        let receiving =
-            Receiving::new(publication, session, tracks, self.call.rtsp, self.silence, now)?;
-        self.receiving = Some(receiving);
+        let (context, name) = (self.call.rtsp.context.clone(), self.name.clone());
+        let publisher = session.clone();
+        let publishes: Publish = Box::new(move || {
+            info!(session = %publisher.id(), stream = %name, "pulls");
+            publish(&context, &publisher, &name)
+        });
+        let (rtsp, silence) = (self.call.rtsp, self.silence);
+        let receiving = Receiving::awaiting(publishes, session, tracks, rtsp, silence, now);
+        let receiving = self.receiving.insert(receiving);
+        for (channel, payload) in std::mem::take(&mut self.early) {
+            receiving.interleaved(channel, &payload, now)?;
+        }
         Ok(())
     }
 }
 
+/// Whether somebody publishes a stream and cannot be replaced.
+fn is_occupied(context: &Context, name: &StreamName) -> bool {
+    context.registry.find(name).is_some_and(|stream| {
+        let stream = stream.lock();
+        let may_replace = stream.settings().second_publisher != SecondPublisher::Refuse;
+        stream.publisher().is_some() && !may_replace
+    })
+}
+
 /// Sends a packet without content to the server's ports, so that a NAT on our side lets packets in.
-fn open_the_way(pair: &Pair, peer: SocketAddr, transport: &Transport) {
+fn open_the_way(pair: &Pair, host: IpAddr, transport: &Transport) {
     let Some((rtp, rtcp)) = transport.server_port else { return };
     let mut packet = BytesMut::new();
     Header { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 0 }
         .write(&mut packet);
     for (socket, port) in [(&pair.rtp, rtp), (&pair.rtcp, rtcp)] {
         // It may be lost, and most servers do not wait for it.
-        let _ = socket.send_to(&packet, SocketAddr::new(peer.ip(), port));
+        let _ = socket.send_to(&packet, SocketAddr::new(host, port));
     }
 }
 
