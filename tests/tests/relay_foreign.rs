@@ -1,9 +1,11 @@
 //! Relays between this server and those of others: nginx-rtmp, GStreamer's RTSP server, ffmpeg.
 
 use std::net::TcpStream;
+use std::path::PathBuf;
 
 use headwater_e2e::{
-    Program, Server, assert_piece, clip, ffmpeg, free_port, material, program, root, wait_until,
+    Frames, Program, Server, assert_piece, clip, ffmpeg, free_port, material, program, root,
+    wait_until,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -52,20 +54,27 @@ impl Nginx {
     }
 }
 
-/// GStreamer's server, which plays the clip at `/clip`.
+/// GStreamer's server, which plays the clip at `/clip` and writes what comes to `/record`.
 struct Gst {
     _program: Program,
     port: String,
+    folder: TempDir,
 }
 
 impl Gst {
     fn start() -> Self {
         let script = root().join("tests/peers/gst_rtsp_server.py").display().to_string();
         let clip = material("h264-aac.mp4").display().to_string();
+        let folder = TempDir::new().expect("a folder");
+        let recorded = folder.path().join("recorded.mkv").display().to_string();
         // GStreamer is known to Debian's own Python alone.
-        let program = program("/usr/bin/python3", [script, clip]);
+        let program = program("/usr/bin/python3", [script, clip, recorded]);
         let port = program.line("port ");
-        Self { _program: program, port }
+        Self { _program: program, port, folder }
+    }
+
+    fn recorded(&self) -> PathBuf {
+        self.folder.path().join("recorded.mkv")
     }
 
     fn url(&self, path: &str) -> String {
@@ -136,6 +145,29 @@ fn what_gstreamer_serves_is_pulled_over_rtsp() {
         stop(&server, "pulls", &stream);
         wait_until("it has ended here", || !server.is_live(&stream));
     }
+}
+
+#[test]
+fn gstreamer_and_ffmpeg_take_what_is_pushed_over_rtsp() {
+    let server = Server::start(&["relay.retry_min=100ms", "relay.retry_max=500ms"]);
+    let sent = clip::frames();
+    let _clip = clip::on(&server, "live/clip");
+    let gst = Gst::start();
+    push(&server, &gst.url("record"));
+    wait_until("three seconds are recorded", || {
+        std::fs::metadata(gst.recorded()).is_ok_and(|file| file.len() > 120_000)
+    });
+    stop(&server, "pushes", "live/clip");
+    let got = clip::read(&gst.recorded().display().to_string());
+    assert!(got.count("video0") > 50 && got.count("audio0") > 50, "{:?}", got.names());
+
+    let url = format!("rtsp://127.0.0.1:{}/x", free_port());
+    let input = format!("-rtsp_flags listen -t 4 -i {url}");
+    let listener = Frames::reader(&input, "h264", false);
+    push(&server, &url);
+    let got = Frames::parse(&listener.finish());
+    assert!(got.count("video0") > 50 && got.count("audio0") > 50, "{:?}", got.names());
+    assert_piece(&sent, &got, 40);
 }
 
 #[test]
