@@ -424,3 +424,128 @@ pub(crate) fn is_enhanced(codec: Codec) -> bool {
 fn says_all(codec: Codec) -> bool {
     matches!(codec, Codec::PcmA | Codec::PcmU | Codec::Rtp(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context as TaskContext, Poll, Waker};
+
+    use ::rtp::packet::Header;
+    use ::rtp::sdp;
+    use hub::{Kind, Protocol, Registry, Role, StreamSettings, Tap, Tapped};
+    use testkit::h264::{Picture, Sequence};
+
+    use super::*;
+    use crate::Settings;
+    use crate::context::Context;
+
+    const SEQUENCE: Sequence = Sequence { width: 64, height: 48, rate: (25, 1), reorders: false };
+
+    /// What packets of one medium become: the packets have a sequence number, a timestamp and a
+    /// payload, and are pieces of one buffer.
+    fn frames(media: &str, packets: &[(u16, u32, Bytes)]) -> (Vec<TimeBase>, Vec<Frame>) {
+        let settings = std::sync::Arc::new(StreamSettings::default());
+        let registry = Registry::new(std::sync::Arc::new(move |_| settings.clone()), 9);
+        let context = Context::new(registry, Settings::default());
+        let name = context.settings.load().stream_name("live", "any").unwrap();
+        let kind = Kind { protocol: Protocol::Rtsp, role: Role::Pub };
+        let tenure = context.open(kind, None);
+        let publication = context.publish(tenure.session(), &name).unwrap();
+        let mut tap = Tap::open(&context.registry.find(&name).unwrap(), 64 << 20);
+        let session = sdp::Session::parse(format!("v=0\r\n{media}").as_bytes()).unwrap();
+        let format = Format::of(&session.media[0]).unwrap();
+        let payload_type = format.payload_type;
+        let rules = Reception { patience: Duration::ZERO, pass_torn: false };
+        let now = Instant::now();
+        let id = tenure.session().id().clone();
+        let mut ingest = RtpIngest::new(publication, id, vec![format], rules, 1, now).unwrap();
+        let mut all = BytesMut::new();
+        let ends: Vec<_> = packets
+            .iter()
+            .map(|(sequence, timestamp, payload)| {
+                let (sequence, timestamp) = (*sequence, *timestamp);
+                let header = Header { marker: true, payload_type, sequence, timestamp, ssrc: 7 };
+                header.write(&mut all);
+                all.extend_from_slice(payload);
+                all.len()
+            })
+            .collect();
+        let (all, mut start) = (all.freeze(), 0);
+        for (place, end) in (0u32..).zip(ends) {
+            let arrival = now + Duration::from_millis(40) * place;
+            ingest.packet(0, &all.slice(start..end), arrival).unwrap();
+            start = end;
+        }
+        ingest.finish(now);
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        let (mut bases, mut frames) = (Vec::new(), Vec::new());
+        drop(all);
+        while let Poll::Ready(tapped) = tap.poll_next(&mut cx) {
+            match tapped {
+                Tapped::Tracks { tracks, .. } => {
+                    bases = tracks.tracks.iter().map(|track| track.time_base).collect();
+                }
+                Tapped::Frame(frame) if frame.kind != FrameKind::Config => frames.push(frame),
+                _ => {}
+            }
+        }
+        (bases, frames)
+    }
+
+    #[test]
+    fn pictures_go_on_when_their_clock_is_set_back() {
+        let picture = |place: u32| {
+            let (number, display) = (u64::from(place % 10), u64::from(place % 10));
+            match number {
+                0 => SEQUENCE.slice(Picture::Key { gop: u64::from(place / 10) }),
+                _ => SEQUENCE.slice(Picture::P { number, display }),
+            }
+        };
+        let sets = [SEQUENCE.sps(), SEQUENCE.pps()].map(|set| {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD.encode(set)
+        });
+        let media = format!(
+            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 sprop-parameter-sets={}\r\n",
+            sets.join(",")
+        );
+        let packets: Vec<_> = (0..200u16)
+            .map(|place| {
+                // Five seconds, as the clocks of cameras are set.
+                let back = if place >= 100 { 450_000 } else { 0 };
+                let timestamp = 1_000_000 + u32::from(place) * 3_600 - back;
+                (place, timestamp, picture(place.into()))
+            })
+            .collect();
+        let (_, frames) = frames(&media, &packets);
+        assert_eq!(frames.len(), 200);
+        for pair in frames.windows(2) {
+            let step = pair[1].dts.value - pair[0].dts.value;
+            assert_eq!((step, pair[1].cts), (3_600, 0), "{:?}", pair[1].dts);
+        }
+    }
+
+    #[test]
+    fn sound_that_nobody_understands_keeps_its_clock() {
+        let media = "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 G726-32/8000\r\n";
+        let payload = Bytes::from_static(&[5; 80]);
+        let packets: Vec<_> =
+            (0..50u16).map(|place| (place, u32::from(place) * 161, payload.clone())).collect();
+        let (bases, frames) = frames(media, &packets);
+        assert_eq!(bases, [TimeBase::new(8_000).unwrap()]);
+        assert_eq!(frames.len(), 50);
+        assert!(frames.windows(2).all(|pair| pair[1].dts.value - pair[0].dts.value == 161));
+    }
+
+    #[test]
+    fn sound_holds_no_buffer_of_packets() {
+        let media = "m=audio 0 RTP/AVP 8\r\n";
+        let payload = Bytes::from_static(&[5; 160]);
+        let packets: Vec<_> =
+            (0..50u16).map(|place| (place, u32::from(place) * 160, payload.clone())).collect();
+        let (_, frames) = frames(media, &packets);
+        let starts: Vec<_> = frames.iter().map(|frame| frame.data.as_ptr().addr()).collect();
+        // In one buffer, they would stand a packet apart.
+        let apart = starts.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]) == 172).count();
+        assert_eq!((frames.len(), apart), (50, 0));
+    }
+}

@@ -389,4 +389,23 @@ mod tests {
         let of = |track| received.iter().filter(|(index, ..)| *index == track).count();
         assert_eq!((of(0), of(1)), (DATAGRAMS_PER_TURN, 1));
     }
+
+    #[tokio::test]
+    async fn whoever_never_reads_reports_gets_none_and_is_not_waited_for() {
+        let (mut ours, theirs) = net::pair().unwrap();
+        let report = [7; 1_000];
+        let mut refused = 0;
+        for _ in 0..10_000 {
+            refused += usize::from(offer(&mut ours, &report).await.unwrap() == 0);
+            if refused == 10 {
+                break;
+            }
+        }
+        assert_eq!(refused, 10);
+        // What went out is whole.
+        let (mut theirs, mut got) = (theirs, BytesMut::new());
+        drop(ours);
+        while tokio::io::AsyncReadExt::read_buf(&mut theirs, &mut got).await.unwrap() > 0 {}
+        assert_eq!(got.len() % report.len(), 0);
+    }
 }
