@@ -2,7 +2,7 @@
 //! of transports, passwords and places.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -324,4 +324,41 @@ fn a_server_that_says_goodbye_has_ended() {
     let server = pulling(&url, "tcp");
     wait_until("it has ended", || !last_error(&server).is_empty());
     assert!(!last_error(&server).contains("sent nothing"), "{}", last_error(&server));
+}
+
+#[test]
+fn datagrams_may_come_from_the_source_that_the_server_names() {
+    let sockets = [0, 1].map(|_| UdpSocket::bind("127.0.0.2:0").expect("a port"));
+    let ours = sockets.each_ref().map(|s| s.local_addr().expect("an address").port());
+    let theirs = Arc::new(Mutex::new(Vec::<u16>::new()));
+    let (told, state) = (theirs.clone(), Mutex::new((Camera::new(), 0u16)));
+    let url = scripted(
+        move |_, method, setups, transport| {
+            if method != "SETUP" {
+                return usual(method, transport).into_bytes();
+            }
+            let (_, ports) = transport.split_once("client_port=").expect("ports");
+            let port = ports.split(['-', ';', ','].as_slice()).next().expect("a port");
+            told.lock().expect("no panic").push(port.parse().expect("a number"));
+            let server = ours[setups - 1];
+            let named = format!("source=127.0.0.2;server_port={server}-{}", server + 1);
+            usual(method, &format!("RTP/AVP;unicast;client_port={ports};{named}")).into_bytes()
+        },
+        move |connection| {
+            let ports = theirs.lock().expect("no panic").clone();
+            let mut state = state.lock().expect("one at a time");
+            let send = |track: usize, packet: &[u8]| {
+                // Nobody may hear it any more.
+                let _ = sockets[track].send_to(packet, ("127.0.0.1", ports[track]));
+            };
+            state.0.packets(at_the_end).iter().for_each(|packet| send(0, packet));
+            let number = state.1;
+            state.1 = number.wrapping_add(1);
+            send(1, &rtp(8, true, number, u32::from(number) * 160, &[0xD5; 160]));
+            drop(state);
+            std::thread::sleep(Duration::from_millis(20));
+            connection.write_all(b"")
+        },
+    );
+    both_tracks_flow(&pulling(&url, "udp"));
 }
