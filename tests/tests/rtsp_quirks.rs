@@ -497,3 +497,38 @@ fn a_goodbye_ends_the_stream_at_once_and_the_connection_goes_on() {
     assert_eq!(peer.ask("TEARDOWN", "", &[], "").status, 200);
     wait_until("it is over again", || !server.is_live("live/leaving"));
 }
+
+#[test]
+fn packets_of_unknown_formats_keep_their_size_over_udp() {
+    let server = Server::start(&["rtsp.packet_size=1200"]);
+    let mut camera = Peer::connect(server.port("rtsp"), "live/jpeg");
+    camera.publish(&["m=video 0 RTP/AVP 26\r\na=control:trackID=0\r\n"]);
+    let mut number = 0;
+    let mut picture = |camera: &mut Peer, timestamp: u32| {
+        for (size, last) in [(1_400, false), (1_400, false), (1_388, false), (300, true)] {
+            let payload = vec![u8::try_from(number % 251).expect("a byte"); size];
+            camera.interleave(0, &rtp(26, last, number, timestamp, &payload));
+            number += 1;
+        }
+    };
+    picture(&mut camera, 0);
+    wait_until("the stream is there", || server.is_live("live/jpeg"));
+    // Enough of them to be served together.
+    let viewers: Vec<_> = (0..6)
+        .map(|_| {
+            let mut viewer = Peer::connect(server.port("rtsp"), "live/jpeg");
+            let (media, reports, (a, b)) = ports();
+            let way = format!("Transport: RTP/AVP;unicast;client_port={a}-{b}");
+            assert_eq!(viewer.ask("SETUP", "/trackID=0", &[&way], "").status, 200);
+            assert_eq!(viewer.ask("PLAY", "", &[], "").status, 200);
+            (viewer, media, reports)
+        })
+        .collect();
+    (1..4).for_each(|place| picture(&mut camera, place * 3_600));
+    for (_viewer, media, _reports) in &viewers {
+        let mut room = [0; 2_000];
+        let sizes = (0..12).map(|_| media.recv(&mut room).expect("a packet") - 12);
+        let expected = [1_400, 1_400, 1_388, 300];
+        assert_eq!(sizes.collect::<Vec<_>>(), expected.repeat(3));
+    }
+}
