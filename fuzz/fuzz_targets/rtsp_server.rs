@@ -60,7 +60,7 @@ fn drain(session: &mut Session, guarded: bool, said: &mut Vec<Bytes>) {
                 }
             }
             Event::Play => said.push(session.accept_play(None)),
-            Event::Announce { .. } | Event::Record | Event::Pause | Event::Teardown => {
+            Event::Announce { .. } | Event::Record | Event::Pause | Event::Teardown { .. } => {
                 session.accept();
             }
             Event::Data { .. } | Event::Tunnel { .. } => {}

@@ -532,3 +532,27 @@ fn packets_of_unknown_formats_keep_their_size_over_udp() {
         assert_eq!(sizes.collect::<Vec<_>>(), expected.repeat(3));
     }
 }
+
+#[test]
+fn giving_up_one_track_does_not_end_the_others() {
+    let server = Server::start(&["stream.grace=0s"]);
+    let _clip = playable(&server, "live/clip");
+    let mut peer = Peer::connect(server.port("rtsp"), "live/clip");
+    for track in ["/trackID=0", "/trackID=1"] {
+        let way = ["Transport: RTP/AVP/TCP;unicast"];
+        assert_eq!(peer.ask("SETUP", track, &way, "").status, 200);
+    }
+    assert_eq!(peer.ask("TEARDOWN", "/trackID=1", &[], "").status, 460);
+    assert_eq!(peer.ask("PLAY", "", &[], "").status, 200);
+    assert_eq!(peer.ask("TEARDOWN", "/trackID=1", &[], "").status, 460);
+    assert!(peer.packet().is_some());
+    assert_eq!(peer.ask("TEARDOWN", "", &[], "").status, 200);
+    wait_until("the viewer has left", || server.viewers("live/clip") == 0);
+
+    let mut camera = Peer::connect(server.port("rtsp"), "live/two");
+    camera.publish(&[H264, PCMA]);
+    assert_eq!(camera.ask("TEARDOWN", "/trackID=1", &[], "").status, 460);
+    assert!(server.is_live("live/two"));
+    assert_eq!(camera.ask("TEARDOWN", "", &[], "").status, 200);
+    wait_until("it is over", || !server.is_live("live/two"));
+}

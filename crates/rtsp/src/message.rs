@@ -120,6 +120,7 @@ impl Status {
     pub const SESSION_NOT_FOUND: Self = Self(454);
     pub const NOT_VALID_IN_STATE: Self = Self(455);
     pub const AGGREGATE_NOT_ALLOWED: Self = Self(459);
+    pub const ONLY_AGGREGATE_ALLOWED: Self = Self(460);
     pub const UNSUPPORTED_TRANSPORT: Self = Self(461);
     pub const INTERNAL_ERROR: Self = Self(500);
     pub const NOT_IMPLEMENTED: Self = Self(501);
@@ -147,6 +148,7 @@ impl Status {
             454 => "Session Not Found",
             455 => "Method Not Valid in This State",
             459 => "Aggregate Operation Not Allowed",
+            460 => "Only Aggregate Operation Allowed",
             461 => "Unsupported Transport",
             500 => "Internal Server Error",
             501 => "Not Implemented",

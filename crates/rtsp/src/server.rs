@@ -95,8 +95,12 @@ pub enum Event {
     Record,
     /// It wants nothing for a while. To be answered with [`Session::accept`].
     Pause,
-    /// It leaves. To be answered with [`Session::accept`].
-    Teardown,
+    /// It leaves. To be answered with [`Session::accept`], or with [`Session::reject`] where it
+    /// gives up one of several tracks, and nothing is known of that.
+    Teardown {
+        /// The URI of the request.
+        uri: String,
+    },
     /// A packet on a channel of the connection. Needs no answer.
     Data {
         /// The channel.
@@ -531,7 +535,7 @@ impl Session {
             Method::Play => Event::Play,
             Method::Record => Event::Record,
             Method::Pause => Event::Pause,
-            Method::Teardown => Event::Teardown,
+            Method::Teardown => Event::Teardown { uri: request.uri.clone() },
             Method::Redirect | Method::HttpGet | Method::HttpPost | Method::Other(_) => {
                 self.refuse(Status::NOT_IMPLEMENTED, &cseq, "");
                 return None;

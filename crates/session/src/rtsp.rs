@@ -165,6 +165,15 @@ enum Purpose {
 }
 
 impl Purpose {
+    /// Whether an address is that of a track, and there are others.
+    fn has_more_than(&self, uri: &str) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Playing(playing) => playing.has_more_than(uri),
+            Self::Publishing(publisher) => publisher.has_more_than(uri),
+        }
+    }
+
     /// What is received, if the peer publishes and has said that it begins.
     fn receiving(&mut self) -> Option<&mut Receiving> {
         match self {
@@ -459,7 +468,11 @@ impl State {
                 _ => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
             },
             Event::Pause => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
-            Event::Teardown => {
+            // The others would go with it.
+            Event::Teardown { uri } if purpose.has_more_than(&uri) => {
+                self.machine.reject(Status::ONLY_AGGREGATE_ALLOWED, "");
+            }
+            Event::Teardown { .. } => {
                 *purpose = Purpose::Unknown;
                 self.machine.accept();
                 self.end(&EndReason::PeerClosed);

@@ -44,6 +44,12 @@ impl Publisher {
         self.receiving.as_mut()
     }
 
+    /// Whether an address is that of a medium, and there are others.
+    pub(super) fn has_more_than(&self, uri: &str) -> bool {
+        let mut controls = self.media.iter().filter_map(|media| media.attribute("control"));
+        self.media.len() > 1 && controls.any(|control| url::is_of_track(uri, control))
+    }
+
     /// Answers `SETUP`.
     pub(super) fn setup(&mut self, state: &mut State, uri: &str, transports: &[Transport]) {
         let controls = self.media.iter().map(|media| media.attribute("control").unwrap_or("*"));

@@ -69,6 +69,11 @@ impl Playing {
         !self.chosen.is_empty()
     }
 
+    /// Whether an address is that of a track, and others were set up.
+    pub(super) fn has_more_than(&self, uri: &str) -> bool {
+        self.chosen.len() > 1 && is_of_track(uri)
+    }
+
     /// Answers `DESCRIBE`.
     pub(super) fn describe(&mut self, state: &mut State, uri: &str) {
         self.base = base(uri);
@@ -105,7 +110,7 @@ impl Playing {
     /// ask for the stream itself, the first that was not set up.
     fn find(&self, uri: &str) -> Option<(usize, TrackId)> {
         let mut all = self.offered.iter().copied().enumerate();
-        if without_track(uri).len() < uri.trim_end_matches('/').len() {
+        if is_of_track(uri) {
             return all.find(|(number, _)| url::is_of_track(uri, &format!("{CONTROL}{number}")));
         }
         all.find(|(number, _)| self.chosen.iter().all(|chosen| chosen.number != *number))
@@ -347,6 +352,11 @@ pub(super) fn without_track(uri: &str) -> &str {
         Some((stream, last)) if last.starts_with(CONTROL) => stream,
         _ => uri,
     }
+}
+
+/// Whether an address is that of a track.
+pub(super) fn is_of_track(uri: &str) -> bool {
+    without_track(uri).len() < uri.trim_end_matches('/').len()
 }
 
 fn base(uri: &str) -> String {

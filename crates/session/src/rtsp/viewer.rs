@@ -19,7 +19,7 @@ use net::{Action, Conn, Pair, Peer, Room, Shard};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::setup::still_fits;
+use super::setup::{is_of_track, still_fits};
 use super::{State, protocol_reason};
 use crate::context::Tenure;
 
@@ -103,7 +103,12 @@ impl Viewer {
                     machine.accept();
                     Some(Action::Pause)
                 }
-                Event::Teardown => {
+                // The others would go with it.
+                Event::Teardown { uri } if self.parts.len() > 1 && is_of_track(&uri) => {
+                    machine.reject(Status::ONLY_AGGREGATE_ALLOWED, "");
+                    None
+                }
+                Event::Teardown { .. } => {
                     machine.accept();
                     Some(Action::Leave)
                 }
