@@ -225,6 +225,11 @@ impl<T: Item, P: Preamble> Ring<T, P> {
         self.items.range(skip.min(self.items.len())..)
     }
 
+    /// The items, the newest first, for changes that neither their kind nor their size shows.
+    pub(crate) fn newest_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.items.iter_mut().rev()
+    }
+
     /// The bytes that the items hold.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -547,9 +547,25 @@ impl Stream {
             tracks.tracks.retain(|track| publisher.shown.contains(&track.id));
             self.adopt(tracks);
         }
+        self.settle();
         self.ready = true;
         self.taps.iter().for_each(|(_, queue)| queue.release());
         self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Frames that came while tracks were still being added belong to all of them, so that viewers
+    /// who begin with these frames need no other beginning after a moment.
+    fn settle(&mut self) {
+        let (tracks, token) = (&self.tracks, self.last_token);
+        let has_grown = |earlier: &&Arc<TrackSet>| {
+            earlier.tracks.iter().all(|track| tracks.tracks.contains(track))
+        };
+        let grown: Vec<_> =
+            self.log.prologues().filter(has_grown).map(|earlier| earlier.epoch).collect();
+        let of_them =
+            |logged: &&mut Logged| logged.publisher == token && grown.contains(&logged.epoch);
+        let epoch = tracks.epoch;
+        self.log.newest_mut().take_while(of_them).for_each(|logged| logged.epoch = epoch);
     }
 
     fn show(&mut self, id: TrackId) {
