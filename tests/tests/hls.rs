@@ -334,3 +334,13 @@ fn many_wait_for_the_same_part() {
     assert!(bodies.iter().all(|body| *body == bodies[0]), "they differ");
     server.assert_healthy();
 }
+
+#[test]
+fn what_segments_have_no_place_for_is_not_promised() {
+    let server = Server::start(&["hls.segment_duration=1s"]);
+    let _publisher = publish(&server, "pcma.flv", "live/law", -1);
+    wait_until("it is live", || server.is_live("live/law"));
+    let list = get(&server, "/hls/live/law/index.m3u8").text();
+    assert!(list.contains("CODECS=\"avc1.") && !list.contains(",alaw"), "{list}");
+    server.wait_for_log(&["HLS has no place for PCMA: left out"]);
+}

@@ -286,3 +286,18 @@ fn a_server_does_not_pull_its_own_stream_in_a_circle() {
     }
     wait_until("nothing is left", || here.v1("GET", "sessions", &Value::Null).1["total"] == 0);
 }
+
+#[test]
+fn the_next_origin_is_asked_while_viewers_still_wait() {
+    // It is alive, has not got the stream, and is in no hurry to say so.
+    let patient = Server::start(&["server.wait_for_stream=1m"]);
+    let origin = Server::start(&[]);
+    let _clip = clip::on(&origin, "live/clip");
+    let ports = [patient.port("rtmp"), origin.port("rtmp")];
+    let [first, second] = ports.map(|port| format!("'rtmp://127.0.0.1:{port}'"));
+    let origins = format!("relay.origins=[{first},{second}]");
+    let edge = Server::start(&[&origins, "server.wait_for_stream=6s"]);
+    let input = format!("-t 1 -i {}", edge.url("http", "live/clip"));
+    let got = Frames::parse(&Frames::reader(&input, "h264", false).finish());
+    assert_piece(&clip::frames(), &got, 15);
+}

@@ -196,6 +196,8 @@ fn vp9_and_opus_go_from_rtsp_to_everywhere_and_back() {
     let input = input.display();
     let _publisher = VP9.run(&format!("-re -stream_loop -1 -i {input} -c copy -f flv {url}"));
     wait_until("the stream is there", || server.group("live/vp9")["video_codec"] == "VP9");
+    // Its configuration has no size; the pictures do.
+    wait_until("its size is known", || server.group("live/vp9")["video_width"] == 320);
     Gstreamer::shows(&server.url("rtsp", "live/vp9").replacen("rtsp:", "rtspt:", 1), 100);
     server.assert_healthy();
 }

@@ -302,3 +302,19 @@ fn what_a_file_has_no_place_for_is_said() {
     let text = "MPEG-TS has no place for PCMA, which is left out";
     assert!(viewer.stderr().contains(text), "{}", viewer.stderr());
 }
+
+#[test]
+fn names_and_passwords_stand_in_addresses() {
+    let user = "auth.users=[{name='us er',password='p@ss',publish=['*'],play=['*']}]";
+    let mut server = Server::start(&["stream.grace=0s", user]);
+    let flv = Flv::material("h264-aac.mp4");
+    let out = flv.path("out.flv");
+    let with_login =
+        |scheme: &str| server.url(scheme, "live/trip").replacen("://", "://us%20er:p%40ss@", 1);
+    let mut viewer = headwater(&["pull", &with_login("http"), &out]);
+    wait_until("the viewer waits", || server.viewers("live/trip") == 1);
+    headwater(&["push", &flv.input(), &with_login("rtsp")]).finish();
+    assert!(viewer.wait().success(), "{}", viewer.stderr());
+    assert_eq!(frames(&flv.input()).hashes("video0"), frames(&out).hashes("video0"));
+    server.assert_healthy();
+}

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use media::{Codec, Frame, FrameKind, Ticks, TimeBase, TrackId, TrackKind, TrackSet};
+use media::{Codec, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackSet};
 
 use crate::container::Container;
 use crate::settings::ticks;
@@ -167,6 +167,16 @@ impl Rendition {
         let Some(container) = &self.container else { return Vec::new() };
         let first = self.tracks.tracks.iter().filter(|track| track.id.index == 0);
         first.filter(|track| !container.carries(track.id)).map(|track| track.codec).collect()
+    }
+
+    /// The tracks that its segments have.
+    #[must_use]
+    pub fn carried(&self) -> TrackSet {
+        let mut tracks = TrackSet::clone(&self.tracks);
+        let carries =
+            |track: &Arc<Track>| self.container.as_ref().is_some_and(|c| c.carries(track.id));
+        tracks.tracks.retain(carries);
+        tracks
     }
 
     /// These tracks are published by `publisher` from now on.

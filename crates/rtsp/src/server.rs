@@ -501,6 +501,13 @@ impl Session {
                 self.transmit.push_back(response.to_bytes());
                 return None;
             }
+            // What a publisher sends is taken, whether it says that it pauses or not.
+            Method::Pause | Method::Record if self.state == State::Active { publishing: true } => {
+                let mut response = self.response(Status::OK, Some(&cseq));
+                response.fields.push("Session", self.id.clone());
+                self.transmit.push_back(response.to_bytes());
+                return None;
+            }
             Method::GetParameter | Method::SetParameter => {
                 let mut response = self.response(Status::OK, Some(&cseq));
                 if request.fields.get("Session").is_some() {
@@ -572,10 +579,10 @@ impl Session {
                 !publishing
             }
             (Method::Play, State::Paused) => true,
-            (Method::Record, State::Ready { publishing }) => publishing,
-            (Method::Pause, state) => {
-                matches!(state, State::Active { publishing: false } | State::Paused)
+            (Method::Record, State::Ready { publishing } | State::Active { publishing }) => {
+                publishing
             }
+            (Method::Pause, state) => matches!(state, State::Active { .. } | State::Paused),
             (Method::Play | Method::Record, _) => false,
             _ => true,
         };

@@ -105,6 +105,19 @@ fn a_publisher_describes_nothing() {
 }
 
 #[test]
+fn a_publisher_may_say_that_it_pauses() {
+    let mut client = Dialogue::new();
+    assert_eq!(client.ask("ANNOUNCE", "", SDP), 200);
+    assert_eq!(client.ask("PAUSE", "", ""), 455);
+    assert_eq!(client.set_up(TCP), 200);
+    assert_eq!(client.ask("RECORD", "", ""), 200);
+    assert_eq!(client.ask("PAUSE", "", ""), 200);
+    assert_eq!(client.ask("PLAY", "", ""), 455);
+    assert_eq!(client.ask("RECORD", "", ""), 200);
+    assert_eq!(client.ask("TEARDOWN", "", ""), 200);
+}
+
+#[test]
 fn in_any_order_of_methods_whoever_publishes_does_not_watch() {
     let mut random = Random::new(5);
     for _ in 0..500 {

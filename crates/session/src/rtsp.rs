@@ -628,7 +628,10 @@ impl State {
 
     fn end(&mut self, reason: &EndReason) {
         if let Some(mut tenure) = self.tenure.take() {
-            tenure.session().set_totals(self.read, self.written);
+            // What came as datagrams is in them already.
+            let moved = tenure.session().statistics();
+            let (read, written) = (moved.read_bytes, moved.written_bytes);
+            tenure.session().set_totals(self.read.max(read), self.written.max(written));
             tenure.end(reason);
         }
     }

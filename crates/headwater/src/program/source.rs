@@ -106,7 +106,8 @@ impl Source {
                     .with_context(|| format!("{url} does not play"))?;
                 (Inner::Rtmp(Box::new(puller)), connected)
             }
-            Some(("http" | "https", rest)) if !is_flv(rest) => {
+            // Sessions of the server know more containers, and how to log in.
+            Some(("http" | "https" | "ws" | "wss", rest)) if !is_flv(rest) || has_login(rest) => {
                 let pulled = Pulled::open(url, tls).await?;
                 (Inner::Pulled(Box::new(pulled)), start.elapsed())
             }
@@ -159,6 +160,11 @@ impl Source {
             Inner::Http(_) | Inner::File(_) => Ok(()),
         }
     }
+}
+
+/// Whether a URL, behind its scheme, has a name and perhaps a password.
+fn has_login(rest: &str) -> bool {
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 /// Whether a URL, behind its scheme, says that it has FLV. What says nothing has it as well: that is

@@ -62,7 +62,7 @@ impl Header {
     }
 
     /// The configuration record of a stream that begins with this frame; `None` unless it is a
-    /// key frame.
+    /// key frame. The level is the lowest that has pictures of this size, at some 30 a second.
     #[must_use]
     pub fn config(&self) -> Option<Config> {
         let key = self.key?;
@@ -82,7 +82,7 @@ impl Header {
         };
         Some(Config {
             profile: self.profile,
-            level: 0,
+            level: level(key.width, key.height),
             depth: key.depth,
             chroma_subsampling,
             full_range: key.full_range,
@@ -125,6 +125,23 @@ impl Key {
     }
 }
 
+/// The lowest level for pictures of this size, times ten (VP9 bitstream specification, annex A).
+fn level(width: u32, height: u32) -> u8 {
+    const SIZES: [(u64, u8); 9] = [
+        (36_864, 10),
+        (73_728, 11),
+        (122_880, 20),
+        (245_760, 21),
+        (552_960, 30),
+        (983_040, 31),
+        (2_228_224, 40),
+        (8_912_896, 50),
+        (35_651_584, 60),
+    ];
+    let size = u64::from(width) * u64::from(height);
+    SIZES.iter().find(|(most, _)| size <= *most).map_or(62, |(_, level)| *level)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -139,7 +156,8 @@ mod tests {
         let key = header.key.unwrap();
         assert_eq!((header.profile, key.width, key.height, key.depth), (0, 640, 360, 8));
         assert_eq!((key.subsampling, key.full_range), ((true, true), false));
-        assert_eq!(header.config().map(|config| config.colour), Some([6, 6, 6]));
+        let config = header.config().unwrap();
+        assert_eq!((config.colour, config.rfc6381("vp09").as_str()), ([6, 6, 6], "vp09.00.21.08"));
         for length in 0..frame.len() {
             assert!(Header::parse(&frame[..length]).is_err());
         }

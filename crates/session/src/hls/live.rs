@@ -173,7 +173,6 @@ async fn run(
         idle: Some(settings.idle).filter(|_| settings.on_demand && files.is_none()),
         files,
         rendition,
-        tracks: Arc::default(),
         warned: false,
         sender,
         live: live.clone(),
@@ -188,7 +187,6 @@ struct Segmenting {
     /// How long nobody asks before it ends.
     idle: Option<Duration>,
     rendition: Rendition,
-    tracks: Arc<TrackSet>,
     warned: bool,
     sender: watch::Sender<Arc<Published>>,
     /// Those who write files take every segment.
@@ -214,8 +212,7 @@ impl Segmenting {
             };
             let outcome = match tapped {
                 Tapped::Tracks { tracks, publisher } => {
-                    self.tracks = tracks;
-                    let outcome = self.rendition.set_tracks(&self.tracks, publisher);
+                    let outcome = self.rendition.set_tracks(&tracks, publisher);
                     let left_out = Codec::list(&self.rendition.left_out());
                     if !left_out.is_empty() {
                         warn!(stream = %self.name, "HLS has no place for {left_out}: left out");
@@ -269,7 +266,7 @@ impl Segmenting {
 
     async fn publish(&mut self, segment: bool) {
         let window = self.rendition.window().clone();
-        let tracks = self.tracks.clone();
+        let tracks = Arc::new(self.rendition.carried());
         let published = Published { window, tracks, rendered: Default::default() };
         let published = Arc::new(published);
         self.sender.send_replace(published.clone());

@@ -237,13 +237,26 @@ impl TrackIngest {
             self.track.config = record;
             self.changed = true;
         }
-        if self.track.details == Details::Unknown
-            && let Some(details) = inspect::frame_details(self.track.codec, &canonical.0)
-        {
+        self.look_at(&canonical.0);
+        Ok(canonical)
+    }
+
+    /// Takes what a picture says of its track and the configuration does not: those of VP8 and VP9
+    /// have no size.
+    fn look_at(&mut self, picture: &[u8]) {
+        let codec = self.track.codec;
+        let has_sizes = matches!(codec, Codec::Vp8 | Codec::Vp9);
+        if !has_sizes && self.track.details != Details::Unknown {
+            return;
+        }
+        let Some(mut details) = inspect::frame_details(codec, picture) else { return };
+        if let (Details::Video(told), Details::Video(known)) = (&mut details, &self.track.details) {
+            (told.profile, told.level) = (known.profile, known.level);
+        }
+        if details != self.track.details {
             self.track.details = details;
             self.changed = true;
         }
-        Ok(canonical)
     }
 
     /// An audio frame as the track carries it; `None` if it cannot be understood without a

@@ -22,6 +22,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A source that has carried the stream for so long did not fail.
 const STABLE: Duration = Duration::from_secs(10);
 
+/// What each of several sources gets at least of the time that viewers wait.
+const LEAST_SHARE: Duration = Duration::from_secs(1);
+
 /// What is to be pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -216,7 +219,10 @@ impl Pull {
         let mut state = self.state.lock();
         // An order without sources is not taken, and the number stays below how many there are.
         let url = self.order.sources.get(state.source).expect("a source").clone();
-        let remote = self.remote(relay, url);
+        let mut remote = self.remote(relay, url);
+        if let Some(share) = self.share_of_wait(relay, state.failures) {
+            remote.patience = remote.patience.min(share);
+        }
         let client = Client::pull(&relay.context, self.stream.clone(), remote);
         state.session = Some(client.session().clone());
         (state.ran, state.doing) = (false, PullState::Calls);
@@ -348,6 +354,16 @@ impl Pull {
         remote.patience = self.order.patience.unwrap_or(remote.patience);
         remote.via = via::onward(&self.order.via, &relay.context.id);
         remote
+    }
+
+    /// How long each of several sources may take where viewers wait for the first that has the
+    /// stream: all are to be asked before the viewers have waited in vain. Later each may take as
+    /// long as any.
+    fn share_of_wait(&self, relay: &Relay, failures: u32) -> Option<Duration> {
+        let sources = u32::try_from(self.order.sources.len()).unwrap_or(u32::MAX);
+        let wait = relay.context.settings.load().wait_for_stream;
+        let asked_first = self.order.stop_after.is_some() && sources > 1 && failures < sources;
+        asked_first.then(|| (wait / (sources + 1)).max(LEAST_SHARE))
     }
 
     /// What follows from a session's end: how long to wait for the next call, if there is one.
