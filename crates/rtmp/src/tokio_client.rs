@@ -176,9 +176,12 @@ impl<Io: AsyncRead + AsyncWrite> Driver<Io> {
 
     async fn event(&mut self) -> Result<Option<Event>, Error> {
         loop {
-            self.flush().await?;
+            let is_open = self.write_and_read().await?;
             if let Some(event) = self.session.poll_event() {
                 return Ok(Some(event));
+            }
+            if !is_open {
+                return Ok(None);
             }
             let read = self.read.read(&mut self.buffer);
             let len = match self.session.poll_timeout() {
@@ -203,14 +206,23 @@ impl<Io: AsyncRead + AsyncWrite> Driver<Io> {
         self.session.handle_input(self.buffer.get(..len).unwrap_or_default(), now())
     }
 
-    /// Writes what the session wants sent; reads meanwhile, since a server may stop reading
-    /// until its own bytes are taken.
+    /// Writes what the session wants sent.
     async fn flush(&mut self) -> Result<(), Error> {
+        match self.write_and_read().await? {
+            true => Ok(()),
+            false => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        }
+    }
+
+    /// Writes what the session wants sent; reads meanwhile, since a server may stop reading
+    /// until its own bytes are taken. `false` if the server has closed the connection: what it has
+    /// said before may still be to be heard.
+    async fn write_and_read(&mut self) -> Result<bool, Error> {
         loop {
             if self.unsent.is_empty() {
                 match self.session.poll_transmit() {
                     Some(bytes) => self.unsent = bytes,
-                    None => return Ok(()),
+                    None => return Ok(true),
                 }
             }
             let exchange = async {
@@ -219,13 +231,18 @@ impl<Io: AsyncRead + AsyncWrite> Driver<Io> {
                     read = self.read.read(&mut self.buffer) => read.map(Exchange::Read),
                 }
             };
-            match timely(self.patience, exchange).await? {
+            let exchanged = match timely(self.patience, exchange).await {
+                // It was closed while we were about to say something.
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Ok(false);
+                }
+                exchanged => exchanged?,
+            };
+            match exchanged {
                 Exchange::Written(0) => {
                     return Err(io::Error::from(io::ErrorKind::WriteZero).into());
                 }
-                Exchange::Read(0) => {
-                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-                }
+                Exchange::Read(0) => return Ok(false),
                 Exchange::Written(_) => {}
                 Exchange::Read(len) => self.take(len)?,
             }
