@@ -3,12 +3,12 @@
 mod care;
 mod devices;
 mod listeners;
+mod operators;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use control::access::Access;
 use control::api::{Api, Guard, Key};
 use control::config::Error as ConfigError;
@@ -21,13 +21,12 @@ use control::page;
 use control::web::{self, Router};
 use control::webhooks::Webhooks;
 use hub::{EndReason, Registry};
-use net::{Connecting, Egress, Listener, Listening, Shard, Shards, Tls, TlsError};
+use net::{Connecting, Egress, Listening, Shard, Shards, Tls, TlsError};
 use session::gb28181::Devices;
 use session::http::Fallback;
 use session::relay::Relay;
 use session::{Context, Hls, Ps, Recorder, Rtsp};
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 use tracing::{info, warn};
@@ -43,12 +42,6 @@ use crate::hooks::Hooks;
 use crate::operations::{House, Parts};
 use crate::options::{ApiKey, Options, TlsFiles};
 use crate::{recordings, token, viewers};
-
-/// How long an operator's connection may take to come up.
-const API_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Connections of operators.
-const MAX_OPERATORS: usize = 512;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -467,10 +460,10 @@ fn accept(
             move |shard| session::http::serve(shard, context, fallback, connecting)
         })?;
     }
-    let room = Arc::new(Semaphore::new(MAX_OPERATORS));
+    let room = Arc::new(operators::Room::default());
     for listening in listeners.api.into_iter().chain(listeners.api_tls) {
         let listener = listening.start().map_err(StartError::Threads)?;
-        telling.spawn(serve_operators(listener, router.clone(), room.clone()));
+        telling.spawn(operators::serve(listener, router.clone(), room.clone()));
     }
     Ok(())
 }
@@ -496,26 +489,6 @@ where
         }
     });
     Ok(())
-}
-
-async fn serve_operators(listener: Listener, router: Router, room: Arc<Semaphore>) {
-    // They end with the listener.
-    let mut serving = JoinSet::new();
-    loop {
-        let connecting = listener.accept().await;
-        while serving.try_join_next().is_some() {}
-        // Whoever comes while it is full is closed.
-        let Ok(place) = room.clone().try_acquire_owned() else { continue };
-        serving.spawn(serve_api(connecting, router.clone(), place));
-    }
-}
-
-/// Serves an operator's connection.
-async fn serve_api(connecting: Connecting, router: Router, _place: OwnedSemaphorePermit) {
-    let peer = connecting.peer();
-    if let Ok(conn) = connecting.establish(API_PATIENCE).await {
-        web::serve(conn, peer, Bytes::new(), router).await;
-    }
 }
 
 /// Runs tasks of sessions on the shards, whoever asks for it, as long as the server keeps them.
