@@ -25,7 +25,7 @@ use crate::operations::Operations;
 use crate::page::{self, Ports};
 use crate::webhooks::Webhooks;
 
-pub use self::guard::{Guard, Key};
+pub use self::guard::{Answers, Guard, Key};
 pub use self::v1::document;
 pub(crate) use self::view::Group;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use auth::{Algorithm, Scheme};
 use control::access;
+use control::api::Answers;
 use control::config::sections::Stream;
 use control::config::units::Span;
 use control::config::values::{
@@ -72,10 +73,8 @@ pub struct Options {
     pub api_tls: Vec<String>,
     /// What the operator's API asks for.
     pub api_key: ApiKey,
-    /// Whether lal's endpoints answer faults with statuses of HTTP.
-    pub api_status_codes: bool,
-    /// Sites whose pages may read.
-    pub api_origins: Vec<String>,
+    /// What it answers.
+    pub api_answers: Answers,
     /// Whether viewers have a page with a player.
     pub player_page: bool,
     /// The settings, as the API shows them.
@@ -190,8 +189,11 @@ impl Options {
                 // Refused with the configuration; nobody has an empty token.
                 (_, None) => ApiKey::Token(String::new()),
             },
-            api_status_codes: config.api.status_codes,
-            api_origins: config.api.origins.clone(),
+            api_answers: Answers {
+                status_codes: config.api.status_codes,
+                origins: config.api.origins.clone(),
+                hosts: config.api.hosts.clone(),
+            },
             player_page: config.http.player_page,
             config: Arc::new(config.clone()),
             reloads: None,

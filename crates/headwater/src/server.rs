@@ -212,11 +212,8 @@ impl Server {
         let number: String = random_key().iter().take(8).map(|b| format!("{b:02x}")).collect();
         let name = format!("{} {number}", options.server_id);
         let edges = Edges::new(name, options.reports.clone());
-        let guard = Arc::new(Guard::new(
-            key(options, &addresses)?,
-            options.api_status_codes,
-            options.api_origins.clone(),
-        ));
+        let key = key(options, &addresses)?;
+        let guard = Arc::new(Guard::new(key, options.api_answers.clone()));
         let api = Api {
             registry: context.registry.clone(),
             sessions: context.sessions.clone(),
@@ -336,7 +333,7 @@ impl Server {
             warn!("the API answers this host alone: {error}");
             Key::Others(String::new())
         }));
-        self.guard.set_answers(options.api_status_codes, options.api_origins.clone());
+        self.guard.set_answers(options.api_answers.clone());
         self.webhooks.set_rules(options.webhooks.clone());
         self.house.set_config(options.config.clone());
         self.context.admission.set_networks(options.networks.clone());

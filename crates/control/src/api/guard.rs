@@ -2,14 +2,16 @@
 //!
 //! This host may, unless a token is set; others need one. Pages of other sites that an operator
 //! visits must not reach it through the operator's browser: names that lead here from elsewhere are
-//! refused (DNS rebinding), and so is what another site asks for, unless the operator lets its pages
-//! read.
+//! refused (DNS rebinding) unless the operator names them, and so is what another site asks for,
+//! unless the operator lets its pages read.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{
+    ACCEPT_LANGUAGE, AUTHORIZATION, HOST, HeaderValue, ORIGIN, USER_AGENT, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Json, Response};
@@ -52,18 +54,28 @@ pub struct Guard {
 #[derive(Debug)]
 struct Rules {
     key: Key,
-    /// lal's endpoints answer faults with statuses of HTTP.
-    status_codes: bool,
-    /// Sites whose pages may read.
-    origins: Vec<String>,
+    answers: Answers,
+    /// What this host calls itself.
+    own_name: Option<String>,
+}
+
+/// What is answered to those who may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answers {
+    /// Whether lal's endpoints say more than 200: faults have statuses of HTTP.
+    pub status_codes: bool,
+    /// Sites whose pages may read without a token, where this host may.
+    pub origins: Vec<String>,
+    /// Names by which this server may be asked without a token, beside those that lead nowhere
+    /// else; `*` for any, by programs that are no browser.
+    pub hosts: Vec<String>,
 }
 
 impl Guard {
-    /// A guard that asks for `key`. With `status_codes`, lal's endpoints say more than 200; pages of
-    /// the sites `origins` may read without a token, where this host may.
+    /// A guard that asks for `key`.
     #[must_use]
-    pub fn new(key: Key, status_codes: bool, origins: Vec<String>) -> Self {
-        Self { rules: RwLock::new(Rules { key, status_codes, origins }) }
+    pub fn new(key: Key, answers: Answers) -> Self {
+        Self { rules: RwLock::new(Rules { key, answers, own_name: own_name() }) }
     }
 
     /// Changes what is asked for.
@@ -71,20 +83,35 @@ impl Guard {
         self.rules.write().key = key;
     }
 
-    /// Changes how lal's endpoints answer, and which sites may read.
-    pub fn set_answers(&self, status_codes: bool, origins: Vec<String>) {
-        let mut rules = self.rules.write();
-        (rules.status_codes, rules.origins) = (status_codes, origins);
+    /// Changes what is answered.
+    pub fn set_answers(&self, answers: Answers) {
+        self.rules.write().answers = answers;
     }
 
     /// Whether pages of this site may read. Images and scripts do not say what site they are of.
     fn lets_read(&self, origin: Option<&str>) -> bool {
-        let origins = &self.rules.read().origins;
+        let origins = &self.rules.read().answers.origins;
         origins.iter().any(|known| known == "*" || origin == Some(known))
     }
 
     pub(super) fn has_status_codes(&self) -> bool {
-        self.rules.read().status_codes
+        self.rules.read().answers.status_codes
+    }
+
+    /// Whether requests for this `Host` may be meant for this server. Programs look names up for
+    /// those who run them; a browser does so for every page.
+    fn is_called(&self, host: &str, by_browser: bool) -> bool {
+        let name = without_port(host);
+        let rules = self.rules.read();
+        let is_own = |own: &String| {
+            own.eq_ignore_ascii_case(name)
+                || name.strip_suffix(".local").is_some_and(|name| own.eq_ignore_ascii_case(name))
+        };
+        let is_named =
+            |known: &String| known.eq_ignore_ascii_case(name) || (known == "*" && !by_browser);
+        leads_here(name)
+            || rules.own_name.as_ref().is_some_and(is_own)
+            || rules.answers.hosts.iter().any(is_named)
     }
 
     /// Whether nothing needs to be shown by somebody from this address.
@@ -119,14 +146,25 @@ pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) 
             if api.access.admits_to_api(&credentials(headers), peer).await {
                 return next.run(request).await;
             }
-            return unauthorized();
+            return unauthorized(request.uri().path());
         }
         let (method, path) = (request.method(), request.uri().path());
         if let Err(text) = is_from_here(&api.guard, method, path, headers) {
-            return (StatusCode::FORBIDDEN, Json(json!({ "error": text }))).into_response();
+            return refusal(path, StatusCode::FORBIDDEN, text);
         }
     }
     next.run(request).await
+}
+
+/// Says why not: in lal's envelope where its clients ask. They need the status, too: a program that
+/// looks at nothing else must not take a refusal for a success.
+fn refusal(path: &str, status: StatusCode, text: &str) -> Response {
+    let is_lals = path.starts_with("/api/") && !path.starts_with("/api/v1/");
+    let body = match is_lals {
+        true => json!({ "error_code": status.as_u16(), "desp": text }),
+        false => json!({ "error": text }),
+    };
+    (status, Json(body)).into_response()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -154,9 +192,9 @@ fn credentials(headers: &HeaderMap) -> Credentials {
     }
 }
 
-fn unauthorized() -> Response {
+fn unauthorized(path: &str) -> Response {
     let text = "this needs a token: Authorization: Bearer TOKEN; see api.token and api.token_file";
-    let mut response = (StatusCode::UNAUTHORIZED, Json(json!({ "error": text }))).into_response();
+    let mut response = refusal(path, StatusCode::UNAUTHORIZED, text);
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
@@ -170,11 +208,9 @@ fn is_from_here(
     headers: &HeaderMap,
 ) -> Result<(), &'static str> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    if host.is_some_and(|host| !is_address(host)) {
-        return Err(
-            "ask by address, such as http://127.0.0.1:8083, or with a token: names may lead \
-                    here from elsewhere",
-        );
+    if host.is_some_and(|host| !guard.is_called(host, is_browser(headers))) {
+        return Err("names may lead here from elsewhere: ask by address, such as \
+                    http://127.0.0.1:8083, or with a token, or name the name in api.hosts");
     }
     let changes = *method != Method::GET || path.starts_with("/api/ctrl/");
     let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
@@ -196,38 +232,130 @@ fn is_from_here(
     Ok(())
 }
 
-/// Whether a `Host` is a number or this host's own name, neither of which can be made to lead
-/// elsewhere.
-fn is_address(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
+/// Whether a request looks like one of a browser. Pages cannot hide all of this: that browsers say
+/// what languages are wanted, and the site of a request that changes something; over plain HTTP,
+/// they do not say where a request to the page's own site is from.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let agent = headers.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+    agent.starts_with(b"Mozilla/")
+        || [ORIGIN.as_str(), ACCEPT_LANGUAGE.as_str(), "sec-fetch-site", "sec-fetch-mode"]
+            .iter()
+            .any(|name| headers.contains_key(*name))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
-    };
+    }
+}
+
+/// Whether a name of a `Host` cannot be made to lead elsewhere: it is an address, or a name of this
+/// host or its network, which nobody on the Internet can have.
+fn leads_here(name: &str) -> bool {
     let number = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || number.parse::<IpAddr>().is_ok()
+    let is_local = !name.is_empty() && !name.contains('.');
+    is_local || number.parse::<IpAddr>().is_ok()
+}
+
+/// What this host calls itself, where the system says.
+fn own_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn guard(key: Key, origins: &[&str], hosts: &[&str]) -> Guard {
+        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let answers = Answers { origins: own(origins), hosts: own(hosts), ..Answers::default() };
+        Guard::new(key, answers)
+    }
+
     #[test]
-    fn numbers_and_localhost_lead_here() {
-        for host in
-            ["127.0.0.1", "127.0.0.1:8083", "[::1]:8083", "localhost:1", "LOCALHOST", "10.0.0.1"]
-        {
-            assert!(is_address(host), "{host}");
+    fn addresses_and_names_without_a_dot_lead_here() {
+        let usual = guard(Key::Open, &[], &[]);
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:8083",
+            "[::1]:8083",
+            "[2001:db8::1]",
+            "localhost:1",
+            "LOCALHOST",
+            "10.0.0.1",
+            "media:8083",
+        ] {
+            assert!(usual.is_called(host, true), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example:8083", "", "127.0.0.1.evil.example"] {
-            assert!(!is_address(host), "{host}");
+        for host in
+            ["evil.example", "localhost.evil.example:8083", "", ":8083", "127.0.0.1.evil.example"]
+        {
+            assert!(!usual.is_called(host, false), "{host}");
+        }
+    }
+
+    #[test]
+    fn names_lead_here_that_are_this_hosts_or_set() {
+        let guard = guard(Key::Open, &[], &["media.example"]);
+        assert!(guard.is_called("media.example:8083", true));
+        assert!(guard.is_called("Media.Example", true));
+        assert!(!guard.is_called("other.media.example", true));
+        guard.rules.write().own_name = Some("Camera-Hub.lan".to_owned());
+        assert!(guard.is_called("camera-hub.lan:8083", true));
+        assert!(!guard.is_called("camera-hub.evil.example", true));
+        guard.rules.write().own_name = Some("camera-hub".to_owned());
+        assert!(guard.is_called("camera-hub.local", true));
+    }
+
+    #[test]
+    fn programs_may_use_any_name_where_that_is_set_and_browsers_may_not() {
+        let guard = guard(Key::Open, &[], &["*"]);
+        let ask = |more: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("media.example:8083"));
+            for (name, value) in more {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            is_from_here(&guard, &Method::GET, "/api/stat/all_group", &headers).is_ok()
+        };
+        assert!(ask(&[]));
+        assert!(ask(&[("user-agent", "Go-http-client/1.1"), ("accept-encoding", "gzip")]));
+        for header in [
+            ("origin", "http://media.example:8083"),
+            ("sec-fetch-site", "same-origin"),
+            ("accept-language", "en"),
+            ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)"),
+        ] {
+            assert!(!ask(&[header]), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn lals_clients_are_refused_in_lals_envelope() {
+        let body = |path: &str| {
+            let response = refusal(path, StatusCode::FORBIDDEN, "no");
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            let bytes = axum::body::to_bytes(response.into_body(), 1000);
+            let mut bytes = std::pin::pin!(bytes);
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            let std::task::Poll::Ready(Ok(bytes)) = bytes.as_mut().poll(&mut cx) else { panic!() };
+            String::from_utf8(bytes.to_vec()).unwrap()
+        };
+        for path in ["/api/stat/all_group", "/api/ctrl/kick_session"] {
+            assert_eq!(body(path), r#"{"desp":"no","error_code":403}"#, "{path}");
+        }
+        for path in ["/api/v1/streams", "/metrics"] {
+            assert_eq!(body(path), r#"{"error":"no"}"#, "{path}");
         }
     }
 
     #[test]
     fn other_sites_may_change_nothing_and_read_where_they_are_let() {
-        let closed = Guard::new(Key::Open, false, Vec::new());
-        let one = Guard::new(Key::Open, false, vec!["https://board.example".to_owned()]);
-        let all = Guard::new(Key::Open, false, vec!["*".to_owned()]);
+        let closed = guard(Key::Open, &[], &[]);
+        let one = guard(Key::Open, &["https://board.example"], &[]);
+        let all = guard(Key::Open, &["*"], &[]);
         let guard = std::cell::Cell::new(&closed);
         let ask = |method, path, host: &'static str, origin: Option<&'static str>| {
             let mut headers = HeaderMap::new();
@@ -274,13 +402,13 @@ mod tests {
     fn who_needs_a_token() {
         let [local, other] = ["127.0.0.1", "192.0.2.1"].map(|ip| ip.parse().unwrap());
         let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
-        let others = Guard::new(Key::Others("secret".to_owned()), false, Vec::new());
+        let others = guard(Key::Others("secret".to_owned()), &[], &[]);
         assert!(others.is_open_to(local) && others.is_open_to(mapped) && !others.is_open_to(other));
         assert!(others.accepts("secret") && !others.accepts("secre") && !others.accepts(""));
-        let all = Guard::new(Key::Everybody("secret".to_owned()), false, Vec::new());
+        let all = guard(Key::Everybody("secret".to_owned()), &[], &[]);
         assert!(!all.is_open_to(local));
-        assert!(!Guard::new(Key::Others(String::new()), false, Vec::new()).accepts(""));
-        let open = Guard::new(Key::Open, false, Vec::new());
+        assert!(!guard(Key::Others(String::new()), &[], &[]).accepts(""));
+        let open = guard(Key::Open, &[], &[]);
         assert!(open.is_open_to(other) && !open.accepts("whatever"));
     }
 }

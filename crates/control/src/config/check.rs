@@ -174,6 +174,14 @@ impl Checks<'_> {
         if api.token.contains(|c: char| c.is_whitespace() || c.is_control()) {
             self.report("api.token", "it has blanks", "use letters and digits");
         }
+        for (i, host) in api.hosts.iter().enumerate() {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if host != "*" && (host.is_empty() || !host.chars().all(is_name)) {
+                let what = format!("{host:?} is not the name of a host");
+                let remedy = "write it without scheme and port, such as \"media.example\"";
+                self.report(&format!("api.hosts[{i}]"), what, remedy);
+            }
+        }
     }
 
     fn rtsp(&mut self) {

@@ -432,6 +432,9 @@ impl Translation<'_> {
         self.listen("api.listen", on(api.enable), api.addr.as_deref(), "http_api.addr");
         // lal's asks nobody for anything.
         self.put("api.open", Value::from(on(api.enable)), "http_api.addr");
+        // Nor does it look at the name that it was called by.
+        let hosts = if on(api.enable) { vec![Value::from("*")] } else { Vec::new() };
+        self.put("api.hosts", Value::Array(hosts), "http_api.addr");
     }
 
     fn caches(&mut self, conf: &Conf) {

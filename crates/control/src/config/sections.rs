@@ -320,6 +320,10 @@ section! {
         /// Sites whose pages may read what lal's endpoints say without a token, such as
         /// "https://HOST"; "*" for all, as in lal. They may change nothing.
         Live origins: Vec<String> = Vec::new(),
+        /// Names by which the API may be asked without a token, such as "media.example", beside
+        /// addresses, names without a dot and this host's own: others may lead here without
+        /// anybody's knowledge. "*" for all, by programs that are no browser.
+        Live hosts: Vec<String> = Vec::new(),
     }
 }
 

@@ -108,6 +108,7 @@ fn the_whole_of_lals_keys_is_understood() {
         [api]
         listen = ":8083"
         open = true
+        hosts = ["*"]
         [mp4]
         enable = false
         [hls]
