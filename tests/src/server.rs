@@ -257,9 +257,11 @@ impl Server {
     #[must_use]
     pub fn is_live(&self, stream: &str) -> bool {
         let group = self.group(stream);
-        ["pub", "pull"]
-            .iter()
-            .any(|input| group[input]["session_id"].as_str().is_some_and(|id| !id.is_empty()))
+        let has =
+            |input: &str| group[input]["session_id"].as_str().is_some_and(|id| !id.is_empty());
+        // What is pulled is there before anything of it has come.
+        let has_come = group["tracks"].as_array().is_some_and(|tracks| !tracks.is_empty());
+        has("pub") || (has("pull") && has_come)
     }
 
     /// Fails if the server has ended or anything in it has panicked.

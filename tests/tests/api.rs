@@ -1,6 +1,7 @@
 //! The operator's API: lal's endpoints as lal answers them, and ours as their description says.
 
 use std::fs;
+use std::net::TcpListener;
 
 use headwater_e2e::{Program, Server, clip, ffmpeg, program, python, root, wait_until};
 use serde_json::{Value, json};
@@ -144,6 +145,117 @@ fn a_client_made_for_lal_works() {
     assert_eq!(found["rtp"], 0, "{found}");
     wait_until("the viewer is gone", || server.viewers("live/lals") == 0);
     server.assert_healthy();
+}
+
+#[test]
+fn what_is_pulled_is_there_before_anything_of_it_has_come() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let from = format!("rtmp://{}/live/a", silent.local_addr().expect("an address"));
+    let mut server = Server::start(&[]);
+    // Another stream that ends in the same name is not what an order without an application means.
+    let _other = publish(&server, "other/x");
+    let order = json!({ "url": from, "stream_name": "x", "pull_retry_num": -1 });
+    let begun = server.api_post("/api/ctrl/start_relay_pull", &order);
+    assert_eq!(begun["error_code"], 0, "{begun}");
+    assert_eq!(begun["data"]["session_id"], "RTMPPULL1", "{begun}");
+    for name in ["live/x", "x"] {
+        let group = server.api(&format!("/api/stat/group?stream_name={name}"));
+        assert_eq!((&group["error_code"], &group["data"]["app_name"]), (&json!(0), &json!("live")));
+        for seat in ["pub", "pull"] {
+            assert_eq!(group["data"][seat]["session_id"], "", "nobody has answered: {group}");
+        }
+    }
+    let all = server.api("/api/stat/all_group");
+    let paths = |group: &Value| format!("{}/{}", group["app_name"], group["stream_name"]);
+    let groups = all["data"]["groups"].as_array().expect("groups");
+    let paths: Vec<_> = groups.iter().map(paths).collect();
+    assert_eq!(paths, ["\"live\"/\"x\"", "\"other\"/\"x\""]);
+    let stopped = server.api("/api/ctrl/stop_relay_pull?stream_name=x&stream_name=y");
+    // As lal says it of one that has got nowhere yet, and it is not called any more.
+    assert_eq!(
+        (&stopped["error_code"], &stopped["data"]["session_id"]),
+        (&json!(1003), &json!(""))
+    );
+    wait_until("it is pulled no more", || {
+        server.api("/api/stat/group?stream_name=live/x")["error_code"] == 1001
+    });
+    let begun = server.api_post("/api/ctrl/start_relay_pull", &order);
+    let kick = json!({ "stream_name": "x", "session_id": begun["data"]["session_id"] });
+    // Another server that answers, and has nothing.
+    let origin = Server::start(&["server.wait_for_stream=1m"]);
+    let order = json!({ "url": origin.url("rtmp", "live/none"), "stream_name": "none" });
+    let waits = server.api_post("/api/ctrl/start_relay_pull", &order);
+    wait_until("it is seen to be pulled", || {
+        let group = server.api("/api/stat/group?stream_name=none");
+        group["data"]["pull"]["session_id"] == waits["data"]["session_id"]
+    });
+    assert_eq!(server.api_post("/api/ctrl/kick_session", &kick)["error_code"], 0);
+    wait_until("it is gone", || {
+        server.api("/api/stat/group?stream_name=live/x")["error_code"] == 1001
+    });
+    server.assert_healthy();
+}
+
+#[test]
+fn parameters_are_read_as_lal_reads_them() {
+    let server = Server::start(&[]);
+    let post = |path: &str, body: &str| {
+        let (_, _, answer) = server.ask("api", "POST", &format!("/api/ctrl/{path}"), &[], body);
+        serde_json::from_str::<Value>(&answer).expect("JSON")["error_code"].clone()
+    };
+    let session = r#"{"stream_name": "a", "stream_name": "b", "session_id": null}"#;
+    assert_eq!(post("kick_session", session), 1001, "the last one counts, and null is nothing");
+    let never = r#"{"ip": "192.0.2.1", "duration_sec": -1}"#;
+    assert_eq!(post("add_ip_blacklist", never), 0, "it is over already");
+    let blocked = server.v1("GET", "access/blocked", &Value::Null).1;
+    assert_eq!(blocked["items"], json!([]), "{blocked}");
+    let pull = r#"{"url": "rtmp://127.0.0.1:1/live/a", "stream_name": null, "rtsp_mode": null,
+        "pull_timeout_ms": -1, "debug_dump_packet": null}"#;
+    assert_eq!(post("start_relay_pull", pull), 0);
+    assert_eq!(post("start_rtp_pub", r#"{"stream_name": "c", "port": -1}"#), 2002);
+    let port = r#"{"stream_name": "c", "port": null, "timeout_ms": -5, "is_tcp_flag": null}"#;
+    assert_eq!(post("start_rtp_pub", port), 0);
+    assert_eq!(post("start_rtp_pub", r#"{"stream_name": null}"#), 1002);
+}
+
+#[test]
+fn streams_that_are_found_by_name_alone_have_the_application_of_their_publisher() {
+    let mut server = Server::start(&["server.identity=name"]);
+    let _publisher = clip::publish(&server.url("rtmp", "cameras/gate"));
+    wait_until("the stream is live", || server.is_live("gate"));
+    let group = server.api("/api/stat/group?stream_name=gate");
+    assert_eq!(group["data"]["stream_name"], "gate", "{group}");
+    assert_eq!(group["data"]["app_name"], "cameras", "{group}");
+    server.assert_healthy();
+}
+
+#[test]
+fn programs_may_call_by_name_where_a_file_of_lals_opens_the_api() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("lal.conf.json");
+    let lal = json!({ "http_api": { "enable": true, "addr": "127.0.0.1:0" },
+        "log": { "filename": folder.path().join("log") } });
+    fs::write(&file, lal.to_string()).expect("a file");
+    let imported = Server::start_with(&["-c", &file.to_string_lossy()], &[]);
+    let ours = Server::start(&[]);
+    let ask = |server: &Server, path: &str, more: &[(&str, &str)]| {
+        let headers = [&[("Host", "media.example:8083")], more].concat();
+        let (status, _, body) = server.ask("api", "GET", path, &headers, "");
+        (status, serde_json::from_str::<Value>(&body).expect("JSON"))
+    };
+    let stat = "/api/stat/all_group";
+    assert_eq!(ask(&imported, stat, &[]).0, 200);
+    let browser = [("User-Agent", "Mozilla/5.0"), ("Accept-Language", "en")];
+    for (status, refusal) in [ask(&imported, stat, &browser), ask(&ours, stat, &[])] {
+        assert_eq!((status, &refusal["error_code"]), (403, &json!(403)), "{refusal}");
+        assert!(
+            refusal["desp"].as_str().is_some_and(|text| text.contains("api.hosts")),
+            "{refusal}"
+        );
+    }
+    assert!(ask(&ours, "/api/v1/server", &[]).1["error"].is_string());
+    let named = Server::start(&["api.hosts=media.example"]);
+    assert_eq!(ask(&named, stat, &browser).0, 200);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod callback;
 mod jwt;
 mod lal;
-mod query;
+pub(crate) mod query;
 mod tickets;
 
 use std::fmt;

@@ -78,13 +78,6 @@ impl Api {
         guarded.merge(open).merge(page::operator())
     }
 
-    /// The stream of this path or, as in lal, with this last item of its path.
-    fn find(&self, name: &str) -> Option<Summary> {
-        let now = Instant::now();
-        let named = |name| self.registry.summary(self.registry.named(name)?.as_str(), now);
-        self.registry.summary(name, now).or_else(|| named(name))
-    }
-
     /// The stream of this path.
     fn exact(&self, name: &str) -> Option<Summary> {
         self.registry.summary(name, Instant::now())

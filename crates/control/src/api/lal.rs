@@ -2,14 +2,17 @@
 //!
 //! Status 200 always, unless `api.status_codes` says otherwise; an envelope of `error_code`, `desp`
 //! and `data`; any method. The stream of `stream_name` is found by its path (`live/camera1`) or by
-//! its last item. Where lal says `null` for an empty list, an empty list is said.
+//! its last item ([`Api::meant`]). Where lal says `null` for an empty list, an empty list is said.
+
+mod parameters;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
     HeaderValue,
@@ -17,11 +20,12 @@ use axum::http::header::{
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Redirect, Response};
 use axum::routing::any;
-use hub::EndReason;
+use hub::{EndReason, Session, StreamName};
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::parameters::{Body, Missing, of_query};
 use super::Api;
 use super::view::{self, Group};
 use crate::config::values::{RtspTransport, network};
@@ -94,11 +98,61 @@ impl Api {
                 by_stream.entry(stream).or_default().push(session);
             }
         }
-        let mut group = |summary: &hub::Summary| {
-            let sessions = by_stream.remove(&summary.name).unwrap_or_default();
-            Group::new(summary, &sessions)
+        let mut pulls: HashMap<_, _> =
+            self.pulled().map(|pull| (pull.stream.clone(), pull)).collect();
+        let mut all: Vec<_> = summaries
+            .iter()
+            .map(|summary| {
+                let sessions = by_stream.remove(&summary.name).unwrap_or_default();
+                let calling = pulls.remove(&summary.name).and_then(|pull| self.calling(&pull));
+                (summary.name.clone(), Group::new(summary, &sessions, calling.as_deref()))
+            })
+            .collect();
+        all.extend(pulls.into_iter().map(|(name, pull)| {
+            let group = Group::pulled(&name, self.calling(&pull).as_deref());
+            (name, group)
+        }));
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all.into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// One stream, as lal has it.
+    fn group(&self, name: &StreamName) -> Group {
+        let pull = self.pulled().find(|pull| pull.stream == *name);
+        let calling = pull.and_then(|pull| self.calling(&pull));
+        match self.exact(name.as_str()) {
+            Some(summary) => Group::new(&summary, &self.of_stream(name), calling.as_deref()),
+            None => Group::pulled(name, calling.as_deref()),
+        }
+    }
+
+    /// The stream that lal would find by this name: the one of this path, with or without the
+    /// default application, or the first one with this last item of its path. One that is to be
+    /// pulled is there before anything of it has come.
+    fn meant(&self, name: &str) -> Option<StreamName> {
+        let pulled = || self.pulled().map(|pull| pull.stream);
+        let of_path = |path: &str| {
+            let held = self.exact(path).map(|summary| summary.name);
+            held.or_else(|| pulled().find(|stream| stream.as_str() == path))
         };
-        summaries.iter().map(&mut group).collect()
+        let with_app = || of_path(self.operations.stream(name).ok()?.as_str());
+        let of_item = || {
+            let is_named = |stream: &StreamName| stream.as_str().rsplit('/').next() == Some(name);
+            pulled().filter(is_named).chain(self.registry.named(name)).min()
+        };
+        of_path(name).or_else(with_app).or_else(of_item)
+    }
+
+    /// What is being pulled, or is to be by an order.
+    fn pulled(&self) -> impl Iterator<Item = Relayed> {
+        let is_there = |pull: &Relayed| pull.rule.is_none() || pull.session.is_some();
+        self.operations.pulls().into_iter().filter(is_there)
+    }
+
+    /// The session of a pull. While the other server has not answered, lal shows none.
+    fn calling(&self, pull: &Relayed) -> Option<Arc<Session>> {
+        let session = self.sessions.find(pull.session.as_deref()?)?;
+        (session.statistics().read_bytes > 0).then_some(session)
     }
 }
 
@@ -115,45 +169,41 @@ async fn all_groups(State(api): State<Api>) -> Response {
     answer(&api, SUCCESS, Some(Groups { groups: api.groups() }))
 }
 
-#[derive(Deserialize)]
-struct OfStream {
-    stream_name: Option<String>,
-}
-
-impl OfStream {
-    fn name(self) -> Option<String> {
-        self.stream_name.filter(|name| !name.is_empty())
-    }
-}
-
-async fn group(State(api): State<Api>, Query(query): Query<OfStream>) -> Response {
-    let Some(name) = query.name() else {
+async fn group(State(api): State<Api>, RawQuery(query): RawQuery) -> Response {
+    let Some(name) = of_query(query.as_deref(), "stream_name") else {
         return answer(&api, NO_PARAMETER, Some(Value::Null));
     };
-    match api.find(&name) {
-        Some(summary) => {
-            let sessions = api.of_stream(&summary.name);
-            answer(&api, SUCCESS, Some(Group::new(&summary, &sessions)))
-        }
+    match api.meant(&name) {
+        Some(name) => answer(&api, SUCCESS, Some(api.group(&name))),
         None => answer(&api, NO_GROUP, Some(Value::Null)),
     }
 }
 
-#[derive(Deserialize)]
 struct Kick {
     stream_name: String,
     session_id: String,
 }
 
+impl Kick {
+    fn read(body: &[u8]) -> Result<Self, Missing> {
+        let body = Body::read(body, &["stream_name", "session_id"])?;
+        Ok(Self { stream_name: body.text("stream_name")?, session_id: body.text("session_id")? })
+    }
+}
+
 async fn kick(State(api): State<Api>, body: Bytes) -> Response {
-    let Ok(kick) = serde_json::from_slice::<Kick>(&body) else {
+    let Ok(kick) = Kick::read(&body) else {
         return answer(&api, NO_PARAMETER, NOTHING);
     };
-    let Some(summary) = api.find(&kick.stream_name) else {
+    let Some(name) = api.meant(&kick.stream_name) else {
         return answer(&api, NO_GROUP, NOTHING);
     };
+    let is_pull = |session: &Session| {
+        let mut pulls = api.pulled().filter(|pull| pull.stream == name);
+        pulls.any(|pull| pull.session.as_ref() == Some(session.id()))
+    };
     let session = api.sessions.find(&kick.session_id);
-    match session.filter(|session| session.is_in(&summary.name)) {
+    match session.filter(|session| session.is_in(&name) || is_pull(session)) {
         Some(session) => {
             session.dispose(EndReason::Kicked);
             answer(&api, SUCCESS, NOTHING)
@@ -162,33 +212,31 @@ async fn kick(State(api): State<Api>, body: Bytes) -> Response {
     }
 }
 
-/// What lal leaves out has the value that it has there.
-#[derive(Deserialize)]
 struct Pull {
     url: String,
-    #[serde(default)]
     stream_name: String,
-    #[serde(default = "ten_seconds")]
-    pull_timeout_ms: u64,
-    #[serde(default)]
+    pull_timeout_ms: i64,
     pull_retry_num: i64,
-    #[serde(default = "never")]
     auto_stop_pull_after_no_out_ms: i64,
-    #[serde(default)]
-    rtsp_mode: u8,
-    #[serde(default)]
+    rtsp_mode: i64,
     debug_dump_packet: String,
 }
 
-fn ten_seconds() -> u64 {
-    10_000
-}
-
-fn never() -> i64 {
-    -1
-}
-
 impl Pull {
+    /// What is left out has the value that it has in lal.
+    fn read(body: &[u8]) -> Result<Self, Missing> {
+        let body = Body::read(body, &["url"])?;
+        Ok(Self {
+            url: body.text("url")?,
+            stream_name: body.text("stream_name")?,
+            pull_timeout_ms: body.number("pull_timeout_ms", 10_000)?,
+            pull_retry_num: body.number("pull_retry_num", 0)?,
+            auto_stop_pull_after_no_out_ms: body.number("auto_stop_pull_after_no_out_ms", -1)?,
+            rtsp_mode: body.number("rtsp_mode", 0)?,
+            debug_dump_packet: body.text("debug_dump_packet")?,
+        })
+    }
+
     /// The name that the stream gets: without one, the last item of the address.
     fn name(&self) -> &str {
         let path = self.url.split('?').next().unwrap_or_default();
@@ -214,7 +262,9 @@ impl Pull {
                 0 => RtspTransport::Tcp,
                 _ => RtspTransport::Udp,
             }),
-            timeout: Some(self.pull_timeout_ms)
+            // In lal, connecting may take for ever without a time; here as long as is usual.
+            timeout: u64::try_from(self.pull_timeout_ms)
+                .ok()
                 .filter(|millis| *millis > 0)
                 .map(|millis| Duration::from_millis(millis.min(MAX_PULL_TIMEOUT_MS))),
         }
@@ -228,7 +278,7 @@ struct Pulling {
 }
 
 async fn start_pull(State(api): State<Api>, body: Bytes) -> Response {
-    let Ok(pull) = serde_json::from_slice::<Pull>(&body) else {
+    let Ok(pull) = Pull::read(&body) else {
         return answer(&api, NO_PARAMETER, Some(Pulling::default()));
     };
     if !pull.debug_dump_packet.is_empty() {
@@ -254,50 +304,77 @@ async fn start_pull(State(api): State<Api>, body: Bytes) -> Response {
     }
 }
 
-async fn stop_pull(State(api): State<Api>, Query(query): Query<OfStream>) -> Response {
+async fn stop_pull(State(api): State<Api>, RawQuery(query): RawQuery) -> Response {
     let none = json!({ "session_id": "" });
-    let Some(name) = query.name() else {
+    let Some(name) = of_query(query.as_deref(), "stream_name") else {
         return answer(&api, NO_PARAMETER, Some(none));
     };
-    // A pull that has not got anywhere yet has no stream that could be found by its last item.
-    let of_name = |relayed: &Relayed| {
-        let path = relayed.stream.as_str();
-        path == name || path.rsplit('/').next() == Some(&name)
+    let Some(name) = api.meant(&name) else {
+        return answer(&api, NO_GROUP, Some(none));
     };
-    let found = api.operations.pulls().into_iter().find(of_name);
-    match found.map(|found| api.operations.stop_pull(&found.stream)) {
-        Some(Ok(Some(id))) => answer(&api, SUCCESS, Some(json!({ "session_id": &*id }))),
-        None if api.find(&name).is_none() => answer(&api, NO_GROUP, Some(none)),
-        _ => answer(&api, NO_SESSION, Some(none)),
+    match api.operations.stop_pull(&name) {
+        Ok(Some(id)) => answer(&api, SUCCESS, Some(json!({ "session_id": &*id }))),
+        Ok(None) | Err(_) => answer(&api, NO_SESSION, Some(none)),
     }
 }
 
 /// lal's parameters, and behind them ours.
-#[derive(Deserialize)]
 struct Rtp {
     stream_name: String,
-    #[serde(default)]
-    port: u16,
-    #[serde(default = "one_minute")]
-    timeout_ms: u64,
+    port: i64,
+    timeout_ms: i64,
     /// 0 for datagrams, 1 for a connection that the device makes.
-    #[serde(default)]
-    is_tcp_flag: u8,
-    #[serde(default)]
+    is_tcp_flag: i64,
     debug_dump_packet: String,
     /// `passive` as `is_tcp_flag` 1, or `active`: the server connects to `peer`.
-    #[serde(default)]
     tcp_mode: String,
     /// `HOST:PORT`.
-    peer: Option<String>,
+    peer: String,
     ssrc: Option<u32>,
     /// 1 for the port that all devices share.
-    #[serde(default)]
-    shared_port_flag: u8,
+    shared_port_flag: i64,
 }
 
-fn one_minute() -> u64 {
-    60_000
+impl Rtp {
+    fn read(body: &[u8]) -> Result<Self, Missing> {
+        let body = Body::read(body, &["stream_name"])?;
+        let ssrc = body.number("ssrc", -1)?;
+        Ok(Self {
+            stream_name: body.text("stream_name")?,
+            port: body.number("port", 0)?,
+            timeout_ms: body.number("timeout_ms", 60_000)?,
+            is_tcp_flag: body.number("is_tcp_flag", 0)?,
+            debug_dump_packet: body.text("debug_dump_packet")?,
+            tcp_mode: body.text("tcp_mode")?,
+            peer: body.text("peer")?,
+            ssrc: match ssrc {
+                -1 | 0 => None,
+                ssrc => Some(u32::try_from(ssrc).map_err(|_| Missing)?),
+            },
+            shared_port_flag: body.number("shared_port_flag", 0)?,
+        })
+    }
+
+    fn order(&self) -> Result<ReceiveOrder, String> {
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let port = u16::try_from(self.port);
+        let port = port.map_err(|_| format!("listen: {} is no port: use 0 to 65535", self.port))?;
+        Ok(ReceiveOrder {
+            transport: match (self.is_tcp_flag, self.tcp_mode.as_str()) {
+                (_, "active") => Transport::TcpActive,
+                (0, "") => Transport::Udp,
+                _ => Transport::Tcp,
+            },
+            port: Some(port).filter(|port| *port > 0),
+            shared: self.shared_port_flag != 0,
+            ssrc: self.ssrc,
+            connect_to: text(&self.peer),
+            // Whole seconds, as in lal, and for ever without a time.
+            idle: Some(Duration::from_secs(u64::try_from(self.timeout_ms / 1000).unwrap_or(0))),
+            dump: text(&self.debug_dump_packet),
+            ..ReceiveOrder::default()
+        })
+    }
 }
 
 #[derive(Serialize, Default)]
@@ -308,34 +385,19 @@ struct Receiving {
 }
 
 async fn start_rtp(State(api): State<Api>, body: Bytes) -> Response {
-    let wanted = serde_json::from_slice::<Rtp>(&body).ok();
+    let wanted = Rtp::read(&body).ok();
     let Some(wanted) = wanted.filter(|wanted| !wanted.stream_name.is_empty()) else {
         return answer(&api, NO_PARAMETER, Some(Receiving::default()));
     };
-    let order = ReceiveOrder {
-        transport: match (wanted.is_tcp_flag, wanted.tcp_mode.as_str()) {
-            (_, "active") => Transport::TcpActive,
-            (0, "") => Transport::Udp,
-            _ => Transport::Tcp,
-        },
-        port: Some(wanted.port).filter(|port| *port > 0),
-        shared: wanted.shared_port_flag != 0,
-        ssrc: wanted.ssrc,
-        connect_to: wanted.peer,
-        // Whole seconds, as in lal.
-        idle: Some(Duration::from_secs(wanted.timeout_ms / 1000)),
-        dump: Some(wanted.debug_dump_packet).filter(|name| !name.is_empty()),
-        ..ReceiveOrder::default()
-    };
-    let stream = api.operations.stream(&wanted.stream_name);
-    let opened = match stream {
-        Ok(stream) => api.operations.receive(stream, &order).map_err(|error| match error {
+    let opened = wanted.order().and_then(|order| {
+        let stream = api.operations.stream(&wanted.stream_name);
+        let stream = stream.map_err(|error| error.to_string())?;
+        api.operations.receive(stream, &order).map_err(|error| match error {
             // Clients may know lal's words for it.
             ReceiveError::Occupied(_) => "lal.logic: in stream already exist at group".to_owned(),
             other => other.to_string(),
-        }),
-        Err(error) => Err(error.to_string()),
-    };
+        })
+    });
     match opened {
         Ok(opened) => {
             let (stream_name, port) = (wanted.stream_name, opened.port);
@@ -346,20 +408,28 @@ async fn start_rtp(State(api): State<Api>, body: Bytes) -> Response {
     }
 }
 
-#[derive(Deserialize)]
 struct Block {
     ip: String,
-    duration_sec: u64,
+    duration_sec: i64,
+}
+
+impl Block {
+    fn read(body: &[u8]) -> Result<Self, Missing> {
+        let body = Body::read(body, &["ip", "duration_sec"])?;
+        Ok(Self { ip: body.text("ip")?, duration_sec: body.number("duration_sec", 0)? })
+    }
 }
 
 async fn block(State(api): State<Api>, body: Bytes) -> Response {
-    let wanted = serde_json::from_slice::<Block>(&body).ok();
+    let wanted = Block::read(&body).ok();
     let Some((network, seconds)) =
         wanted.and_then(|wanted| Some((network(&wanted.ip).ok()?, wanted.duration_sec)))
     else {
         return answer(&api, NO_PARAMETER, NOTHING);
     };
-    if !api.operations.block(network, Some(Duration::from_secs(seconds))) {
+    // What is over already blocks nobody.
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    if seconds > 0 && !api.operations.block(network, Some(Duration::from_secs(seconds))) {
         return answer(&api, NO_ROOM, NOTHING);
     }
     answer(&api, SUCCESS, NOTHING)

@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hub::{Kind, Protocol, Role, Session, SessionId, Summary};
+use hub::{Kind, Protocol, Role, Session, SessionId, StreamName, Summary};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use media::{Details, Track, TrackKind};
 use serde::{Serialize, Serializer};
 
 /// lal's StatGroup, and what we know beyond it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Group {
     stream_name: String,
     app_name: String,
@@ -79,11 +79,15 @@ enum DetailsView {
 }
 
 impl Group {
-    /// A stream; `sessions` are those that take part in it.
-    pub(super) fn new(summary: &Summary, sessions: &[Arc<Session>]) -> Self {
+    /// A stream; `sessions` are those that take part in it, `calling` is the one that is about to
+    /// pull it.
+    pub(super) fn new(
+        summary: &Summary,
+        sessions: &[Arc<Session>],
+        calling: Option<&Session>,
+    ) -> Self {
         let zone = TimeZone::system();
-        let path = summary.name.as_str();
-        let (app, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let (app, name) = divided(&summary.name);
         let (width, height) = match first(summary, TrackKind::Video).map(|track| &track.details) {
             Some(Details::Video(video)) => (video.width, video.height),
             _ => (0, 0),
@@ -92,20 +96,32 @@ impl Group {
         let rates = (1i64..).zip(&summary.video_fps);
         let viewers = sessions.iter().filter(|session| session.kind().role == Role::Sub);
         let publisher = summary.publisher.as_deref();
-        let seat = |is_pull: bool| {
-            let ours = publisher.filter(|session| (session.kind().role == Role::Pull) == is_pull);
-            ours.map_or_else(Seat::default, |session| Seat::new(session, &zone))
+        let is_pull = |session: &&Session| session.kind().role == Role::Pull;
+        let pull = publisher.filter(is_pull).or(calling);
+        let seat = |session: Option<&Session>| {
+            session.map_or_else(Seat::default, |session| Seat::new(session, &zone))
+        };
+        // Where streams are told apart by name alone, the application is what they were asked for
+        // by; the address of a pull is that of the other server.
+        let own = publisher.filter(|session| !is_pull(session));
+        let mut peers = own.into_iter().chain(sessions.iter().map(|session| &**session));
+        let app = match app {
+            "" => peers
+                .find(|session| !is_pull(session))
+                .map(|session| session.address().app_name)
+                .unwrap_or_default(),
+            app => app.to_owned(),
         };
         Self {
             stream_name: name.to_owned(),
-            app_name: app.to_owned(),
+            app_name: app,
             audio_codec: codec(summary, TrackKind::Audio),
             video_codec: codec(summary, TrackKind::Video),
             video_width: width,
             video_height: height,
-            r#pub: seat(false),
+            r#pub: seat(own),
             subs: viewers.map(|session| Seat::new(session, &zone)).collect(),
-            pull: seat(true),
+            pull: seat(pull),
             in_frame_per_sec: rates.map(|(ago, &v)| Rate { unix_sec: now - ago, v }).collect(),
             tracks: summary.tracks.tracks.iter().map(|track| TrackView::new(track)).collect(),
             timestamp_jumps: summary.repairs.jumps,
@@ -113,6 +129,20 @@ impl Group {
             lost_packets: summary.repairs.lost_packets,
             torn_frames: summary.repairs.torn_frames,
             cached_bytes: summary.cached_bytes,
+        }
+    }
+}
+
+impl Group {
+    /// A stream that is to be pulled, and of which nothing is here yet.
+    pub(super) fn pulled(stream: &StreamName, calling: Option<&Session>) -> Self {
+        let zone = TimeZone::system();
+        let (app, name) = divided(stream);
+        Self {
+            stream_name: name.to_owned(),
+            app_name: app.to_owned(),
+            pull: calling.map_or_else(Seat::default, |session| Seat::new(session, &zone)),
+            ..Self::default()
         }
     }
 }
@@ -163,6 +193,11 @@ impl TrackView {
             details,
         }
     }
+}
+
+/// Application and name.
+fn divided(stream: &StreamName) -> (&str, &str) {
+    stream.as_str().rsplit_once('/').unwrap_or(("", stream.as_str()))
 }
 
 /// As text; nothing is an empty one.
