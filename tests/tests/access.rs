@@ -155,6 +155,28 @@ fn lals_secret_is_asked_for_where_lal_asks() {
     server.assert_healthy();
 }
 
+#[test]
+fn rtsp_asks_for_login_and_lals_secret_where_lal_asks_for_both() {
+    let mut server = Server::start(&[
+        "rtsp.auth=digest",
+        "rtsp.username=viewer",
+        "rtsp.password=open sesame",
+        "rtsp.auth_publish=false",
+        "auth.lal_override=master",
+        "auth.lal_for=['pub_rtsp','sub_rtsp']",
+    ]);
+    let rtsp = server.url("rtsp", "live/both");
+    let known = rtsp.replace("rtsp://", "rtsp://viewer:open%20sesame@");
+    let _publisher = clip::publish(&format!("{rtsp}?lal_secret=master"));
+    wait_until("the stream is live", || server.is_live("live/both"));
+    let play = |url: &str| ffmpeg(&format!("-rtsp_transport tcp -i {url} -t 1 -f null -"));
+    assert!(play(&rtsp).fail().contains("401"));
+    assert!(play(&format!("{rtsp}?lal_secret=master")).fail().contains("401"), "no login");
+    assert!(play(&known).fail().contains("403"), "no secret");
+    play(&format!("{known}?lal_secret=master")).finish();
+    server.assert_healthy();
+}
+
 /// Whether a connection is closed at once.
 fn is_closed(port: u16) -> bool {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("a listener");

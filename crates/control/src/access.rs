@@ -1,7 +1,8 @@
 //! Who may publish and play: users, tokens, lal's simple authentication, a callback.
 //!
 //! Whatever needs credentials is open to those who show them in any of the ways that are
-//! configured. What a callback refuses stays refused.
+//! configured; but RTSP's own login and lal's secret, where both are asked for, do not stand in for
+//! each other. What a callback refuses stays refused.
 
 mod callback;
 mod jwt;
@@ -203,6 +204,14 @@ fn looks_like_token(text: &str) -> bool {
     text.len() > 20 && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
+/// What there is of lal's simple authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secret {
+    NotNeeded,
+    Shown,
+    Missing,
+}
+
 /// What the local checks have found.
 #[derive(Default)]
 struct Granted {
@@ -279,11 +288,19 @@ impl Rules {
         if !self.guards(action, protocol) {
             return Ok(Granted::default());
         }
-        if lal::guards(&self.auth, action, protocol) {
+        let has_secret = || {
             let name = request.session.address().stream_name;
-            if lal::admits(&self.auth, &Query::of(&shown.raw_query), &name) {
-                return Ok(Granted::default());
-            }
+            lal::admits(&self.auth, &Query::of(&shown.raw_query), &name)
+        };
+        let lal = match lal::guards(&self.auth, action, protocol) {
+            false => Secret::NotNeeded,
+            true if has_secret() => Secret::Shown,
+            true => Secret::Missing,
+        };
+        // lal asks for both.
+        let needs_login = protocol == Protocol::Rtsp && self.needs_rtsp_login(action);
+        if lal == Secret::Shown && !needs_login {
+            return Ok(Granted::default());
         }
         if let Some(token) = &shown.token {
             let read = tokens.read(&self.auth, self.targets, token).await;
@@ -295,7 +312,7 @@ impl Rules {
                 false => Err(forbidden(action)),
             };
         }
-        self.check_password(request, shown, stream)
+        self.check_password(request, shown, stream, lal)
     }
 
     fn check_password(
@@ -303,6 +320,7 @@ impl Rules {
         request: &Request,
         shown: &Shown,
         stream: &StreamName,
+        lal: Secret,
     ) -> Result<Granted, Denial> {
         let (action, protocol) = (request.action, request.session.kind().protocol);
         let proof = request.credentials.proof.as_ref().or(shown.proof.as_ref());
@@ -315,7 +333,13 @@ impl Rules {
             && *user == self.rtsp.username
             && proof.shows(&self.rtsp.password)
         {
-            return Ok(Granted::to(user.clone()));
+            return match lal {
+                Secret::NotNeeded | Secret::Shown => Ok(Granted::to(user.clone())),
+                Secret::Missing => {
+                    let text = format!("to {action} this stream, a lal_secret is needed as well");
+                    Err(Denial::Forbidden(text))
+                }
+            };
         }
         let mut users = self.auth.users.iter();
         match users.find(|known| known.name == *user && proof.shows(&known.password)) {

@@ -12,6 +12,7 @@
 //! * `merge_write_size: 0` is our default flush, not a write per message; above, see
 //!   [`flush_after`].
 //! * There is one certificate for all listeners.
+//! * Numbers that are out of range here are taken as the nearest one that is not, with a warning.
 
 mod auth;
 mod dummy_audio;
@@ -31,13 +32,14 @@ use self::dummy_audio::DummyAudio;
 use self::notify::Notify;
 use self::relay::{RelayPull, RelayPush};
 use self::table::{FEATURES, KEYS, OPTIONAL};
+use super::Config;
 use super::error::{Error, Place, Problem};
 use super::suggest::list;
 use super::tree::Tree;
 use super::units::Span;
 
 /// What a server does that runs with a configuration of lal's.
-const BEHAVIOUR: [(&str, &str); 5] = [
+const BEHAVIOUR: [(&str, &str); 6] = [
     ("server.identity", "name"),
     // lal looks every 120 s whether anything moved.
     ("server.wait_for_stream", "2m"),
@@ -45,6 +47,7 @@ const BEHAVIOUR: [(&str, &str); 5] = [
     // Files end with their publisher.
     ("stream.record_grace", "0s"),
     ("rtmp.publisher_idle", "2m"),
+    ("relay.source_idle", "2m"),
 ];
 
 /// The keys that are translated, as lal's sample has them. The others are in [`table`].
@@ -239,6 +242,22 @@ impl Translation<'_> {
         self.tree.merge(Tree::single(ours, value, place));
     }
 
+    /// Puts a number, or the nearest one that can be used here, which is said then: lal starts with
+    /// any.
+    fn put_within(&mut self, ours: &str, value: i64, theirs: &'static str) {
+        let Some((least, most)) = range(ours) else {
+            return self.put(ours, Value::from(value), theirs);
+        };
+        let taken = value.clamp(least.number, most.number);
+        if taken != value {
+            let bound = if taken == least.number { least.text } else { most.text };
+            self.warnings.push(format!(
+                "{theirs}: {value} is more or less than {ours} can be here; it is {bound} now"
+            ));
+        }
+        self.put(ours, Value::from(taken), theirs);
+    }
+
     /// Puts an address where a listener is enabled, and none where it is not.
     fn listen(&mut self, ours: &str, enabled: bool, address: Option<&str>, theirs: &'static str) {
         let addresses = match (enabled, address) {
@@ -285,18 +304,18 @@ impl Translation<'_> {
         let number = hls.fragment_num.unwrap_or(6);
         let threshold = hls.delete_threshold.unwrap_or(number);
         let key = "hls.fragment_duration_ms";
-        self.put("hls.segment_duration", Value::from(duration), key);
-        self.put("hls.segments", Value::from(number), "hls.fragment_num");
-        self.put("hls.kept_segments", Value::from(threshold), "hls.delete_threshold");
+        self.put_within("hls.segment_duration", duration, key);
+        self.put_within("hls.segments", number, "hls.fragment_num");
+        self.put_within("hls.kept_segments", threshold, "hls.delete_threshold");
         let linger = duration.saturating_mul(number.saturating_add(threshold));
-        self.put("hls.linger", Value::from(linger), "hls.delete_threshold");
+        self.put_within("hls.linger", linger, "hls.delete_threshold");
         if let Some(secret) = hls.sub_session_hash_key.as_deref().filter(|key| !key.is_empty()) {
             self.put("hls.session_key", Value::from(secret), "hls.sub_session_hash_key");
             let silent = match hls.sub_session_timeout_ms {
                 None | Some(0) => number.saturating_mul(duration).saturating_mul(2),
                 Some(silent) => silent,
             };
-            self.put("hls.session_timeout", Value::from(silent), "hls.sub_session_timeout_ms");
+            self.put_within("hls.session_timeout", silent, "hls.sub_session_timeout_ms");
         }
     }
 
@@ -331,7 +350,8 @@ impl Translation<'_> {
         self.put("stream.record", Value::Array(formats), "record.enable_flv");
     }
 
-    fn rtsp(&mut self, rtsp: &Rtsp, tls: bool) {
+    /// With `by_secret`, publishers show one of lal's simple authentication.
+    fn rtsp(&mut self, rtsp: &Rtsp, tls: bool, by_secret: bool) {
         let (plain, websocket) = (on(rtsp.enable), on(rtsp.ws_rtsp_enable));
         self.put("rtsp.enable", Value::from(plain || tls || websocket), "rtsp.enable");
         self.listen("rtsp.listen", plain, rtsp.addr.as_deref(), "rtsp.addr");
@@ -348,11 +368,16 @@ impl Translation<'_> {
             let text = |value: &Option<String>| Value::from(value.clone().unwrap_or_default());
             self.put("rtsp.username", text(&rtsp.username), "rtsp.username");
             self.put("rtsp.password", text(&rtsp.password), "rtsp.password");
-            self.warnings.push(
-                "rtsp.auth_enable: publishers are asked for name and password, too; lal asks \
-                 viewers alone (rtsp.auth_publish = false does so here)"
-                    .to_owned(),
-            );
+            // lal asks viewers alone. Publishers need at least one proof here.
+            if by_secret {
+                self.put("rtsp.auth_publish", Value::from(false), "rtsp.auth_enable");
+            } else {
+                self.warnings.push(
+                    "rtsp.auth_enable: publishers are asked for name and password, too; lal asks \
+                     viewers alone (rtsp.auth_publish = false does so here)"
+                        .to_owned(),
+                );
+            }
         }
     }
 
@@ -400,7 +425,7 @@ impl Translation<'_> {
     fn listeners(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) {
         let Conf { rtmp, default_http: http, http_api: api, .. } = conf;
         let (rtmps, https, rtsps) = self.certificate(conf, exists);
-        self.rtsp(&conf.rtsp, rtsps);
+        self.rtsp(&conf.rtsp, rtsps, conf.simple_auth.guards_rtsp_publishers());
 
         let plain = on(rtmp.enable);
         self.put("rtmp.enable", Value::from(plain || rtmps), "rtmp.enable");
@@ -467,10 +492,10 @@ impl Translation<'_> {
             ts.single_gop_max_frame_num,
         ];
         let frames = larger(numbers, "single_gop_max_frame_num");
-        self.put("stream.gops", Value::from(gops), "rtmp.gop_num");
+        self.put_within("stream.gops", gops, "rtmp.gop_num");
         if frames != 0 {
             let key = "rtmp.single_gop_max_frame_num";
-            self.put("stream.max_gop_frames", Value::from(frames), key);
+            self.put_within("stream.max_gop_frames", frames, key);
         }
         match rtmp.merge_write_size {
             Some(bytes) if bytes > 0 => {
@@ -572,6 +597,24 @@ fn without_host_name(address: &str) -> String {
         Some(port) => format!("127.0.0.1:{port}"),
         None => address.to_owned(),
     }
+}
+
+/// An end of a range, as it is written and as a number; of milliseconds for durations.
+struct Bound {
+    text: String,
+    number: i64,
+}
+
+/// What a number of ours can be.
+fn range(key: &str) -> Option<(Bound, Bound)> {
+    let (_, key) = Config::key(key)?;
+    let (least, most) = key.range?();
+    let bound = |text: String| {
+        // A duration without a unit is a number of milliseconds, so that this reads numbers, too.
+        let millis = text.parse::<Span>().ok()?.get().as_millis();
+        Some(Bound { text, number: i64::try_from(millis).ok()? })
+    };
+    Some((bound(least)?, bound(most)?))
 }
 
 /// A pattern from slash to slash.

@@ -526,7 +526,8 @@ section! {
         /// A lal_secret that always fits; empty for none.
         Live lal_override: String = String::new(),
         /// Where lal's simple authentication holds: any of "pub_rtmp", "sub_rtmp", "sub_httpflv",
-        /// "sub_httpts", "pub_rtsp", "sub_rtsp" and "hls_m3u8".
+        /// "sub_httpts", "pub_rtsp", "sub_rtsp" and "hls_m3u8". Where rtsp.auth asks, too, both are
+        /// needed.
         Live lal_for: Words<LalGuard> = Words::default(),
     }
 }

@@ -20,6 +20,10 @@ pub(super) struct SimpleAuth {
 }
 
 impl SimpleAuth {
+    pub(super) fn guards_rtsp_publishers(&self) -> bool {
+        on(self.pub_rtsp_enable)
+    }
+
     pub(super) fn translate(&self, to: &mut Translation<'_>) {
         let switches = [
             ("pub_rtmp", self.pub_rtmp_enable),

@@ -24,7 +24,7 @@ impl DummyAudio {
         let wait = self.add_dummy_audio_wait_audio_ms.or(once.add_dummy_audio_wait_audio_ms);
         if let Some(wait) = wait.filter(|_| enabled) {
             let key = "in_session.add_dummy_audio_wait_audio_ms";
-            translation.put("stream.silent_audio_after", Value::from(wait), key);
+            translation.put_within("stream.silent_audio_after", wait, key);
         }
     }
 }

@@ -29,7 +29,7 @@ impl Notify {
         }
         let interval = self.update_interval_sec.unwrap_or(0).saturating_mul(1000);
         let key = "http_notify.update_interval_sec";
-        to.put("webhooks.update_interval", Value::from(interval), key);
+        to.put_within("webhooks.update_interval", interval, key);
         for (key, url) in [
             ("http_notify.on_server_start", &self.on_server_start),
             ("http_notify.on_update", &self.on_update),

@@ -40,8 +40,13 @@ impl RelayPull {
     pub(super) fn translate(&self, to: &mut Translation<'_>, key: &'static str) {
         if let (true, Some(host)) = (on(self.enable), self.addr.as_ref().filter(|a| !a.is_empty()))
         {
-            let origins = Value::Array(vec![format!("rtmp://{host}").into()]);
-            to.put("relay.origins", origins, key);
+            // Not an origin of relay.origins, which would be told what viewers show here to be let
+            // in: lal sends no query there.
+            let mut rule = Table::new();
+            rule.insert("stream".to_owned(), "*".into());
+            rule.insert("from".to_owned(), vec![format!("rtmp://{host}/{{path}}")].into());
+            rule.insert("start".to_owned(), "on_demand".into());
+            to.put("relay.pull", Value::Array(vec![rule.into()]), key);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::values::{Identity, Level, Rotation};
+use super::super::values::{Identity, Level, PullStart, Rotation};
 use super::super::*;
 
 /// Everything that lal 0.37 has, set as its documentation sets it.
@@ -102,6 +102,8 @@ fn the_whole_of_lals_keys_is_understood() {
         [rtsp]
         start = "key_frame"
         publisher_idle = "2m"
+        [relay]
+        source_idle = "2m"
         [tls]
         cert = "./conf/cert.pem"
         key = "./conf/key.pem"
@@ -168,9 +170,43 @@ fn silent_audio_is_taken_over() {
     let once = r#"{"rtmp": {"add_dummy_audio_enable": true, "add_dummy_audio_wait_audio_ms": 90}}"#;
     assert_eq!(silence(once), (true, 90));
     assert_eq!(silence(r#"{"in_session": {"add_dummy_audio_enable": true}}"#), (true, 150));
-    let endless = on.replace("audio_ms\": 150", "audio_ms\": -1");
-    let error = read(&endless).unwrap_err().to_string();
-    assert!(error.contains("lal's key in_session.add_dummy_audio_wait_audio_ms"), "{error}");
+    assert_eq!(silence(&on.replace("audio_ms\": 150", "audio_ms\": -1")), (true, 0));
+}
+
+#[test]
+fn numbers_that_are_out_of_range_here_are_the_nearest_that_are_not() {
+    let text = r#"{
+      "rtmp": {"enable": true, "gop_num": 100, "single_gop_max_frame_num": 9000000},
+      "hls": {"enable": true, "fragment_duration_ms": 90000, "fragment_num": 0,
+              "delete_threshold": 500, "sub_session_hash_key": "k",
+              "sub_session_timeout_ms": 10},
+      "in_session": {"add_dummy_audio_enable": true, "add_dummy_audio_wait_audio_ms": 20000},
+      "http_notify": {"enable": true, "update_interval_sec": 86400}
+    }"#;
+    let Loaded { config, warnings, .. } = read(text).unwrap();
+    assert_eq!(config.stream.gops, 64);
+    assert_eq!(config.stream.max_gop_frames, 1_000_000);
+    assert_eq!(config.hls.segment_duration.to_string(), "1m");
+    assert_eq!((config.hls.segments, config.hls.kept_segments), (1, 500));
+    assert_eq!(config.hls.linger.to_string(), "1h");
+    assert_eq!(config.hls.session_timeout.to_string(), "1s");
+    assert_eq!(config.stream.silent_audio_after.to_string(), "10s");
+    assert_eq!(config.webhooks.update_interval.to_string(), "1h");
+    let said = |key: &str| warnings.iter().filter(|text| text.starts_with(key)).count();
+    assert_eq!(
+        (said("hls."), said("rtmp."), said("in_session."), said("http_notify.")),
+        (4, 2, 1, 1)
+    );
+    assert!(
+        warnings.contains(
+            &"hls.delete_threshold: 45000000 is more or less than hls.linger can be here; it is 1h \
+             now"
+                .to_owned()
+        ),
+        "{warnings:?}"
+    );
+    let smallest = read(r#"{"rtmp": {"enable": true, "gop_num": -1}}"#).unwrap();
+    assert_eq!(smallest.config.stream.gops, 0);
 }
 
 #[test]
@@ -186,14 +222,17 @@ fn relays_are_those_of_lal() {
     assert!(rule.stream.matches("live/a"));
     let to = ["rtmp://a:1935/{app}/{name}?{query}", "rtmp://b.example/{app}/{name}?{query}"];
     assert_eq!(rule.to, to);
-    assert_eq!(config.relay.origins, ["rtmp://origin:19350"]);
+    let [rule] = &config.relay.pull[..] else { panic!("{:?}", config.relay.pull) };
+    assert!(rule.stream.matches("live/a") && rule.start() == PullStart::OnDemand);
+    // What viewers show to be let in here is nothing that another server is told.
+    assert_eq!(rule.from, ["rtmp://origin:19350/{path}"]);
     let off = r#"{"relay_push": {"enable": false, "addr_list": ["a"]},
                   "relay_pull": {"enable": false, "addr": "b"}}"#;
     let (config, _) = translated(off);
-    assert!(config.relay.push.is_empty() && config.relay.origins.is_empty());
+    assert!(config.relay.push.is_empty() && config.relay.pull.is_empty());
     // Its old name.
     let (config, _) = translated(r#"{"relay_pull": {"enable": true, "addr": "b"}}"#);
-    assert_eq!(config.relay.origins, ["rtmp://b"]);
+    assert_eq!(config.relay.pull[0].from, ["rtmp://b/{path}"]);
 }
 
 #[test]
@@ -287,11 +326,6 @@ fn wrong_values_are_refused_where_they_stand() {
         ),
         ("{\n \"rtmp\": {,}\n}", "lal.conf.json:2:11: key must be a string"),
         (
-            r#"{"rtmp": {"enable": true, "gop_num": -1}}"#,
-            "lal.conf.json, lal's key rtmp.gop_num: stream.gops: invalid value: integer `-1`, \
-             expected a whole number; write gops = 1, or anything from 0 to 64",
-        ),
-        (
             r#"{"rtmp": {"enable": true, "addr": "media.example:1935"}}"#,
             "lal.conf.json, lal's key rtmp.addr: rtmp.listen[0]: \"media.example:1935\" is neither \
              \":PORT\", for all addresses, nor \"IP:PORT\"; host names are not looked up; the \
@@ -314,6 +348,21 @@ fn what_was_closed_stays_closed() {
     // Where nothing is closed, the key opens nothing.
     let (config, _) = translated(&text.replace("true", "false"));
     assert!(config.auth.lal_for.is_empty() && config.auth.lal_key.is_empty());
+}
+
+#[test]
+fn publishers_show_what_they_show_to_lal() {
+    let text = r#"{"rtsp": {"enable": true, "addr": ":5544", "auth_enable": true, "username": "u",
+                   "password": "p"},
+        "simple_auth": {"key": "k", "pub_rtsp_enable": true, "sub_rtsp_enable": true}}"#;
+    let asked = |text: &str| {
+        let (config, warnings) = translated(text);
+        let said = warnings.iter().any(|warning| warning.starts_with("rtsp.auth_enable: pub"));
+        (config.rtsp.auth_play, config.rtsp.auth_publish, said)
+    };
+    assert_eq!(asked(text), (true, false, false), "a lal_secret is enough");
+    let open = text.replace("\"pub_rtsp_enable\": true, ", "");
+    assert_eq!(asked(&open), (true, true, true), "nobody publishes without any proof");
 }
 
 #[test]
