@@ -501,7 +501,7 @@ section! {
         /// password, publish and play (patterns of paths such as "live/*"), and api (true lets the
         /// user use the API).
         Live users: Vec<User> = Vec::new(),
-        /// A secret of tokens (JWT) that are signed with HS256; empty for none.
+        /// A secret of tokens (JWT) that are signed with HS256, of 16 bytes at least; empty for none.
         Live jwt_secret: String = String::new(),
         /// The public keys of tokens that are signed with RS256 or ES256: a file or a URL of a JSON
         /// Web Key Set; empty for none.

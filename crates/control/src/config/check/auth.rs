@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Checks, MAX_TEXT, is_url};
+use super::{Checks, MAX_TEXT, MIN_SECRET, is_url};
 
 /// All of them are looked through whenever somebody comes.
 const MAX_USERS: usize = 10_000;
@@ -33,6 +33,13 @@ impl Checks<'_> {
             let what = "it is neither a file nor a URL of http or https with a host";
             let remedy = "write something like \"https://auth.example/.well-known/jwks.json\"";
             self.report("auth.jwt_keys", what, remedy);
+        }
+        let length = auth.jwt_secret.len();
+        if (1..MIN_SECRET).contains(&length) {
+            // Whoever has a token can try secrets until its signature fits.
+            let what = format!("it has {length} bytes, and can be guessed from a token");
+            let remedy = format!("use {MIN_SECRET} random characters or more");
+            self.report("auth.jwt_secret", what, remedy);
         }
         self.users();
     }

@@ -167,6 +167,15 @@ fn whoever_closes_a_door_must_have_a_key() {
            [[auth.users]], or set auth.jwt_secret or auth.jwt_keys"],
     );
     refused(
+        "[auth]\njwt_secret = 'fifteen letters'\n[api]\nhosts = ['http://media.example', '*']\n",
+        &[
+            "headwater.toml:2:14: auth.jwt_secret: it has 15 bytes, and can be guessed from a token; \
+             use 16 random characters or more",
+            "headwater.toml:4:10: api.hosts[0]: \"http://media.example\" is not the name of a host; \
+             write it without scheme and port, such as \"media.example\"",
+        ],
+    );
+    refused(
         "[[auth.users]]\nname = 'a:b'\npassword = 'x'\n[[auth.users]]\nname = 'c'\npassword = ''\n\
          [[auth.users]]\nname = 'c'\npassword = 'y'\n",
         &[
