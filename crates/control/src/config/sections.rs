@@ -594,7 +594,7 @@ section! {
         /// How often an event is told again that was not taken (no answer, or one of 500 to 599).
         Live retries: u32 = 2; 0..=10,
         /// How many events may wait; further ones are dropped, and counted.
-        Live queue: u32 = 1024; 1..=100_000,
+        Live queue: u32 = 16_384; 1..=100_000,
         /// With a secret, requests have a header Headwater-Signature: sha256=HEX, the HMAC of
         /// the body; empty for none.
         Live secret: String = String::new(),
