@@ -59,14 +59,16 @@ pub fn target(url: &str) -> String {
     }
 }
 
-/// An address at which somebody has come here, or its query alone: without the values by which
-/// clients show who they are.
+/// An address at which somebody has come here, an application or a query: without login, and without
+/// the values by which clients show who they are.
 #[must_use]
-pub fn proofs(url: &str) -> Cow<'_, str> {
-    let (path, query) = match url.split_once('?') {
-        Some((path, query)) => (Some(path), query),
-        None if url.contains('=') => (None, url),
-        None => return without_login(url),
+pub fn proofs(text: &str) -> Cow<'_, str> {
+    let (path, query) = match divided(text) {
+        // A query may have several `?`; a path with parameters is shown as one.
+        (path, Some(_)) if path.contains('=') && !path.contains("://") => (None, text),
+        (path, Some(query)) => (Some(path), query),
+        (path, None) if path.contains('=') && !path.contains("://") => (None, text),
+        (path, None) => return without_login(path),
     };
     let query = masked(query, is_secret);
     Cow::Owned(match path {
@@ -88,9 +90,18 @@ pub fn repeated(text: &str, url: &str, is_target: bool) -> String {
     secrets.fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
 }
 
+/// Path and query. A password may have a `?`, although it should not.
 fn divided(url: &str) -> (&str, Option<&str>) {
-    match url.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let login = match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let authority = rest.split('/').next().unwrap_or_default();
+            authority.rfind('@').map_or(0, |end| scheme.len() + 3 + end)
+        }
+        None => 0,
+    };
+    let begin = url.get(login..).and_then(|rest| rest.find('?')).map(|begin| login + begin);
+    match begin.and_then(|begin| url.split_at_checked(begin)) {
+        Some((path, query)) => (path, query.get(1..)),
         None => (url, None),
     }
 }
@@ -137,6 +148,7 @@ mod tests {
             ("rtmp://host/live/a@b", "rtmp://host/live/a@b"),
             ("rtmp://o/{path}?{query}", "rtmp://o/{path}?{query}"),
             ("rtmp://u@host", "rtmp://host"),
+            ("rtsp://u:a?b@host/c?d=e", "rtsp://host/c?d=***"),
             ("no address", "no address"),
         ] {
             assert_eq!(source(url), shown);
@@ -166,6 +178,10 @@ mod tests {
             ),
             ("http://h/a.flv", "http://h/a.flv"),
             ("live?jwt=x", "live?jwt=***"),
+            ("token=x?a=b", "token=***&a=b"),
+            ("a=b?token=x", "a=b&token=***"),
+            ("rtsp://u:p=x@h/a", "rtsp://h/a"),
+            ("rtsp://u:a?b@h/a?token=t&n=1", "rtsp://h/a?token=***&n=1"),
             ("", ""),
         ] {
             assert_eq!(proofs(url), shown);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hub::{Session, StreamState, Summary};
+use hub::{Session, StreamState, Summary, mask};
 use media::{Codec, Details, Track, TrackId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -50,7 +50,7 @@ impl SessionView {
             protocol: kind.protocol.to_string(),
             role: kind.role.to_string(),
             peer: session.peer().map(|peer| peer.to_string()).unwrap_or_default(),
-            url: without_query(&session.address().url),
+            url: shown(&session.address().url),
             stream: session.stream().map(|stream| stream.to_string()),
             user: session.user().map(|user| user.to_string()),
             started: rfc3339(session.started()),
@@ -63,8 +63,9 @@ impl SessionView {
     }
 }
 
-/// Queries may hold secrets.
-fn without_query(url: &str) -> String {
+/// Logins are secrets, and queries may hold some.
+fn shown(url: &str) -> String {
+    let url = mask::source(url);
     url.split('?').next().unwrap_or_default().to_owned()
 }
 
@@ -330,6 +331,24 @@ impl ServerHistory {
             viewers: samples.iter().map(|sample| sample.viewers).collect(),
             cpu_percent: samples.iter().map(|sample| tenths(sample.cpu_percent)).collect(),
             memory_mb: samples.iter().map(|sample| tenths(sample.memory_mb)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_secrets() {
+        for (url, expected) in [
+            ("rtmp://h/live/a?user=u&pass=p", "rtmp://h/live/a"),
+            ("rtsp://user:pass@h:554/live/a?x", "rtsp://h:554/live/a"),
+            ("rtsp://user:p?ss@h/live/a", "rtsp://h/live/a"),
+            ("http://h/live/a.flv", "http://h/live/a.flv"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), expected);
         }
     }
 }
