@@ -301,3 +301,28 @@ fn the_next_origin_is_asked_while_viewers_still_wait() {
     let got = Frames::parse(&Frames::reader(&input, "h264", false).finish());
     assert_piece(&clip::frames(), &got, 15);
 }
+
+#[test]
+fn an_operator_says_what_rtp_travels_over() {
+    let far = Server::start(&["rtsp.udp=false"]);
+    let near = Server::start(&[]);
+    let _publisher = clip::on(&near, "live/clip");
+    let push = |name: &str, transport: &str| {
+        let to = far.url("rtsp", name);
+        let order = json!({ "stream": "live/clip", "to": to, "rtsp_transport": transport });
+        near.v1("POST", "pushes", &order).0
+    };
+    assert_eq!(push("live/pigeon", "pigeon"), 422);
+    assert_eq!(push("live/datagrams", "udp"), 200);
+    assert_eq!(push("live/connection", "tcp"), 200);
+    wait_until("one goes and one does not", || {
+        let (_, all) = near.v1("GET", "pushes", &Value::Null);
+        let with = |what: &str| {
+            all["items"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|push| push.to_string().contains(what)))
+        };
+        with("461") && with("\"running\"")
+    });
+    assert!(far.is_live("live/connection") && !far.is_live("live/datagrams"));
+}

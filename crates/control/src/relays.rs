@@ -29,11 +29,16 @@ pub trait Relays: Send + Sync {
     /// All pulls, by stream.
     fn pulls(&self) -> Vec<Relayed>;
 
-    /// Pushes a stream whenever it is there.
+    /// Pushes a stream whenever it is there. RTP travels over `transport`, or as the settings say.
     ///
     /// # Errors
     /// [`RelayError`] says why not.
-    fn push(&self, stream: StreamName, to: &str) -> Result<(), RelayError>;
+    fn push(
+        &self,
+        stream: StreamName,
+        to: &str,
+        transport: Option<RtspTransport>,
+    ) -> Result<(), RelayError>;
 
     /// Pushes a stream there no more, or nowhere. How many pushes end. The address may be the whole
     /// one, or as the list has it.

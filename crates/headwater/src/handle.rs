@@ -232,7 +232,7 @@ impl Handle {
     /// # Errors
     /// [`RelayError`] says why not.
     pub fn push(&self, stream: &str, to: &str) -> Result<(), RelayError> {
-        self.0.house.push(self.0.house.stream(stream)?, to)
+        self.0.house.push(self.0.house.stream(stream)?, to, None)
     }
 
     /// Pushes a stream there no more, or nowhere. How many pushes end.

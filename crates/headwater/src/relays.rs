@@ -80,8 +80,13 @@ impl Relays for House {
         self.relay.pulls().into_iter().map(view).collect()
     }
 
-    fn push(&self, stream: StreamName, to: &str) -> Result<(), RelayError> {
-        self.relay.push(stream, address(to)?).map_err(refused)
+    fn push(
+        &self,
+        stream: StreamName,
+        to: &str,
+        over: Option<RtspTransport>,
+    ) -> Result<(), RelayError> {
+        self.relay.push(stream, address(to)?, over.map(transport)).map_err(refused)
     }
 
     fn stop_push(&self, stream: &StreamName, to: Option<&str>) -> Result<usize, RelayError> {

@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use ::rtsp::client::TransportChoice;
 use arc_swap::ArcSwap;
 use hub::{
     Address, EndReason, Event, Observer, Registry, Role, Session, SessionId, StreamName,
@@ -263,18 +264,25 @@ impl Relay {
         Some(pull.stop())
     }
 
-    /// Pushes a stream to a server from now on, whenever it is there, by an operator's order.
+    /// Pushes a stream to a server from now on, whenever it is there, by an operator's order. RTP
+    /// travels over `transport`, or as the rules say.
     ///
     /// # Errors
     /// [`OrderError`] says why not.
-    pub fn push(self: &Arc<Self>, stream: StreamName, to: RemoteUrl) -> Result<(), OrderError> {
-        self.begin_push(stream, to, None)
+    pub fn push(
+        self: &Arc<Self>,
+        stream: StreamName,
+        to: RemoteUrl,
+        transport: Option<TransportChoice>,
+    ) -> Result<(), OrderError> {
+        self.begin_push(stream, to, transport, None)
     }
 
     fn begin_push(
         self: &Arc<Self>,
         stream: StreamName,
         to: RemoteUrl,
+        transport: Option<TransportChoice>,
         ordered: Option<Ordered>,
     ) -> Result<(), OrderError> {
         if !to.takes_streams() {
@@ -287,7 +295,7 @@ impl Relay {
         if pushes.len() >= MAX_ORDERS {
             return Err(OrderError::TooMany);
         }
-        let push = Arc::new(Push::new(stream, to, ordered));
+        let push = Arc::new(Push::new(stream, to, transport, ordered));
         pushes.insert(push.key(), push.clone());
         drop(pushes);
         self.runtime.spawn(push.run(self.clone()));
@@ -347,7 +355,7 @@ impl Relay {
                 if self.may_push(rule, stream, &url) {
                     let origin = Ordered { rule: rule.clone(), target: target.clone() };
                     // What is pushed already goes on.
-                    let _ = self.begin_push(stream.clone(), url, Some(origin));
+                    let _ = self.begin_push(stream.clone(), url, rule.transport, Some(origin));
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::rtsp::client::TransportChoice;
 use hub::{EndReason, Session, SessionId, StreamName, pattern};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -66,6 +67,8 @@ pub(super) struct Ordered {
 pub(super) struct Push {
     stream: StreamName,
     to: RemoteUrl,
+    /// What RTP travels over, if not as the rules say.
+    transport: Option<TransportChoice>,
     /// Nothing for an operator's order.
     ordered: Option<Ordered>,
     state: Mutex<State>,
@@ -84,7 +87,12 @@ struct State {
 }
 
 impl Push {
-    pub(super) fn new(stream: StreamName, to: RemoteUrl, ordered: Option<Ordered>) -> Self {
+    pub(super) fn new(
+        stream: StreamName,
+        to: RemoteUrl,
+        transport: Option<TransportChoice>,
+        ordered: Option<Ordered>,
+    ) -> Self {
         let state = State {
             stopped: false,
             waits: false,
@@ -94,7 +102,7 @@ impl Push {
             failures: 0,
             last_error: None,
         };
-        Self { stream, to, ordered, state: Mutex::new(state), stopped: Notify::new() }
+        Self { stream, to, transport, ordered, state: Mutex::new(state), stopped: Notify::new() }
     }
 
     /// What it is found by.
@@ -172,8 +180,7 @@ impl Push {
     /// Calls the server until the order is done.
     pub(super) async fn run(self: Arc<Self>, relay: Arc<Relay>) {
         while self.await_publisher(&relay).await {
-            let transport = self.ordered.as_ref().and_then(|ordered| ordered.rule.transport);
-            let mut remote = relay.rules.load().remote(self.to.clone(), transport);
+            let mut remote = relay.rules.load().remote(self.to.clone(), self.transport);
             remote.via = via::onward(&self.way(&relay), &relay.context.id);
             let client = Client::push(&relay.context, self.stream.clone(), remote);
             let session = client.session().clone();

@@ -261,6 +261,9 @@ pub(super) struct Push {
     stream: String,
     /// Where to: `rtmp[s]://` or `rtsp[s]://`, keys included.
     to: String,
+    /// What RTP travels over; as the settings say if it is left out.
+    #[schema(inline)]
+    rtsp_transport: Option<Transport>,
 }
 
 /// Pushes a stream to another server whenever it is there, until that is stopped.
@@ -269,7 +272,8 @@ pub(super) struct Push {
     (status = 415, body = Fault), (status = 422, body = Fault), (status = 503, body = Fault)))]
 pub(super) async fn push(State(api): State<Api>, Body(wanted): Body<Push>) -> Answer<RelayView> {
     let stream = api.operations.stream(&wanted.stream).map_err(refused)?;
-    api.operations.push(stream.clone(), &wanted.to).map_err(refused)?;
+    let transport = wanted.rtsp_transport.map(Into::into);
+    api.operations.push(stream.clone(), &wanted.to, transport).map_err(refused)?;
     let all = api.operations.pushes().into_iter();
     let mut found: Vec<_> = all.filter(|push| push.stream == stream).collect();
     let at = found.iter().position(|push| push.rule.is_none() && push.attempts == 0);
