@@ -2,7 +2,9 @@
 //! what they do wrong harms nobody. A device that finds fault with our messages fails the test.
 
 use headwater_e2e::device::{Elementary, device, events, wait_for_event};
-use headwater_e2e::{Frames, Program, Server, assert_piece, ffmpeg, wait_until};
+use headwater_e2e::{
+    Frames, Program, Received, Receiver, Server, assert_piece, ffmpeg, wait_until,
+};
 use serde_json::{Value, json};
 
 const DEVICE: &str = "34020000001180000001";
@@ -72,6 +74,32 @@ fn a_device_registers_is_listed_and_sends_while_somebody_watches() {
         }
     }
     assert_content(&device);
+}
+
+#[test]
+fn receivers_are_told_of_devices() {
+    let receiver = Receiver::start(|_| Some(200));
+    let server = server(&[&format!("webhooks.url={}", receiver.url("told"))]);
+    let material = material();
+    let mut device = registered(&server, &material, "--transport tcp --trait plain");
+    assert_piece(&material.sent, &seen(&server, "http", STREAM), 25);
+    let told = |name: &str| {
+        let event = |received: &&Received| received.field("headwater-event") == Some(name);
+        let all = receiver.all();
+        all.iter().find(event).map(Received::json)
+    };
+    wait_until("the end of the call is told", || told("on_device_call_stop").is_some());
+    device.kill();
+    wait_until("its absence is told", || told("on_device_offline").is_some());
+    let online = told("on_device_online").expect("its registration");
+    assert_eq!((&online["device_id"], &online["transport"]), (&json!(DEVICE), &json!("TCP")));
+    for name in ["on_device_call_start", "on_device_call_stop"] {
+        let call = told(name).expect(name);
+        let ids = (&call["device_id"], &call["channel_id"], &call["stream_name"]);
+        assert_eq!(ids, (&json!(DEVICE), &json!(CHANNEL), &json!(CHANNEL)), "{call}");
+    }
+    assert_eq!(told("on_device_call_stop").expect("a stop")["reason"], "nobody wants it any more");
+    assert_eq!(told("on_device_offline").expect("an end")["reason"], "its connection has ended");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use hub::events::DeviceId;
 use hub::{Event, Observer, SessionId, StreamName};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -46,6 +47,8 @@ pub struct Notification {
     pub stream: Option<StreamName>,
     /// The session that it happened to.
     pub session: Option<SessionId>,
+    /// The device that it happened to, where that is all.
+    pub device: Option<DeviceId>,
     /// When.
     pub time: SystemTime,
     /// The details, as a JSON object. Receivers of webhooks tell clients apart by what these show:
@@ -152,30 +155,30 @@ impl Feed {
         let now = SystemTime::now();
         self.tell(
             Body::public("on_server_start", Bodies::server_started(info, now)),
-            None,
-            None,
+            Concerned::default(),
             now,
         );
     }
 
     fn tell_update(&self, groups: Vec<Group>) {
         let now = SystemTime::now();
-        self.tell(Body::public(ON_UPDATE, self.bodies.update(&groups, now)), None, None, now);
+        let body = Body::public(ON_UPDATE, self.bodies.update(&groups, now));
+        self.tell(body, Concerned::default(), now);
     }
 
     fn tell(
         &self,
         Body { name, body, shown }: Body,
-        stream: Option<StreamName>,
-        session: Option<SessionId>,
+        Concerned { stream, session, device }: Concerned<'_>,
         time: SystemTime,
     ) {
         // Locked to the end, so that everybody is told in the order of the numbers.
         let mut told = self.told.lock();
         told.number += 1;
         let number = told.number;
+        let (stream, session, device) = (stream.cloned(), session.cloned(), device.cloned());
         let notification =
-            Arc::new(Notification { number, name, stream, session, time, body, shown });
+            Arc::new(Notification { number, name, stream, session, device, time, body, shown });
         self.webhooks.push(&notification);
         if notification.is_update() {
             self.update.send_replace(Some(notification));
@@ -196,22 +199,37 @@ impl Observer for Feed {
     fn observe(&self, event: &Event) {
         let now = SystemTime::now();
         if let Some(told) = self.bodies.event(event, now) {
-            let (stream, session) = concerned(event);
-            self.tell(told, stream.cloned(), session.cloned(), now);
+            self.tell(told, Concerned::by(event), now);
         }
     }
 }
 
-/// The stream and the session that an event concerns.
-fn concerned(event: &Event) -> (Option<&StreamName>, Option<&SessionId>) {
-    match event {
-        Event::Connected { session, .. } => (None, Some(session.id())),
-        Event::Joined { session, stream, .. } | Event::Left { session, stream, .. } => {
-            (Some(stream), Some(session.id()))
+/// What an event concerns.
+#[derive(Default)]
+struct Concerned<'a> {
+    stream: Option<&'a StreamName>,
+    session: Option<&'a SessionId>,
+    device: Option<&'a DeviceId>,
+}
+
+impl<'a> Concerned<'a> {
+    fn by(event: &'a Event) -> Self {
+        let of = |stream| Self { stream: Some(stream), ..Self::default() };
+        match event {
+            Event::Connected { session, .. } => {
+                Self { session: Some(session.id()), ..Self::default() }
+            }
+            Event::Joined { session, stream, .. } | Event::Left { session, stream, .. } => {
+                Self { session: Some(session.id()), ..of(stream) }
+            }
+            Event::StreamStarted(stream) | Event::StreamEnded(stream) => of(stream),
+            Event::FileBegun(file) | Event::FileCompleted(file) => of(&file.stream),
+            Event::Segment(segment) => of(&segment.stream),
+            Event::CallStarted(call) | Event::CallEnded { call, .. } => of(&call.stream),
+            Event::DeviceOnline { device, .. }
+            | Event::DeviceOffline { device, .. }
+            | Event::DeviceAlarm { device, .. } => Self { device: Some(device), ..Self::default() },
+            _ => Self::default(),
         }
-        Event::StreamStarted(stream) | Event::StreamEnded(stream) => (Some(stream), None),
-        Event::FileBegun(file) | Event::FileCompleted(file) => (Some(&file.stream), None),
-        Event::Segment(segment) => (Some(&segment.stream), None),
-        _ => (None, None),
     }
 }

@@ -1,6 +1,7 @@
 //! What operators hear of: sessions that come and go, streams that begin and end, files.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +74,58 @@ pub enum Event {
     FileCompleted(File),
     /// A segment of HLS is being written to a file, or has been.
     Segment(Segment),
+    /// A device has registered that was not here.
+    DeviceOnline {
+        /// Its 20 digits.
+        device: DeviceId,
+        /// Where it was heard from.
+        address: SocketAddr,
+        /// `UDP` or `TCP`.
+        transport: &'static str,
+    },
+    /// A device has left, or says nothing any more.
+    DeviceOffline {
+        /// Its 20 digits.
+        device: DeviceId,
+        /// Why.
+        reason: String,
+    },
+    /// A device raises an alarm.
+    DeviceAlarm {
+        /// Its 20 digits.
+        device: DeviceId,
+        /// What in it: a channel, or the device itself.
+        source: DeviceId,
+        /// When, by the device's clock.
+        time: String,
+        /// What it is about, in the device's words.
+        text: String,
+    },
+    /// A device has said that it sends what it was asked for.
+    CallStarted(Call),
+    /// It sends no more.
+    CallEnded {
+        /// What it was asked for.
+        call: Call,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The 20 digits of a device or channel of GB/T 28181.
+pub type DeviceId = Arc<str>;
+
+/// A channel of a device that was asked to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The stream that it becomes.
+    pub stream: StreamName,
+    /// The device.
+    pub device: DeviceId,
+    /// The channel.
+    pub channel: DeviceId,
+    /// Whether it is a recording.
+    pub recording: bool,
 }
 
 /// A recording.

@@ -587,6 +587,16 @@ section! {
         Live on_record_start: String = String::new(),
         /// A recording is complete.
         Live on_record_stop: String = String::new(),
+        /// A device of GB/T 28181 has registered that was not here.
+        Live on_device_online: String = String::new(),
+        /// A device has left, or says nothing any more.
+        Live on_device_offline: String = String::new(),
+        /// A device raises an alarm.
+        Live on_device_alarm: String = String::new(),
+        /// A device has said that it sends what it was asked for.
+        Live on_device_call_start: String = String::new(),
+        /// It sends no more.
+        Live on_device_call_stop: String = String::new(),
         /// How often on_update is told; "0s" for once, at the start.
         Live update_interval: Span = Span::from_secs(5); Span::default()..=Span::from_secs(3600),
         /// How long a receiver may take to answer.
@@ -606,7 +616,7 @@ section! {
 
 impl Webhooks {
     /// All URLs with their keys; the first is that of events that have none of their own.
-    pub(crate) fn urls(&self) -> [(&'static str, &String); 17] {
+    pub(crate) fn urls(&self) -> [(&'static str, &String); 22] {
         [
             ("url", &self.url),
             ("on_server_start", &self.on_server_start),
@@ -625,6 +635,11 @@ impl Webhooks {
             ("on_stream_stop", &self.on_stream_stop),
             ("on_record_start", &self.on_record_start),
             ("on_record_stop", &self.on_record_stop),
+            ("on_device_online", &self.on_device_online),
+            ("on_device_offline", &self.on_device_offline),
+            ("on_device_alarm", &self.on_device_alarm),
+            ("on_device_call_start", &self.on_device_call_start),
+            ("on_device_call_stop", &self.on_device_call_stop),
         ]
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use hub::events::{File, Group, Segment};
+use hub::events::{Call, File, Group, Segment};
 use hub::{EndReason, Event, Role, Session, StreamName, mask};
 use serde::Serialize;
 use serde_json::Value;
@@ -97,6 +97,31 @@ impl Bodies {
             Event::FileBegun(file) => ("on_record_start", self.file(file, now)),
             Event::FileCompleted(file) => ("on_record_stop", self.file(file, now)),
             Event::Segment(segment) => ("on_hls_make_ts", self.segment(segment, now)),
+            Event::DeviceOnline { device, address, transport } => {
+                let body = OfDevice {
+                    remote_addr: Some(address.to_string()),
+                    transport: Some(transport),
+                    ..self.device(device, now)
+                };
+                ("on_device_online", written(&body))
+            }
+            Event::DeviceOffline { device, reason } => {
+                let body = OfDevice { reason: Some(reason), ..self.device(device, now) };
+                ("on_device_offline", written(&body))
+            }
+            Event::DeviceAlarm { device, source, time, text } => {
+                let body = OfDevice {
+                    channel_id: Some(source),
+                    alarm_time: Some(time),
+                    description: Some(text),
+                    ..self.device(device, now)
+                };
+                ("on_device_alarm", written(&body))
+            }
+            Event::CallStarted(call) => ("on_device_call_start", self.call(call, None, now)),
+            Event::CallEnded { call, reason } => {
+                ("on_device_call_stop", self.call(call, Some(reason), now))
+            }
             _ => return None,
         };
         Some(Body::public(name, body))
@@ -154,6 +179,34 @@ impl Bodies {
         let (app_name, stream_name) = parts(stream);
         let time = rfc3339(now);
         written(&OfStream { server_id: &self.server_id, app_name, stream_name, time })
+    }
+
+    fn device<'a>(&'a self, device: &'a str, now: SystemTime) -> OfDevice<'a> {
+        OfDevice {
+            server_id: &self.server_id,
+            device_id: device,
+            channel_id: None,
+            remote_addr: None,
+            transport: None,
+            alarm_time: None,
+            description: None,
+            reason: None,
+            time: rfc3339(now),
+        }
+    }
+
+    fn call(&self, call: &Call, reason: Option<&str>, now: SystemTime) -> Bytes {
+        let (app_name, stream_name) = parts(&call.stream);
+        written(&OfCall {
+            server_id: &self.server_id,
+            device_id: &call.device,
+            channel_id: &call.channel,
+            app_name,
+            stream_name,
+            recording: call.recording,
+            reason,
+            time: rfc3339(now),
+        })
     }
 
     fn file(&self, file: &File, now: SystemTime) -> Bytes {
@@ -233,6 +286,38 @@ struct OfStream<'a> {
     server_id: &'a str,
     app_name: &'a str,
     stream_name: &'a str,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct OfDevice<'a> {
+    server_id: &'a str,
+    device_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_addr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarm_time: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct OfCall<'a> {
+    server_id: &'a str,
+    device_id: &'a str,
+    channel_id: &'a str,
+    app_name: &'a str,
+    stream_name: &'a str,
+    recording: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     time: String,
 }
 

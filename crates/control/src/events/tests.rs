@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use hub::events::{File, Group, Segment};
+use hub::events::{Call, File, Group, Segment};
 use hub::{Address, EndReason, Identity, Kind, Protocol, Role, Session, Sessions};
 use serde_json::json;
 
@@ -92,6 +92,30 @@ fn relays_are_told_of_as_documented() {
     let push = session(Protocol::Rtmp, Role::Push, "rtmp://cdn.example/app/***");
     check(&joined(&push, WATCHED), "on_relay_push_start");
     check(&left(&push, PUBLISHED, EndReason::StreamEnded), "on_relay_push_stop");
+}
+
+#[test]
+fn devices_are_told_of_as_documented() {
+    let device: DeviceId = "34020000001320000001".into();
+    let channel: DeviceId = "34020000001320000002".into();
+    let address = "192.0.2.7:5060".parse().unwrap();
+    let online = Event::DeviceOnline { device: device.clone(), address, transport: "UDP" };
+    check(&online, "on_device_online");
+    let reason = "it has left".to_owned();
+    check(&Event::DeviceOffline { device: device.clone(), reason }, "on_device_offline");
+    let alarm = Event::DeviceAlarm {
+        device: device.clone(),
+        source: channel.clone(),
+        time: "2026-03-01T20:00:00".to_owned(),
+        text: "motion".to_owned(),
+    };
+    check(&alarm, "on_device_alarm");
+    let app = format!("gb/{device}");
+    let stream = StreamName::new(&app, &channel, Identity::AppAndName).unwrap();
+    let call = Call { stream, device, channel, recording: false };
+    check(&Event::CallStarted(call.clone()), "on_device_call_start");
+    let reason = "nobody wants it any more".to_owned();
+    check(&Event::CallEnded { call, reason }, "on_device_call_stop");
 }
 
 #[test]

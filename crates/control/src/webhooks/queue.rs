@@ -3,30 +3,34 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use hub::events::DeviceId;
 use hub::{SessionId, StreamName};
 
 use crate::events::Notification;
 
-/// What is delivered in order.
 /// Which part of the room is left for lanes in which little waits.
 const RESERVED: usize = 8;
 
+/// What is delivered in order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     /// What happens to a stream.
     Stream(StreamName),
     /// What happens to a session that has no stream yet.
     Session(SessionId),
+    /// What happens to a device, streams aside.
+    Device(DeviceId),
     /// What concerns the whole server.
     Server,
 }
 
 impl Lane {
     fn of(notification: &Notification) -> Self {
-        match (&notification.stream, &notification.session) {
-            (Some(stream), _) => Self::Stream(stream.clone()),
-            (None, Some(session)) => Self::Session(session.clone()),
-            (None, None) => Self::Server,
+        match (&notification.stream, &notification.session, &notification.device) {
+            (Some(stream), ..) => Self::Stream(stream.clone()),
+            (None, Some(session), _) => Self::Session(session.clone()),
+            (None, None, Some(device)) => Self::Device(device.clone()),
+            (None, None, None) => Self::Server,
         }
     }
 }
@@ -135,6 +139,7 @@ mod tests {
             name,
             stream,
             session: None,
+            device: None,
             time,
             shown: body.clone(),
             body,

@@ -21,6 +21,7 @@ fn told(number: u64, name: &'static str, stream: &str) -> Arc<Notification> {
         name,
         stream: Some(stream),
         session: None,
+        device: None,
         time,
         shown: body.clone(),
         body,

@@ -8,7 +8,7 @@ use ::gb28181::id::Id;
 use ::gb28181::platform::{CallId, EndedBy, Failure, Invite, Platform};
 use ::gb28181::sdp::{Answer, Kind, Transport};
 use ::gb28181::ssrc::Ssrc;
-use hub::{EndReason, Session, SessionId, StreamName};
+use hub::{EndReason, Event, Session, SessionId, StreamName, events};
 use tracing::{info, warn};
 
 use super::Devices;
@@ -38,6 +38,8 @@ struct Call {
     /// When somebody last watched.
     wanted: Instant,
     failures: u32,
+    /// Others know that the device sends.
+    told: bool,
     state: State,
 }
 
@@ -60,6 +62,16 @@ impl Call {
         match &self.state {
             State::Called { id, .. } => Some(*id),
             State::Waits(_) => None,
+        }
+    }
+
+    /// What others are told of it.
+    fn told(&self, stream: &StreamName) -> events::Call {
+        events::Call {
+            stream: stream.clone(),
+            device: self.device.as_str().into(),
+            channel: self.channel.as_str().into(),
+            recording: matches!(self.kind, Kind::Playback { .. }),
         }
     }
 
@@ -93,7 +105,8 @@ impl Calls {
             return;
         }
         let state = State::Waits(now);
-        let call = Call { device, channel, kind, keep, wanted: now, failures: 0, state };
+        let call =
+            Call { device, channel, kind, keep, wanted: now, failures: 0, told: false, state };
         devices.table.lock().set_called(&stream, true);
         self.by_stream.insert(stream.clone(), call);
         self.begin(platform, devices, &stream, now);
@@ -154,6 +167,25 @@ impl Calls {
         {
             warn!(%stream, %error, "the device sends with an SSRC that another one has");
         }
+        self.begun(devices, &stream);
+    }
+
+    /// The device sends: others are told so once.
+    fn begun(&mut self, devices: &Devices, stream: &StreamName) {
+        let Some(call) = self.by_stream.get_mut(stream) else { return };
+        if call.id().is_some() && !call.told {
+            call.told = true;
+            devices.context.events.emit(&Event::CallStarted(call.told(stream)));
+        }
+    }
+
+    /// The device sends no more.
+    fn over(&mut self, devices: &Devices, stream: &StreamName, reason: &str) {
+        let Some(call) = self.by_stream.get_mut(stream) else { return };
+        if std::mem::take(&mut call.told) {
+            let (call, reason) = (call.told(stream), reason.to_owned());
+            devices.context.events.emit(&Event::CallEnded { call, reason });
+        }
     }
 
     /// The device did not answer as it should.
@@ -166,6 +198,7 @@ impl Calls {
             Failure::NotDone => "the device could not".to_owned(),
         };
         warn!(%stream, why = text, "the device does not send");
+        self.over(devices, &stream, &text);
         self.drop_session(&stream, &EndReason::Refused(text));
         self.again(devices, id, now);
     }
@@ -174,6 +207,15 @@ impl Calls {
     pub(super) fn ended(&mut self, devices: &Devices, id: CallId, by: EndedBy, now: Instant) {
         let Some((stream, call)) = self.find(id) else { return };
         let is_recording = matches!(call.kind, Kind::Playback { .. });
+        self.over(
+            devices,
+            &stream,
+            match by {
+                EndedBy::Device => "the device has ended it",
+                EndedBy::Loss => "the device is gone",
+                EndedBy::Platform => "nobody wants it any more",
+            },
+        );
         self.drop_session(&stream, &EndReason::PeerClosed);
         match by {
             EndedBy::Device if is_recording => self.forget(devices, &stream),
@@ -210,6 +252,7 @@ impl Calls {
         if call.session().is_none_or(|known| known.id() != session) {
             return;
         }
+        self.over(devices, stream, &reason.to_string());
         // It has ended, or never begun: either will do.
         let _ = platform.bye(id, now);
         match reason {
@@ -230,6 +273,7 @@ impl Calls {
             // It has ended, or never begun: either will do.
             let _ = platform.bye(id, now);
         }
+        self.over(devices, stream, "nobody wants it any more");
         self.drop_session(stream, &EndReason::StreamEnded);
         self.forget(devices, stream);
     }

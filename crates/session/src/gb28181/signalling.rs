@@ -7,9 +7,11 @@ use std::sync::Weak;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::gb28181::platform::{Event, Platform, Settings};
+use ::gb28181::id::Id;
+use ::gb28181::platform::{Event, Gone, Platform, Settings};
 use ::gb28181::{Carrier, Peer};
 use bytes::Bytes;
+use hub::Event as Told;
 use net::{Bound, Datagrams, Room};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -132,6 +134,15 @@ struct Speaker {
     connections: HashMap<u64, mpsc::Sender<Bytes>>,
 }
 
+/// Why a device is gone.
+fn word(why: Gone) -> &'static str {
+    match why {
+        Gone::Silent => "it does not say any more that it is there",
+        Gone::Expired => "its registration has run out",
+        Gone::ConnectionClosed => "its connection has ended",
+    }
+}
+
 impl Speaker {
     fn hear(&mut self, peer: Peer, bytes: &[u8]) {
         let now = Instant::now();
@@ -243,6 +254,13 @@ impl Speaker {
         }
     }
 
+    /// A device cannot be spoken with any more.
+    fn gone(&self, devices: &Devices, device: Id, reason: &str, time: SystemTime) {
+        devices.table.lock().gone(device, time);
+        let (device, reason) = (device.as_str().into(), reason.to_owned());
+        devices.context.events.emit(&Told::DeviceOffline { device, reason });
+    }
+
     fn event(&mut self, devices: &Devices, event: Event) {
         let (now, time) = (Instant::now(), SystemTime::now());
         let table = &devices.table;
@@ -269,6 +287,8 @@ impl Speaker {
                     // What fails here can be asked for again by operators.
                     let _ = self.platform.device_info(device, now);
                     let _ = self.platform.catalog(device, now);
+                    let device = device.as_str().into();
+                    devices.context.events.emit(&Told::DeviceOnline { device, address, transport });
                 }
             }
             Event::RegistrationRefused { device, peer, why } => {
@@ -276,11 +296,11 @@ impl Speaker {
             }
             Event::Unregistered { device } => {
                 info!(%device, "device has left");
-                table.lock().gone(device, time);
+                self.gone(devices, device, "it has left", time);
             }
             Event::Offline { device, why } => {
                 warn!(%device, ?why, "device is gone");
-                table.lock().gone(device, time);
+                self.gone(devices, device, word(why), time);
             }
             Event::Alive { device, .. } => table.lock().change(device, |known| known.alive = time),
             Event::Catalogue { device, channels, complete, .. } => {
@@ -300,6 +320,12 @@ impl Speaker {
             }
             Event::Alarm { device, source, alarm } => {
                 warn!(%device, %source, time = alarm.time, text = alarm.description, "alarm");
+                devices.context.events.emit(&Told::DeviceAlarm {
+                    device: device.as_str().into(),
+                    source: source.as_str().into(),
+                    time: alarm.time.clone(),
+                    text: alarm.description.clone(),
+                });
                 let text = format!("{} {source} {}", alarm.time, alarm.description);
                 table.lock().change(device, |known| known.alarm = Some(text));
             }
