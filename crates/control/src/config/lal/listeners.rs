@@ -1,0 +1,177 @@
+//! Where lal listens, what is served there, and the certificate.
+
+use std::path::Path;
+
+use toml::Value;
+
+use super::{Conf, Rtsp, Translation, on, slashes};
+
+impl Translation<'_> {
+    pub(super) fn listeners(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) {
+        let Conf { rtmp, default_http: http, http_api: api, .. } = conf;
+        let (rtmps, https, rtsps) = self.certificate(conf, exists);
+        self.rtsp(&conf.rtsp, rtsps, conf.simple_auth.guards_rtsp_publishers());
+
+        let plain = on(rtmp.enable);
+        self.put("rtmp.enable", Value::from(plain || rtmps), "rtmp.enable");
+        self.listen("rtmp.listen", plain, rtmp.addr.as_deref(), "rtmp.addr");
+        self.listen("rtmp.tls_listen", rtmps, rtmp.rtmps_addr.as_deref(), "rtmp.rtmps_addr");
+
+        let mut plain = Addresses::default();
+        let mut tls = Addresses::default();
+        for served in conf.served() {
+            plain.add(on(served.enable), either(&served.http_listen_addr, &http.http_listen_addr));
+            let address = either(&served.https_listen_addr, &http.https_listen_addr);
+            tls.add(https && on(served.enable_https), address);
+        }
+        self.listen_all("http.listen", plain, "default_http.http_listen_addr");
+        self.listen_all("http.tls_listen", tls, "default_http.https_listen_addr");
+        for (key, served, [enable, pattern]) in [
+            ("flv", &conf.httpflv, ["httpflv.enable", "httpflv.url_pattern"]),
+            ("ts", &conf.httpts, ["httpts.enable", "httpts.url_pattern"]),
+        ] {
+            let enabled = on(served.enable) || (https && on(served.enable_https));
+            self.put(&format!("{key}.enable"), Value::from(enabled), enable);
+            let prefix = slashes(served.url_pattern.as_deref().unwrap_or("/live/"));
+            self.put(&format!("{key}.url_prefix"), Value::from(prefix), pattern);
+        }
+        // lal has no such thing, so that nobody can have meant to open it.
+        self.put("mp4.enable", Value::from(false), "httpflv.enable");
+
+        self.put("api.enable", Value::from(on(api.enable)), "http_api.enable");
+        self.listen("api.listen", on(api.enable), api.addr.as_deref(), "http_api.addr");
+        // lal's asks nobody for anything.
+        self.put("api.open", Value::from(on(api.enable)), "http_api.addr");
+        // Nor does it look at the name that it was called by.
+        let hosts = if on(api.enable) { vec![Value::from("*")] } else { Vec::new() };
+        self.put("api.hosts", Value::Array(hosts), "http_api.addr");
+    }
+
+    /// With `by_secret`, publishers show one of lal's simple authentication.
+    fn rtsp(&mut self, rtsp: &Rtsp, tls: bool, by_secret: bool) {
+        let (plain, websocket) = (on(rtsp.enable), on(rtsp.ws_rtsp_enable));
+        self.put("rtsp.enable", Value::from(plain || tls || websocket), "rtsp.enable");
+        self.listen("rtsp.listen", plain, rtsp.addr.as_deref(), "rtsp.addr");
+        self.listen("rtsp.tls_listen", tls, rtsp.rtsps_addr.as_deref(), "rtsp.rtsps_addr");
+        let address = rtsp.ws_rtsp_addr.as_deref();
+        self.listen("rtsp.ws_listen", websocket, address, "rtsp.ws_rtsp_addr");
+        let start = if on(rtsp.out_wait_key_frame_flag) { "key_frame" } else { "now" };
+        self.put("rtsp.start", Value::from(start), "rtsp.out_wait_key_frame_flag");
+        // lal publishers may be silent for two to four minutes.
+        self.put("rtsp.publisher_idle", Value::from("2m"), "rtsp.enable");
+        if on(rtsp.auth_enable) {
+            let method = if rtsp.auth_method == Some(0) { "basic" } else { "digest" };
+            self.put("rtsp.auth", Value::from(method), "rtsp.auth_method");
+            let text = |value: &Option<String>| Value::from(value.clone().unwrap_or_default());
+            self.put("rtsp.username", text(&rtsp.username), "rtsp.username");
+            self.put("rtsp.password", text(&rtsp.password), "rtsp.password");
+            // lal asks viewers alone. Publishers need at least one proof here.
+            if by_secret {
+                self.put("rtsp.auth_publish", Value::from(false), "rtsp.auth_enable");
+            } else {
+                self.warnings.push(
+                    "rtsp.auth_enable: publishers are asked for name and password, too; lal asks \
+                     viewers alone (rtsp.auth_publish = false does so here)"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+
+    /// The certificate, and whether RTMPS, HTTPS and RTSPS are served with it.
+    fn certificate(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) -> (bool, bool, bool) {
+        let Conf { rtmp, rtsp, default_http: http, .. } = conf;
+        let over_tls = conf.served().into_iter().find(|served| on(served.enable_https));
+        let (rtmps, https) = (on(rtmp.rtmps_enable), over_tls.is_some());
+        let rtsps = on(rtsp.rtsps_enable);
+        let own = over_tls.unwrap_or(&conf.httpflv);
+        let https_files = (
+            either(&own.https_cert_file, &http.https_cert_file),
+            either(&own.https_key_file, &http.https_key_file),
+        );
+        let rtmps_files = (rtmp.rtmps_cert_file.as_deref(), rtmp.rtmps_key_file.as_deref());
+        let rtsps_files = (rtsp.rtsps_cert_file.as_deref(), rtsp.rtsps_key_file.as_deref());
+        let all = [
+            (https, https_files, "HTTPS", "default_http.https_cert_file"),
+            (rtmps, rtmps_files, "RTMPS", "rtmp.rtmps_cert_file"),
+            (rtsps, rtsps_files, "RTSPS", "rtsp.rtsps_cert_file"),
+        ];
+        let mut wanted = all.iter().filter(|(wanted, ..)| *wanted);
+        let Some(&(_, (cert, private), chosen, key)) = wanted.next() else {
+            return (false, false, false);
+        };
+        for (.., other) in wanted.filter(|(_, files, ..)| *files != (cert, private)) {
+            self.warnings.push(format!(
+                "{other} and its key are not those of {chosen}; there is one certificate for all \
+                 listeners, and that of {chosen} is taken"
+            ));
+        }
+        let (cert, private) = (cert.unwrap_or_default(), private.unwrap_or_default());
+        if !exists(Path::new(cert)) || !exists(Path::new(private)) {
+            // lal logs this and goes on without the listener.
+            self.warnings.push(format!(
+                "{key}: {cert:?} or its key {private:?} is not there; nothing is served with TLS"
+            ));
+            return (false, false, false);
+        }
+        self.put("tls.cert", Value::from(cert), key);
+        self.put("tls.key", Value::from(private), key);
+        (rtmps, https, rtsps)
+    }
+
+    /// Puts an address where a listener is enabled, and none where it is not.
+    fn listen(&mut self, ours: &str, enabled: bool, address: Option<&str>, theirs: &'static str) {
+        let addresses = match (enabled, address) {
+            (false, _) => Vec::new(),
+            (true, Some(address)) if !address.is_empty() => {
+                vec![Value::from(without_host_name(address))]
+            }
+            // An empty address is a port by chance in lal, which nobody can have meant.
+            (true, _) => return,
+        };
+        self.put(ours, Value::Array(addresses), theirs);
+    }
+
+    /// As [`Translation::listen`], for what several protocols share.
+    fn listen_all(&mut self, ours: &str, addresses: Addresses, theirs: &'static str) {
+        if addresses.list.is_empty() && addresses.any {
+            return;
+        }
+        let list = addresses.list.into_iter().map(Value::from).collect();
+        self.put(ours, Value::Array(list), theirs);
+    }
+}
+
+/// Where several protocols listen, each address once.
+#[derive(Default)]
+struct Addresses {
+    list: Vec<String>,
+    /// Somebody wants to be listened for.
+    any: bool,
+}
+
+impl Addresses {
+    fn add(&mut self, wanted: bool, address: Option<&str>) {
+        self.any |= wanted;
+        // An empty address is a port by chance in lal, which nobody can have meant.
+        if let Some(address) = address.filter(|address| wanted && !address.is_empty()) {
+            let address = without_host_name(address);
+            if !self.list.contains(&address) {
+                self.list.push(address);
+            }
+        }
+    }
+}
+
+/// The only host name that needs no look-up is an address.
+fn without_host_name(address: &str) -> String {
+    match address.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => address.to_owned(),
+    }
+}
+
+/// A protocol's own setting, or the one for all.
+fn either<'a>(own: &'a Option<String>, all: &'a Option<String>) -> Option<&'a str> {
+    own.as_deref().or(all.as_deref())
+}
