@@ -8,12 +8,13 @@
 //   page.mjs URL keyboard FOLDER [STREAM]       reaches and plays a stream without a mouse
 //   page.mjs URL devices FOLDER DEVICE CHANNEL  turns a camera of GB/T 28181 and looks at its picture
 //   page.mjs URL relays FOLDER FROM STREAM      has a stream pulled, and a port opened for a device
+//   page.mjs URL recordings FOLDER SEARCH [TOKEN]  plays a file of each format
 //   page.mjs - words                            compares the dictionaries
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { devices, relays } from './steer.mjs';
+import { devices, recordings, relays } from './steer.mjs';
 
 const [url, action, folder, ...rest] = process.argv.slice(2);
 const here = dirname(new URL(import.meta.url).pathname);
@@ -333,6 +334,7 @@ const actions = {
   walk, looks, axe, token, keyboard, words,
   devices: wanted => devices(tools, wanted),
   relays: wanted => relays(tools, wanted),
+  recordings: wanted => recordings(tools, wanted),
 };
 if (!(action in actions)) {
   console.error(`usage: page.mjs URL ${Object.keys(actions).join('|')} FOLDER [...]`);

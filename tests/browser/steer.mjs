@@ -29,7 +29,16 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   const last = () => orders.at(-1) ?? {};
   const stops = (text, count) => until(text, () => orders.filter(({ action }) => action === 'stop').length === count);
   await to(page, '/devices');
-  await page.locator(`#devices a[href$="${device}"]`).click();
+  const listed = page.locator(`#devices a[href$="${device}"]`);
+  await listed.waitFor({ timeout: 15_000 });
+  await page.locator('#search').fill('no such camera');
+  await listed.waitFor({ state: 'detached', timeout: 10_000 });
+  seen.unfound = await page.locator('#devices').isHidden();
+  await shot(page, 'devices-unfound');
+  await page.locator('#search').fill(channel.slice(-10));
+  seen.found = await listed.waitFor({ timeout: 10_000 }).then(() => true, () => false);
+  await shot(page, 'devices');
+  await listed.click();
   const row = page.locator('#channels tr', { has: page.locator(`a[href$="${channel}"]`) }).first();
   await row.waitFor({ timeout: 15_000 });
   seen.watch = await row.getByRole('link', { name: /^Watch/ }).getAttribute('href');
@@ -90,6 +99,31 @@ export async function devices({ openPage, shot, to, judgeAll, seen }, [device, c
   seen.orders = orders;
   await page.context().close();
   await judgeAll([`/devices/${device}`, `/devices/${device}/${channel}`]);
+}
+
+/** Plays a file of each format, and shows TOKEN if there is one. */
+export async function recordings({ openPage, shot, to, seen }, [search, token]) {
+  const page = await openPage();
+  if (token) {
+    await page.locator('#token').fill(token);
+    await page.keyboard.press('Enter');
+  }
+  await to(page, `/recordings?search=${encodeURIComponent(search)}`);
+  const rows = page.locator('#recordings tr');
+  await rows.first().waitFor({ timeout: 15_000 });
+  seen.names = await page.locator('#recordings [data-label=File]').allTextContents();
+  await shot(page, 'recordings');
+  seen.played = {};
+  for (const format of ['FLV', 'TS', 'MP4', 'HLS']) {
+    const row = rows.filter({ has: page.getByText(format, { exact: true }) }).first();
+    await row.getByRole('button', { name: /^Play/ }).click();
+    const moves = () => document.querySelector('dialog video')?.currentTime > 0.5;
+    seen.played[format] = await page.waitForFunction(moves, null, { timeout: 20_000 }).then(() => true, () => false);
+    await shot(page, `recording-${format.toLowerCase()}`);
+    await page.keyboard.press('Escape');
+    await page.locator('dialog').waitFor({ state: 'detached', timeout: 10_000 });
+  }
+  await page.context().close();
 }
 
 /** Has a stream pulled from FROM as STREAM, and stops it; opens a port for a device, and closes it. */

@@ -121,7 +121,7 @@ fn an_operator_turns_a_camera_and_watches_it() {
     let seen = operate(&server, "devices", &[id, channel]);
     assert!(is_empty(&seen["errors"]), "{seen}");
     assert_eq!(seen["watch"], format!("#/streams/gb/{id}/{channel}?play=1"), "{seen}");
-    for done in ["refreshed", "watched", "played"] {
+    for done in ["unfound", "found", "refreshed", "watched", "played"] {
         assert_eq!(seen[done], true, "{done}: {seen}");
     }
     assert!(is_empty(&seen["violations"]), "{}", seen["violations"]);
@@ -133,6 +133,37 @@ fn an_operator_turns_a_camera_and_watches_it() {
     assert!(ptz.to_string().contains("A50F010A8080"), "{ptz}");
     let _ = wait_for_event(&camera, "iframe");
     server.assert_healthy();
+}
+
+#[test]
+fn an_operator_looks_at_recordings() {
+    // Names of files need not be plain, and links cannot show a token.
+    for token in ["", "open-sesame"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |format: &str| format!("{}/{format}/{{path}}", folder.path().display());
+        let mut server = Server::start(&[
+            &format!("api.token={token}"),
+            &format!("record.flv={}.flv", at("flv")),
+            &format!("record.ts={}.ts", at("ts")),
+            &format!("record.mp4={}.mp4", at("mp4")),
+            &format!("record.hls={}", at("hls")),
+            "stream.record=flv,ts,mp4,hls",
+            "stream.grace=0s",
+        ]);
+        let mut publisher = clip::publish(&server.url("rtmp", "live/东门"));
+        let playlist = folder.path().join("hls/live/东门/record.m3u8");
+        wait_until("there is a segment", || playlist.exists());
+        publisher.kill();
+        server.wait_for_log(&["session ended"]);
+        let seen = operate(&server, "recordings", &["东门", token]);
+        assert!(is_empty(&seen["errors"]), "{seen}");
+        let names = seen["names"].as_array().expect("names");
+        assert!(names.iter().any(|name| *name == "东门.flv"), "{seen}");
+        for format in ["FLV", "TS", "MP4", "HLS"] {
+            assert_eq!(seen["played"][format], true, "{format}: {seen}");
+        }
+        server.assert_healthy();
+    }
 }
 
 #[test]

@@ -27,6 +27,12 @@ export class Devices {
     this.orders = [];
   }
 
+  /** Those of which something has this in it. */
+  found(search) {
+    const of = ({ id: own, name, manufacturer, model, address }) => [own, name, manufacturer, model, address];
+    return this.all.filter(each => [each, ...each.channels].flatMap(of).join('\n').toLowerCase().includes(search.toLowerCase()));
+  }
+
   /** A device by its id. */
   find(wanted) {
     return this.all.find(({ id: own }) => own === wanted) ?? null;

@@ -106,7 +106,7 @@ async function answer(request, response, path, query) {
   if (call === 'GET /sessions') return json(response, page(world.listSessions(query), query));
   if (call === 'GET /events') return eventStream(response, query.get('recent') === '0' ? [] : world.events, world.eventSource, asEvent);
   if (call === 'GET /log') return eventStream(response, world.log, world.logSource, asLine);
-  if (call === 'GET /devices') return json(response, { enabled: devices.enabled, ...page(devices.all, query) });
+  if (call === 'GET /devices') return json(response, { enabled: devices.enabled, ...page(devices.found(query.get('search') ?? ''), query) });
   if (call in known) return json(response, known[call](body, query));
   const name = decodeURIComponent(rest.replace(/^\/(streams|sessions|devices)\//, ''));
   if (call.startsWith('GET /streams/')) return json(response, world.detail(name) ?? refuse(`there is no stream ${name}`));

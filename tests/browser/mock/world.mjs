@@ -177,7 +177,7 @@ export class World {
       },
       'POST /record/start': record(true),
       'POST /record/stop': record(false),
-      'GET /recordings': (_, query) => ({ items: [...this.streams.keys()].slice(0, 5).filter(name => !query.get('stream') || name === query.get('stream')).flatMap((name, index) => ['flv', 'mp4'].map(format => ({ format, path: `/record/${format}/${name}-17600${index}0000.${format}`, size: 1_234_567 * (index + 1) ** 3, modified: ago(index * 40_000) }))) }),
+      'GET /recordings': (_, query) => ({ items: [...this.streams.keys()].slice(0, 5).filter(name => !query.get('stream') || name === query.get('stream')).flatMap((name, index) => ['flv', 'mp4'].map(format => ({ format, path: `/record/${format}/${name.split('/').map(encodeURIComponent).join('/')}-17600${index}0000.${format}`, size: 1_234_567 * (index + 1) ** 3, modified: ago(index * 40_000) }))) }),
       'GET /log/level': () => ({ level: this.level }),
       'PUT /log/level': ({ level }) => ({ level: this.level = level }),
       'GET /config': () => ({ settings: { rtmp: { listen: [':1935'], gop_cache: 1, chunk_size: 60_000 }, rtsp: { listen: [':5544'], auth: { user: 'alice', password: '***' } }, http: { listen: [':8080'], cors: '*' }, hls: { prefix: '/hls/', segment_seconds: 2, window: 6, low_latency: true }, record: { folder: '/var/lib/headwater', formats: [] }, api: { listen: '127.0.0.1:8083', token: '***' }, log: { level: this.level, format: 'text' } } }),

@@ -65,6 +65,13 @@ export async function authorized(url, options = {}) {
   }
 }
 
+/** Opens a request of a library, with the token where this server is asked. */
+export function authorize(request, url) {
+  request.open('GET', url, true);
+  if (new URL(url, location.href).origin !== location.origin) return;
+  for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
+}
+
 /** The message of an error's answer. */
 async function explain(answer) {
   const text = await answer.text().catch(() => '');

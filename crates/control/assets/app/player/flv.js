@@ -17,8 +17,8 @@ function library() {
   return loading;
 }
 
-/** Opens a stream or a file; `report(state, detail)` hears how it goes. */
-export function openFlv(video, url, report, { type, live = true }) {
+/** Opens a stream or a file; `report(state, detail)` hears how it goes. `headers` go with every request. */
+export function openFlv(video, url, report, { type, live = true, headers = {} }) {
   let player = null;
   let stopped = false;
   const failed = (mpegts, kind, detail, info) => {
@@ -39,6 +39,7 @@ export function openFlv(video, url, report, { type, live = true }) {
       liveBufferLatencyMaxLatency: 1.5,
       liveBufferLatencyMinRemain: 0.3,
       lazyLoad: !live,
+      headers,
     });
     player.on(mpegts.Events.ERROR, (kind, detail, info) => failed(mpegts, kind, detail, info));
     // A WebSocket that is refused ends as well: without a picture nobody published.

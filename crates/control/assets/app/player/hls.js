@@ -1,7 +1,7 @@
 // HLS by hls.js, or by the browser itself where there are no Media Source Extensions.
 
-/** Opens a playlist; `report(state, detail)` hears how it goes. */
-export function openHls(video, url, report) {
+/** Opens a playlist; `report(state, detail)` hears how it goes. `authorize(request)` adds what requests need. */
+export function openHls(video, url, report, { live = true, authorize = null } = {}) {
   let player = null;
   let stopped = false;
   const ending = new AbortController();
@@ -26,7 +26,10 @@ export function openHls(video, url, report) {
       else report('unsupported');
       return;
     }
-    player = new Hls({ enableWorker: false, lowLatencyMode: true, backBufferLength: 20 });
+    player = new Hls({
+      enableWorker: false, lowLatencyMode: live, backBufferLength: 20,
+      ...authorize && { xhrSetup: authorize },
+    });
     player.on(Hls.Events.ERROR, (_, data) => failed(Hls, data));
     player.loadSource(url);
     player.attachMedia(video);

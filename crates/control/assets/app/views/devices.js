@@ -1,13 +1,13 @@
 // Cameras and recorders of GB/T 28181 that have registered. There may be thousands: the server pages.
 import { api, poll } from '../api.js';
-import { h, setText } from '../dom.js';
+import { debounce, h, setText } from '../dom.js';
 import { number, since } from '../format.js';
 import { t } from '../i18n.js';
 import { setQuery } from '../router.js';
-import { emptyState, pager, viewHead } from '../parts/controls.js';
+import { emptyState, pager, searchField, viewHead } from '../parts/controls.js';
 import { copyBlock } from '../copy.js';
 import { agoCell, channelsOf, deviceAddress, nameCell, onlineBadge } from '../parts/device-parts.js';
-import { stackedCell, table, textCell } from '../parts/table.js';
+import { noRows, stackedCell, table, textCell } from '../parts/table.js';
 import { channelView } from './channel.js';
 import { deviceView } from './device.js';
 
@@ -29,6 +29,7 @@ export function devicesView(root, { parts, query, signal }) {
   if (parts.length > 1) return channelView(root, { parts, query, signal });
   if (parts.length) return deviceView(root, { parts, signal });
   let page = Number(query.get('page')) || 1;
+  let search = query.get('search') ?? '';
   const list = table({
     label: t('nav.devices'),
     id: 'devices',
@@ -53,18 +54,26 @@ export function devicesView(root, { parts, query, signal }) {
   const off = emptyState('devices', t('devices.off'), t('devices.off.text'),
     copyBlock(t('settings.effective'), settings));
   off.id = 'devices-off';
-  list.hidden = nobody.hidden = off.hidden = true;
+  const unfound = noRows(t('empty.search'));
+  list.hidden = nobody.hidden = unfound.hidden = off.hidden = true;
   root.append(viewHead(t('nav.devices'), t('devices.text')),
     h('section', { class: 'card flush' },
-      h('div', { class: 'card-head' }, h('h2', {}, t('nav.devices'), count)), list, nobody, off, pages));
+      h('div', { class: 'card-head' }, h('h2', {}, t('nav.devices'), count),
+        h('div', { class: 'filters' }, searchField(t('search.devices'), search, debounce(value => {
+          [search, page] = [value.trim(), 1];
+          setQuery({ search, page: '' });
+          refresh();
+        }, 200), 'search'))),
+      list, nobody, unfound, off, pages));
 
   const refresh = poll(async () => {
-    const asked = page;
-    const answer = await api.get('/devices', { page, per_page: PER_PAGE }, signal);
-    if (signal.aborted || asked !== page) return;
+    const asked = [page, search];
+    const answer = await api.get('/devices', { search, page, per_page: PER_PAGE }, signal);
+    if (signal.aborted || asked[0] !== page || asked[1] !== search) return;
     list.update(answer.items);
     list.hidden = !answer.items.length;
-    nobody.hidden = !answer.enabled || answer.total > 0;
+    nobody.hidden = !answer.enabled || answer.total > 0 || search !== '';
+    unfound.hidden = !answer.enabled || answer.total > 0 || search === '';
     off.hidden = answer.enabled;
     setText(count, answer.total ? number(answer.total) : '');
     pages.update({ total: answer.total, page, per_page: PER_PAGE });

@@ -1,24 +1,32 @@
 // Files that were recorded: to fetch, or to look at here.
-import { api, authorized, hasToken, poll } from '../api.js';
+import { api, authorization, authorize, authorized, hasToken, poll } from '../api.js';
 import { debounce, h, setAttribute, setText } from '../dom.js';
 import { attempt, openDialog } from '../dialogs.js';
 import { bytes, date, number } from '../format.js';
 import { icon } from '../icons.js';
 import { t } from '../i18n.js';
 import { openFlv } from '../player/flv.js';
+import { openHls } from '../player/hls.js';
 import { setQuery } from '../router.js';
 import { emptyState, pager, searchField, viewHead } from '../parts/controls.js';
 import { noRows, table, textCell } from '../parts/table.js';
 
 const PER_PAGE = 50;
-const fileOf = recording => recording.path.split('/').at(-1);
-// Names of streams may hold any characters: a path of the server is not yet a URL.
-const urlOf = recording => recording.path.split('/').map(encodeURIComponent).join('/');
+// What the server says is part of a URL; people read it as the stream's name is written.
+const itemsOf = recording => recording.path.split('/').map(item => {
+  try {
+    return decodeURIComponent(item);
+  } catch {
+    return item;
+  }
+});
+const fileOf = recording => itemsOf(recording).at(-1);
+const folderOf = recording => itemsOf(recording).slice(0, -1).join('/');
 
 /** The file as the browser can use it: where a token is asked for, links cannot show it. */
 async function openable(recording) {
-  if (!hasToken()) return { url: urlOf(recording), free() {} };
-  const answer = await authorized(urlOf(recording));
+  if (!hasToken()) return { url: recording.path, free() {} };
+  const answer = await authorized(recording.path);
   if (!answer.ok) throw Object.assign(new Error(`${answer.status} ${answer.statusText}`), { status: answer.status });
   const url = URL.createObjectURL(await answer.blob());
   return { url, free: () => URL.revokeObjectURL(url) };
@@ -35,18 +43,23 @@ async function download(recording) {
 }
 
 async function play(recording) {
-  const file = await attempt(() => openable(recording));
-  if (!file) return;
+  // The others are asked for piece by piece, and can show the token.
+  const file = recording.format === 'mp4' ? await attempt(() => openable(recording)) : null;
+  if (recording.format === 'mp4' && !file) return;
   const video = h('video', { controls: true, autoplay: true, playsinline: true, class: 'recording' });
   const status = h('p', { role: 'status', class: 'soft' });
   let source = null;
   const failed = () => setText(status, t('recording.unplayable'));
-  if (recording.format === 'mp4') {
+  if (file) {
     video.src = file.url;
     video.addEventListener('error', failed);
   } else {
-    source = openFlv(video, new URL(file.url, location.href).href, state => state !== 'ended' && failed(),
-      { type: recording.format === 'ts' ? 'mpegts' : 'flv', live: false });
+    const url = new URL(recording.path, location.href).href;
+    const report = state => state !== 'ended' && failed();
+    source = recording.format === 'hls'
+      ? openHls(video, url, report, { live: false, authorize })
+      : openFlv(video, url, report,
+        { type: recording.format === 'ts' ? 'mpegts' : 'flv', live: false, headers: authorization() });
     video.play().catch(() => {});
   }
   openDialog(fileOf(recording), h('div', {}, video, status), {
@@ -54,7 +67,7 @@ async function play(recording) {
     closed: () => {
       source?.stop();
       video.removeAttribute('src');
-      file.free();
+      file?.free();
     },
   });
 }
@@ -85,7 +98,7 @@ export function recordingsView(root, { query, signal }) {
     columns: [
       { key: 'file', label: t('recording.file'), className: 'wide', cell: textCell(fileOf, 'mono strong') },
       { key: 'format', label: t('recording.format'), cell: textCell(recording => recording.format.toUpperCase(), 'tag') },
-      { key: 'folder', label: t('recording.folder'), cell: textCell(recording => recording.path.split('/').slice(0, -1).join('/'), 'mono') },
+      { key: 'folder', label: t('recording.folder'), cell: textCell(folderOf, 'mono') },
       { key: 'size', label: t('recording.size'), className: 'num', cell: textCell(recording => bytes(recording.size)) },
       { key: 'modified', label: t('recording.modified'), className: 'num', cell: textCell(recording => date(recording.modified)) },
       { key: 'actions', label: t('actions'), quiet: true, className: 'end', cell: actionsCell },
@@ -113,7 +126,7 @@ export function recordingsView(root, { query, signal }) {
 
   function draw() {
     const wanted = search.toLowerCase();
-    const found = items.filter(({ path }) => path.toLowerCase().includes(wanted));
+    const found = items.filter(recording => itemsOf(recording).join('/').toLowerCase().includes(wanted));
     list.update(found.slice((page - 1) * PER_PAGE, page * PER_PAGE));
     list.hidden = !found.length;
     nothing.hidden = items.length > 0;

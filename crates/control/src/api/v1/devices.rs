@@ -106,7 +106,7 @@ impl From<devices::Device> for DeviceView {
 pub(super) struct Devices {
     /// Whether devices can register here at all.
     enabled: bool,
-    /// How many there are.
+    /// How many were found.
     total: usize,
     items: Vec<DeviceView>,
 }
@@ -121,14 +121,45 @@ fn refused(error: DeviceError) -> Fault {
     Fault::new(status, error.to_string())
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// A part of what is known of a device or of one of its channels: id, name, manufacturer,
+    /// model or address; whatever its case.
+    #[serde(default)]
+    search: String,
+}
+
+/// Whether something of a device has `search` in it, which is in lower case.
+fn is_found(device: &devices::Device, search: &str) -> bool {
+    let has = |text: &str| text.to_lowercase().contains(search);
+    let told = [&device.name, &device.manufacturer, &device.model];
+    search.is_empty()
+        || has(&device.id)
+        || has(&device.address.to_string())
+        || told.into_iter().flatten().any(|text| has(text))
+        || device.channels.iter().any(|channel| {
+            [&channel.id, &channel.name, &channel.manufacturer, &channel.model, &channel.address]
+                .into_iter()
+                .any(|text| has(text))
+        })
+}
+
 /// Devices that have registered, by id.
-#[utoipa::path(get, path = "/api/v1/devices", params(Paging), responses(
+#[utoipa::path(get, path = "/api/v1/devices", params(Filter, Paging), responses(
     (status = 200, body = Devices), (status = 400, body = Fault)))]
-pub(super) async fn list(State(api): State<Api>, Params(page): Params<Paging>) -> Answer<Devices> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    Params(filter): Params<Filter>,
+    Params(page): Params<Paging>,
+) -> Answer<Devices> {
     page.check()?;
     let all = api.operations.devices();
     let enabled = all.is_ok();
-    let (total, items) = page.cut(all.unwrap_or_default());
+    let mut found = all.unwrap_or_default();
+    let search = filter.search.to_lowercase();
+    found.retain(|device| is_found(device, &search));
+    let (total, items) = page.cut(found);
     Ok(Json(Devices { enabled, total, items: items.into_iter().map(DeviceView::from).collect() }))
 }
 
@@ -346,4 +377,48 @@ pub(super) async fn control(State(api): State<Api>, Body(wanted): Body<Control>)
     };
     let told = api.operations.control(&wanted.device, &wanted.channel, order);
     told.map(|()| TOLD).map_err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn devices_are_found_by_what_is_known_of_them() {
+        let channel = devices::Channel {
+            id: "34020000001320000002".to_owned(),
+            name: "东门 Gate".to_owned(),
+            manufacturer: String::new(),
+            model: String::new(),
+            address: "Building 2".to_owned(),
+            parent: String::new(),
+            is_folder: false,
+            online: None,
+            stream: None,
+        };
+        let device = devices::Device {
+            id: "34020000001180000001".to_owned(),
+            online: true,
+            address: "192.0.2.7:5060".parse().unwrap(),
+            transport: "UDP",
+            since: SystemTime::UNIX_EPOCH,
+            alive: SystemTime::UNIX_EPOCH,
+            gone: None,
+            name: Some("Recorder".to_owned()),
+            manufacturer: Some("Uniview".to_owned()),
+            model: None,
+            firmware: None,
+            version: None,
+            alarm: None,
+            channels: vec![channel],
+        };
+        for search in
+            ["", "1180000001", "recorder", "uni", "192.0.2.7", "东门", "gate", "building 2"]
+        {
+            assert!(is_found(&device, search), "{search}");
+        }
+        assert!(!is_found(&device, "camera"));
+    }
 }

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Json;
 use hub::gate::Action;
 use hub::{EndReason, Protocol, Role, StreamName, Summary};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,6 +18,9 @@ use crate::api::Api;
 use crate::config::values::RecordFormat;
 use crate::logs::rfc3339;
 use crate::operations::RecordError;
+
+/// What stands escaped in paths of files (RFC 3986 §2.3).
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -281,7 +285,10 @@ pub(super) async fn recordings(
 ) -> Answer<Recordings> {
     let mut files = api.operations.recordings().await;
     if let Some(stream) = &filter.stream {
-        files.retain(|file| file.path.contains(stream.as_str()));
+        // Paths of files are parts of URLs.
+        let escape = |item| utf8_percent_encode(item, &RESERVED).to_string();
+        let stream = stream.split('/').map(escape).collect::<Vec<_>>().join("/");
+        files.retain(|file| file.path.contains(&stream));
     }
     let view = |file: crate::operations::Recording| {
         let since = std::time::Duration::from_millis(file.modified_ms.unsigned_abs());
