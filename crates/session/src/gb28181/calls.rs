@@ -1,6 +1,7 @@
 //! Calls: channels that were asked to send, each of which is a reception.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use ::gb28181::id::Id;
 use ::gb28181::platform::{CallId, EndedBy, Failure, Invite, Platform};
 use ::gb28181::sdp::{Answer, Kind, Transport};
 use ::gb28181::ssrc::Ssrc;
-use hub::{EndReason, Session, SessionId, StreamName};
+use hub::{EndReason, Session, SessionId, StreamName, Targets};
 use tracing::{info, warn};
 
 use super::Devices;
@@ -124,35 +125,46 @@ impl Calls {
     /// The device has answered, and will send.
     pub(super) fn answered(
         &mut self,
+        platform: &mut Platform,
         devices: &Devices,
         id: CallId,
         answer: Option<&Answer>,
         now: Instant,
     ) {
         let Some((stream, call)) = self.find(id) else { return };
-        call.failures = 0;
+        let device = call.device;
         let State::Called { ssrc, transport, session, .. } = &mut call.state else { return };
-        let told = answer.and_then(|answer| answer.ssrc);
+        let told = answer.and_then(|answer| answer.ssrc).filter(|ssrc| ssrc.0 != 0);
         if *transport == Transport::TcpActive {
-            let host = answer.and_then(|answer| answer.address).filter(|ip| !ip.is_unspecified());
-            let host = host.or_else(|| Some(devices.table.lock().address_of(call.device)?.ip()));
+            let home = devices.table.lock().address_of(device).map(|address| address.ip());
             let port = answer.map(|answer| answer.port).filter(|port| *port > 0);
-            let (Some(host), Some(port)) = (host, port) else {
-                warn!(%stream, "the device does not say where to connect to");
-                return self.again(devices, id, now);
+            let opened = match (home, port) {
+                (Some(home), Some(port)) => {
+                    let host = media_host(home, answer.and_then(|answer| answer.address));
+                    let is_home = host == home;
+                    let way = Way::Connect { host: host.to_string(), port, is_home };
+                    let ssrc = told.unwrap_or(*ssrc);
+                    let order = order(devices, &stream, way, ssrc, home);
+                    devices.ps.open(order).map_err(|error| error.to_string())
+                }
+                _ => Err("the device does not say where to connect to".to_owned()),
             };
-            let way = Way::Connect { host: host.to_string(), port };
-            match devices.ps.open(order(devices, &stream, way, told.unwrap_or(*ssrc))) {
+            match opened {
                 Ok(opened) => *session = Some(opened.session),
-                Err(error) => {
-                    warn!(%stream, %error, "what the device sends is not received");
-                    self.again(devices, id, now);
+                Err(why) => {
+                    warn!(%stream, why, "what the device sends is not received");
+                    // It is not to go on for nobody. The call may be over: that will do.
+                    let _ = platform.bye(id, now);
+                    return self.again(devices, id, now);
                 }
             }
         } else if let Some(told) = told.filter(|told| told != ssrc)
             && let Err(error) = devices.ps.set_ssrc(&stream, told.0)
         {
             warn!(%stream, %error, "the device sends with an SSRC that another one has");
+        }
+        if let Some((_, call)) = self.find(id) {
+            call.failures = 0;
         }
     }
 
@@ -307,13 +319,13 @@ fn invite(
     let ssrc = platform.ssrc(is_recording).ok_or("there is no SSRC left")?;
     let way = match (settings.transport, settings.shared) {
         (Transport::TcpActive, _) => None,
-        (_, true) => Some(Way::Shared { from: Some(peer.ip()) }),
+        (_, true) => Some(Way::Shared),
         (Transport::Udp, false) => Some(Way::Datagrams(None)),
         (Transport::TcpPassive, false) => Some(Way::Listen(None)),
     };
     let opened = match way {
         Some(way) => {
-            let order = order(devices, stream, way, ssrc);
+            let order = order(devices, stream, way, ssrc, peer.ip());
             Some(devices.ps.open(order).map_err(|error| error.to_string())?)
         }
         None => None,
@@ -341,14 +353,53 @@ fn invite(
     }
 }
 
-fn order(devices: &Devices, stream: &StreamName, way: Way, ssrc: Ssrc) -> Order {
+/// Where a device that has registered from `home` is connected to for its media: at the address that
+/// it names, unless that can only be a mistake, or a trap. Behind address translation, devices name
+/// what nobody outside can reach, and what may be somebody else here.
+fn media_host(home: IpAddr, named: Option<IpAddr>) -> IpAddr {
+    let is_public = |address| Targets::Public.admit(address);
+    let is_host = |address: &IpAddr| match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let special = v4.is_unspecified() || v4.is_loopback() || v4.is_link_local();
+            !(special || v4.is_multicast() || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast()),
+    };
+    let named = named.filter(is_host);
+    named.filter(|named| is_public(*named) || !is_public(home)).unwrap_or(home)
+}
+
+fn order(devices: &Devices, stream: &StreamName, way: Way, ssrc: Ssrc, from: IpAddr) -> Order {
     let idle = devices.context.settings.load().ps.idle;
     Order {
         stream: stream.clone(),
         way,
         ssrc: Some(ssrc.0),
+        from: Some(from),
         idle: Some(idle).filter(|idle| !idle.is_zero()),
         payload: Payload::Ps,
         dump: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_connected_to_where_it_says_unless_that_is_a_trap() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let host = |home, named: &str| media_host(ip(home), named.parse().ok()).to_string();
+        // A recorder whose media is on another card, on both kinds of networks.
+        assert_eq!(host("192.168.1.9", "192.168.2.9"), "192.168.2.9");
+        assert_eq!(host("8.8.8.8", "8.8.4.4"), "8.8.4.4");
+        assert_eq!(host("192.168.1.9", "8.8.4.4"), "8.8.4.4");
+        // Behind address translation.
+        assert_eq!(host("8.8.8.8", "192.168.1.64"), "8.8.8.8");
+        // This host, what the clouds tell their machines, and nobody.
+        for named in ["127.0.0.1", "::1", "169.254.169.254", "0.0.0.0", "239.0.0.1", ""] {
+            assert_eq!(host("192.168.1.9", named), "192.168.1.9", "{named}");
+        }
+        assert_eq!(host("127.0.0.1", "127.0.0.1"), "127.0.0.1");
     }
 }

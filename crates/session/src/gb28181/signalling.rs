@@ -307,7 +307,7 @@ impl Speaker {
                 warn!(%device, ?why, "a device did not do what it was told");
             }
             Event::CallAnswered { call, answer } => {
-                self.calls.answered(devices, call, answer.as_ref(), now);
+                self.calls.answered(&mut self.platform, devices, call, answer.as_ref(), now);
             }
             Event::CallFailed { call, why } => self.calls.failed(devices, call, &why, now),
             Event::CallEnded { call, by } => self.calls.ended(devices, call, by, now),

@@ -298,7 +298,7 @@ pub(super) async fn run(reception: &mut Reception, mut feed: Feed) -> EndReason 
             },
         };
         let now = Instant::now();
-        if !reception.hears(from, now) {
+        if !reception.hears(&packet, from, now) {
             continue;
         }
         if let Err(reason) = reception.take(&packet, now) {
