@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hub::{Address, EndReason, Event, NameError, Observer, Protocol, SessionId, StreamName};
@@ -313,6 +313,14 @@ impl Devices {
         }
     }
 
+    /// Asks again what a device has, now and then: viewers may ask for anything.
+    fn refresh_for_viewers(&self, device: Id) {
+        if self.table.lock().may_ask(device, Instant::now()) {
+            // If there is too much to do, it is as good later.
+            let _ = self.order(Command::Catalogue(device));
+        }
+    }
+
     fn check(&self, device: Id) -> Result<(), DeviceError> {
         let online = self.table.lock().is_online(device);
         if online { Ok(()) } else { Err(DeviceError::NotOnline(device)) }
@@ -348,6 +356,11 @@ impl Supplier for Devices {
         if self.check(device).is_err() {
             return false;
         }
+        if !self.table.lock().may_have(device, channel) {
+            // It may be new; then whoever comes next finds it.
+            self.refresh_for_viewers(device);
+            return false;
+        }
         let kind = Kind::Live;
         self.order(Command::Play { stream: stream.clone(), device, channel, kind, keep: false })
             .is_ok()
@@ -371,3 +384,6 @@ impl Observer for Ear {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

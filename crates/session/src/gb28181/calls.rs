@@ -22,6 +22,19 @@ const DISCARD: u16 = 9;
 /// How calls that came to nothing follow each other while somebody wants to watch.
 const RETRY: Retry = Retry { min: Duration::from_secs(2), max: Duration::from_secs(30) };
 
+/// Calls there may be, those included that wait to be made again: as many streams as a server
+/// receives.
+const MAX_CALLS: usize = 10_000;
+
+/// How long a device may send nothing live, at most, until it is called again: it has restarted, or
+/// the network is another. It may take [`PlatformSettings::answer_timeout`] of that to answer.
+///
+/// [`PlatformSettings::answer_timeout`]: ::gb28181::platform::Settings::answer_timeout
+const LIVE_IDLE: Duration = Duration::from_secs(20);
+
+/// How long a recording may send nothing, at least: people let it wait.
+const RECORDING_IDLE: Duration = Duration::from_secs(600);
+
 /// All calls.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -71,6 +84,10 @@ impl Call {
             State::Waits(_) => None,
         }
     }
+
+    fn is_recording(&self) -> bool {
+        self.kind != Kind::Live
+    }
 }
 
 impl Calls {
@@ -92,6 +109,9 @@ impl Calls {
             call.wanted = now;
             call.keep |= keep;
             return;
+        }
+        if self.by_stream.len() >= MAX_CALLS {
+            return warn!(%stream, %device, "the device is not asked: there are too many calls");
         }
         let state = State::Waits(now);
         let call = Call { device, channel, kind, keep, wanted: now, failures: 0, state };
@@ -116,8 +136,7 @@ impl Calls {
             }
             Err(text) => {
                 warn!(%stream, device = %call.device, why = text, "the device cannot be asked");
-                call.failures = call.failures.saturating_add(1);
-                call.state = State::Waits(now + RETRY.wait(call.failures, devices.context.seed()));
+                self.again(devices, stream, now);
             }
         }
     }
@@ -132,7 +151,7 @@ impl Calls {
         now: Instant,
     ) {
         let Some((stream, call)) = self.find(id) else { return };
-        let device = call.device;
+        let (device, kind) = (call.device, call.kind);
         let State::Called { ssrc, transport, session, .. } = &mut call.state else { return };
         let told = answer.and_then(|answer| answer.ssrc).filter(|ssrc| ssrc.0 != 0);
         if *transport == Transport::TcpActive {
@@ -144,7 +163,7 @@ impl Calls {
                     let is_home = host == home;
                     let way = Way::Connect { host: host.to_string(), port, is_home };
                     let ssrc = told.unwrap_or(*ssrc);
-                    let order = order(devices, &stream, way, ssrc, home);
+                    let order = order(devices, &stream, kind, way, ssrc, home);
                     devices.ps.open(order).map_err(|error| error.to_string())
                 }
                 _ => Err("the device does not say where to connect to".to_owned()),
@@ -155,7 +174,7 @@ impl Calls {
                     warn!(%stream, why, "what the device sends is not received");
                     // It is not to go on for nobody. The call may be over: that will do.
                     let _ = platform.bye(id, now);
-                    return self.again(devices, id, now);
+                    return self.again(devices, &stream, now);
                 }
             }
         } else if let Some(told) = told.filter(|told| told != ssrc)
@@ -179,18 +198,25 @@ impl Calls {
         };
         warn!(%stream, why = text, "the device does not send");
         self.drop_session(&stream, &EndReason::Refused(text));
-        self.again(devices, id, now);
+        self.again(devices, &stream, now);
     }
 
     /// A call that was answered is over.
     pub(super) fn ended(&mut self, devices: &Devices, id: CallId, by: EndedBy, now: Instant) {
-        let Some((stream, call)) = self.find(id) else { return };
-        let is_recording = matches!(call.kind, Kind::Playback { .. });
+        let Some((stream, _)) = self.find(id) else { return };
         self.drop_session(&stream, &EndReason::PeerClosed);
         match by {
-            EndedBy::Device if is_recording => self.forget(devices, &stream),
-            EndedBy::Device | EndedBy::Loss => self.again(devices, id, now),
+            EndedBy::Device | EndedBy::Loss => self.again(devices, &stream, now),
             EndedBy::Platform => {}
+        }
+    }
+
+    /// A device has registered: what waits for it need not wait any longer.
+    pub(super) fn registered(&mut self, device: Id, now: Instant) {
+        for call in self.by_stream.values_mut().filter(|call| call.device == device) {
+            if let State::Waits(until) = &mut call.state {
+                (*until, call.failures) = (now, 0);
+            }
         }
     }
 
@@ -225,8 +251,11 @@ impl Calls {
         // It has ended, or never begun: either will do.
         let _ = platform.bye(id, now);
         match reason {
-            EndReason::Kicked | EndReason::Shutdown => self.forget(devices, stream),
-            _ => self.again(devices, id, now),
+            // Somebody does not want it, or has something better.
+            EndReason::Kicked | EndReason::TakenOver | EndReason::Shutdown => {
+                self.forget(devices, stream);
+            }
+            _ => self.again(devices, stream, now),
         }
     }
 
@@ -255,7 +284,7 @@ impl Calls {
     /// Ends calls that nobody wants any more, and calls again what is still wanted.
     pub(super) fn look(&mut self, platform: &mut Platform, devices: &Devices, now: Instant) {
         let stop_after = devices.settings.load().stop_after;
-        let (mut unwanted, mut due) = (Vec::new(), Vec::new());
+        let (mut unwanted, mut due, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for (stream, call) in &mut self.by_stream {
             if devices.context.is_watched(stream) {
                 call.wanted = now;
@@ -264,7 +293,15 @@ impl Calls {
                 unwanted.push(stream.clone());
             } else if matches!(call.state, State::Waits(until) if until <= now) {
                 due.push(stream.clone());
+            } else if let Some(session) = call.session()
+                && let Some(reason) = session.ending()
+            {
+                // The order that tells of it may have found no room.
+                over.push((stream.clone(), session.id().clone(), reason));
             }
+        }
+        for (stream, session, reason) in over {
+            self.session_ended(platform, devices, &stream, &session, &reason, now);
         }
         for stream in unwanted {
             info!(%stream, "nobody watches: the device is asked no more");
@@ -280,12 +317,14 @@ impl Calls {
         found.map(|(stream, call)| (stream.clone(), call))
     }
 
-    /// The device is asked again in a while.
-    fn again(&mut self, devices: &Devices, id: CallId, now: Instant) {
-        if let Some((_, call)) = self.find(id) {
-            call.failures = call.failures.saturating_add(1);
-            call.state = State::Waits(now + RETRY.wait(call.failures, devices.context.seed()));
+    /// The device is asked again in a while. Recordings are not: they would begin anew.
+    fn again(&mut self, devices: &Devices, stream: &StreamName, now: Instant) {
+        let Some(call) = self.by_stream.get_mut(stream) else { return };
+        if call.is_recording() {
+            return self.forget(devices, stream);
         }
+        call.failures = call.failures.saturating_add(1);
+        call.state = State::Waits(now + RETRY.wait(call.failures, devices.context.seed()));
     }
 
     fn drop_session(&mut self, stream: &StreamName, reason: &EndReason) {
@@ -315,8 +354,7 @@ fn invite(
     if !platform.is_online(call.device) {
         return Err("it is not online".to_owned());
     }
-    let is_recording = matches!(call.kind, Kind::Playback { .. });
-    let ssrc = platform.ssrc(is_recording).ok_or("there is no SSRC left")?;
+    let ssrc = platform.ssrc(call.is_recording()).ok_or("there is no SSRC left")?;
     let way = match (settings.transport, settings.shared) {
         (Transport::TcpActive, _) => None,
         (_, true) => Some(Way::Shared),
@@ -325,7 +363,7 @@ fn invite(
     };
     let opened = match way {
         Some(way) => {
-            let order = order(devices, stream, way, ssrc, peer.ip());
+            let order = order(devices, stream, call.kind, way, ssrc, peer.ip());
             Some(devices.ps.open(order).map_err(|error| error.to_string())?)
         }
         None => None,
@@ -369,14 +407,25 @@ fn media_host(home: IpAddr, named: Option<IpAddr>) -> IpAddr {
     named.filter(|named| is_public(*named) || !is_public(home)).unwrap_or(home)
 }
 
-fn order(devices: &Devices, stream: &StreamName, way: Way, ssrc: Ssrc, from: IpAddr) -> Order {
-    let idle = devices.context.settings.load().ps.idle;
+fn order(
+    devices: &Devices,
+    stream: &StreamName,
+    kind: Kind,
+    way: Way,
+    ssrc: Ssrc,
+    from: IpAddr,
+) -> Order {
+    let idle = Some(devices.context.settings.load().ps.idle).filter(|idle| !idle.is_zero());
+    let idle = idle.map(|idle| match kind {
+        Kind::Live => idle.min(LIVE_IDLE),
+        Kind::Playback { .. } => idle.max(RECORDING_IDLE),
+    });
     Order {
         stream: stream.clone(),
         way,
         ssrc: Some(ssrc.0),
         from: Some(from),
-        idle: Some(idle).filter(|idle| !idle.is_zero()),
+        idle,
         payload: Payload::Ps,
         dump: None,
     }

@@ -1,13 +1,14 @@
 //! The task that speaks with devices: it owns the protocol machine and the sockets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Weak;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::gb28181::platform::{Event, Platform, Settings};
+use ::gb28181::id::Id;
+use ::gb28181::platform::{CommandError, Event, Platform, Settings};
 use ::gb28181::{Carrier, Peer};
 use bytes::Bytes;
 use net::{Bound, Datagrams, Room};
@@ -50,7 +51,9 @@ pub(super) async fn run(
     let Some(seed) = devices.upgrade().map(|devices| seed(&devices)) else { return };
     let platform = Platform::new(settings, seed, Instant::now());
     let calls = Calls::default();
-    let mut speaker = Speaker { devices, platform, calls, socket, connections: HashMap::new() };
+    let (connections, unasked) = (HashMap::new(), BTreeSet::new());
+    let refusals = Refusals::new(Instant::now());
+    let mut speaker = Speaker { devices, platform, calls, socket, connections, unasked, refusals };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut room = Room::default();
@@ -130,6 +133,41 @@ struct Speaker {
     socket: Rc<Datagrams>,
     /// What is written to connections.
     connections: HashMap<u64, mpsc::Sender<Bytes>>,
+    /// Devices that are still to be asked what they have.
+    unasked: BTreeSet<Id>,
+    refusals: Refusals,
+}
+
+/// How often it is said that somebody is not let in: anybody can send any number of requests.
+struct Refusals {
+    left: u32,
+    since: Instant,
+    unsaid: u64,
+}
+
+impl Refusals {
+    /// Lines at once, and after how long there may be another one.
+    const BURST: u32 = 20;
+    const AGAIN: Duration = Duration::from_secs(3);
+
+    fn new(now: Instant) -> Self {
+        Self { left: Self::BURST, since: now, unsaid: 0 }
+    }
+
+    /// Whether it is to be said; how many were not since the last time.
+    fn say(&mut self, now: Instant) -> Option<u64> {
+        let passed = now.saturating_duration_since(self.since);
+        let more = u32::try_from(passed.as_millis() / Self::AGAIN.as_millis()).unwrap_or(u32::MAX);
+        if more > 0 {
+            (self.left, self.since) = (self.left.saturating_add(more).min(Self::BURST), now);
+        }
+        if self.left == 0 {
+            self.unsaid += 1;
+            return None;
+        }
+        self.left -= 1;
+        Some(std::mem::take(&mut self.unsaid))
+    }
 }
 
 impl Speaker {
@@ -206,10 +244,21 @@ impl Speaker {
         self.transmit();
     }
 
-    /// Looks which calls are still wanted.
+    /// Looks which calls are still wanted, and which devices are still to be asked something.
     fn look(&mut self) {
         if let Some(devices) = self.devices.upgrade() {
             self.calls.look(&mut self.platform, &devices, Instant::now());
+        }
+        self.ask_catalogues(Instant::now());
+    }
+
+    /// Asks devices what they have, as many as may be asked at once.
+    fn ask_catalogues(&mut self, now: Instant) {
+        while let Some(device) = self.unasked.pop_first() {
+            if let Err(CommandError::TooMany(_)) = self.platform.catalog(device, now) {
+                self.unasked.insert(device);
+                return;
+            }
         }
     }
 
@@ -262,17 +311,22 @@ impl Speaker {
                     user_agent,
                     info: None,
                     channels: Vec::new(),
+                    complete: false,
                     alarm: None,
                 });
+                self.calls.registered(device, now);
                 if is_new {
                     info!(%device, peer = %address, transport, "device is online");
-                    // What fails here can be asked for again by operators.
+                    // It has a name without it, too.
                     let _ = self.platform.device_info(device, now);
-                    let _ = self.platform.catalog(device, now);
+                    self.unasked.insert(device);
+                    self.ask_catalogues(now);
                 }
             }
             Event::RegistrationRefused { device, peer, why } => {
-                warn!(%device, peer = %peer.address, why, "device is not let in");
+                if let Some(unsaid) = self.refusals.say(now) {
+                    warn!(%device, peer = %peer.address, why, unsaid, "device is not let in");
+                }
             }
             Event::Unregistered { device } => {
                 info!(%device, "device has left");
@@ -285,16 +339,11 @@ impl Speaker {
             Event::Alive { device, .. } => table.lock().change(device, |known| known.alive = time),
             Event::Catalogue { device, channels, complete, .. } => {
                 info!(%device, channels = channels.len(), complete, "catalogue of a device");
-                table.lock().change(device, |known| known.channels = channels);
+                table.lock().set_channels(device, channels, complete);
             }
-            Event::CatalogueChanged { device, channels } => table.lock().change(device, |known| {
-                for channel in channels {
-                    known.channels.retain(|other| other.id != channel.id);
-                    if channel.event.as_deref() != Some("DEL") {
-                        known.channels.push(channel);
-                    }
-                }
-            }),
+            Event::CatalogueChanged { device, channels } => {
+                table.lock().change_channels(device, channels);
+            }
             Event::DeviceInfo { device, info } => {
                 table.lock().change(device, |known| known.info = Some(info));
             }
@@ -316,5 +365,20 @@ impl Speaker {
             }
             Event::DeviceStatus { .. } | Event::Position { .. } | Event::CommandDone { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floods_do_not_fill_the_log() {
+        let now = Instant::now();
+        let mut refusals = Refusals::new(now);
+        let said = (0..1000).filter(|_| refusals.say(now).is_some()).count();
+        assert_eq!(said, 20);
+        assert_eq!(refusals.say(now + Refusals::AGAIN), Some(980));
+        assert_eq!(refusals.say(now + Refusals::AGAIN), None);
     }
 }
