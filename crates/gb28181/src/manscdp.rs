@@ -9,6 +9,11 @@ use crate::id::Id;
 use crate::ptz;
 use crate::xml::{Element, escape};
 
+/// Characters of names and the like, and of addresses and descriptions; real ones have some dozens.
+/// Whoever keeps many of them can count on it.
+const MAX_NAME: usize = 64;
+const MAX_DESCRIPTION: usize = 256;
+
 /// What a device says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -178,7 +183,7 @@ impl Report {
         } else if is("Catalog") {
             catalog(&root)
         } else if is("DeviceInfo") {
-            let text = |name| root.text_of(name).unwrap_or_default().to_owned();
+            let text = |name| short_text(&root, name, MAX_NAME);
             Content::DeviceInfo(DeviceInfo {
                 name: text("DeviceName"),
                 manufacturer: text("Manufacturer"),
@@ -193,7 +198,7 @@ impl Report {
                 ok: flag("Status"),
                 encoding: flag("Encode"),
                 recording: flag("Record"),
-                time: root.text_of("DeviceTime").unwrap_or_default().to_owned(),
+                time: short_text(&root, "DeviceTime", MAX_NAME),
             })
         } else if is("Alarm") && !is_response {
             alarm(&root)
@@ -222,7 +227,7 @@ fn catalog(root: &Element) -> Content {
 }
 
 fn channel(item: &Element) -> Option<Channel> {
-    let text = |name| item.text_of(name).unwrap_or_default().to_owned();
+    let text = |name| short_text(item, name, MAX_NAME);
     Some(Channel {
         id: item.text_of("DeviceID")?.parse().ok()?,
         name: text("Name"),
@@ -230,25 +235,25 @@ fn channel(item: &Element) -> Option<Channel> {
         model: text("Model"),
         owner: text("Owner"),
         civil_code: text("CivilCode"),
-        address: text("Address"),
+        address: short_text(item, "Address", MAX_DESCRIPTION),
         parental: number(item, "Parental").is_some_and(|parental| parental != 0),
-        parent: text("ParentID"),
+        parent: short_text(item, "ParentID", MAX_DESCRIPTION),
         online: item.text_of("Status").and_then(yes),
         longitude: degrees(item, "Longitude"),
         latitude: degrees(item, "Latitude"),
-        event: item.text_of("Event").map(str::to_ascii_uppercase),
+        event: item.text_of("Event").map(|event| short(event).to_ascii_uppercase()),
     })
 }
 
 fn alarm(root: &Element) -> Content {
-    let text = |name| root.text_of(name).unwrap_or_default().to_owned();
+    let text = |name, most| short_text(root, name, most);
     let info = root.child("Info").and_then(|info| number(info, "AlarmType"));
     Content::Alarm(Alarm {
         priority: number(root, "AlarmPriority"),
         method: number(root, "AlarmMethod"),
         kind: number(root, "AlarmType").or(info),
-        time: text("AlarmTime"),
-        description: text("AlarmDescription"),
+        time: text("AlarmTime", MAX_NAME),
+        description: text("AlarmDescription", MAX_DESCRIPTION),
         longitude: degrees(root, "Longitude"),
         latitude: degrees(root, "Latitude"),
     })
@@ -259,13 +264,18 @@ fn position(root: &Element) -> Result<Content, Error> {
         degrees(root, name).ok_or(Error::Element { name, problem: "is no number of degrees" })
     };
     Ok(Content::Position(Position {
-        time: root.text_of("Time").unwrap_or_default().to_owned(),
+        time: short_text(root, "Time", MAX_NAME),
         longitude: needed("Longitude")?,
         latitude: needed("Latitude")?,
         speed: real(root, "Speed"),
         direction: real(root, "Direction"),
         altitude: real(root, "Altitude"),
     }))
+}
+
+/// The beginning of what stands in an element.
+fn short_text(element: &Element, name: &str, most: usize) -> String {
+    element.text_of(name).unwrap_or_default().chars().take(most).collect()
 }
 
 fn number(element: &Element, name: &str) -> Option<u32> {
@@ -292,7 +302,7 @@ fn yes(text: &str) -> Option<bool> {
 
 /// A name that a device sent, for an event.
 fn short(text: &str) -> String {
-    text.chars().take(64).collect()
+    text.chars().take(MAX_NAME).collect()
 }
 
 /// What a device is asked for.
@@ -439,6 +449,20 @@ mod tests {
         assert!(
             Report::parse(b"<N><CmdType>Keepalive</CmdType><DeviceID>1</DeviceID></N>").is_err()
         );
+    }
+
+    #[test]
+    fn names_have_a_length() {
+        let long = "长".repeat(1000);
+        let text = format!(
+            "<CmdType>Catalog</CmdType><DeviceList><Item><DeviceID>{ID}</DeviceID>\
+             <Name>{long}</Name><Address>{long}</Address><Event>{long}</Event></Item></DeviceList>"
+        );
+        let Content::Catalog { channels, .. } = content("Response", &text) else { panic!() };
+        let lengths =
+            [&channels[0].name, &channels[0].address, channels[0].event.as_ref().unwrap()]
+                .map(|text| text.chars().count());
+        assert_eq!(lengths, [MAX_NAME, MAX_DESCRIPTION, MAX_NAME]);
     }
 
     #[test]

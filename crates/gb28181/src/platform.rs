@@ -94,6 +94,8 @@ pub struct Platform {
     devices: HashMap<Id, Device>,
     /// How many `REGISTER`s each address may still send.
     buckets: HashMap<IpAddr, Bucket>,
+    /// When those that are idle were last taken out.
+    buckets_swept: Instant,
     /// The same for all addresses beyond those.
     crowd: Bucket,
     connections: HashMap<u64, Decoder>,
@@ -128,6 +130,7 @@ impl Platform {
             wall_clock: None,
             devices: HashMap::new(),
             buckets: HashMap::new(),
+            buckets_swept: now,
             crowd: Bucket::full(now),
             connections: HashMap::new(),
             buffered: 0,

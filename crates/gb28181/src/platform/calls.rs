@@ -264,7 +264,11 @@ impl Platform {
         let conversation = request.fields.get("Call-ID").unwrap_or_default();
         let call = self.conversations.get(conversation).copied();
         let found = call.and_then(|call| Some((call, self.calls.get(&call)?)));
-        let of_peer = |call: &Call| call.peer.address.ip() == peer.address.ip();
+        let of_peer = |call: &Call| {
+            // The device may have moved since it was called.
+            let now_at = self.devices.get(&call.device).map(|device| device.peer.address.ip());
+            [Some(call.peer.address.ip()), now_at].contains(&Some(peer.address.ip()))
+        };
         let found = found.filter(|(_, record)| of_peer(record));
         let found = found.map(|(call, record)| (call, record.state));
         match found {

@@ -30,6 +30,9 @@ const REFILL: Duration = Duration::from_millis(20);
 /// Addresses that are told apart; those beyond have one allowance together.
 const MAX_BUCKETS: usize = 4096;
 
+/// How often those are looked for that have sent nothing for long.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// A device that is registered.
 #[derive(Debug)]
 pub(super) struct Device {
@@ -244,7 +247,11 @@ impl Platform {
 
     fn may_register(&mut self, address: IpAddr, now: Instant) -> bool {
         if self.buckets.len() >= MAX_BUCKETS && !self.buckets.contains_key(&address) {
-            self.buckets.retain(|_, bucket| !bucket.is_idle(now));
+            // To look through all of them for each datagram of a flood would serve the flood.
+            if now.saturating_duration_since(self.buckets_swept) >= SWEEP {
+                self.buckets.retain(|_, bucket| !bucket.is_idle(now));
+                self.buckets_swept = now;
+            }
             if self.buckets.len() >= MAX_BUCKETS {
                 return self.crowd.take(now);
             }

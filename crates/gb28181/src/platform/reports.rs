@@ -15,7 +15,8 @@ use crate::peer::Peer;
 /// ten thousand.
 const MAX_CHANNELS: usize = 50_000;
 
-/// Items of all catalogues that are being put together, which bounds what they take to some 100 MB.
+/// Items of all catalogues that are being put together. They take some 100 MB if they are like those
+/// of real devices, and ten times as much if they are as long as can be.
 const MAX_GATHERED: usize = 200_000;
 
 /// `NotifyType` of a file that was sent to its end.
