@@ -47,6 +47,8 @@ pub struct Reader {
     out: VecDeque<Demuxed>,
     /// Packets that were none.
     malformed: u64,
+    /// How often the source has begun anew, as far as the demuxer knows.
+    restarts: u64,
     /// Our own synchronisation source, for reports.
     ssrc: u32,
 }
@@ -77,6 +79,7 @@ impl Reader {
             newest: None,
             out: VecDeque::new(),
             malformed: 0,
+            restarts: 0,
             ssrc,
         }
     }
@@ -168,7 +171,10 @@ impl Reader {
     /// Works off what is in order.
     fn drain(&mut self, now: Instant) {
         while let Some((packet, lost)) = self.receiver.poll(now) {
-            if lost {
+            let restarts = self.receiver.statistics().restarts;
+            // What a source that begins anew sends does not go on with what it sent before.
+            if lost || restarts != self.restarts {
+                self.restarts = restarts;
                 self.demuxer.lost();
             }
             let near = self.timestamp.unwrap_or_else(|| i64::from(packet.timestamp));
@@ -291,7 +297,78 @@ fn unwrap(timestamp: u32, near: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use testkit::h264::{Picture, Sequence};
+    use testkit::ps::{Muxer, Traits};
+
     use super::*;
+
+    const SEQUENCE: Sequence = Sequence { width: 64, height: 48, rate: (25, 1), reorders: false };
+
+    /// Pictures as a device sends them: a key picture every five.
+    fn pictures(count: u32) -> Vec<Vec<u8>> {
+        let mut muxer = Muxer::new(Traits::hikvision());
+        let picture = |n: u32| {
+            let number = u64::from(n % 5);
+            let kind = match number {
+                0 => Picture::Key { gop: u64::from(n / 5) },
+                _ => Picture::P { number, display: number },
+            };
+            let unit = SEQUENCE.access_unit(kind, Some(n.into()), 400).freeze();
+            let spans = media::nal::split(&unit, 4).unwrap();
+            let slices: Vec<_> = media::nal::iter(&unit, &spans).collect();
+            let (sps, pps) = (SEQUENCE.sps(), SEQUENCE.pps());
+            let sets: &[&[u8]] = if number == 0 { &[&sps, &pps] } else { &[] };
+            let units = [sets, &slices].concat();
+            muxer.picture(&units, number == 0, i64::from(n) * 3600)
+        };
+        (0..count).map(picture).collect()
+    }
+
+    /// A packet of RTP.
+    fn packet(sequence: u16, ssrc: u32, payload: &[u8]) -> Bytes {
+        let mut out = BytesMut::new();
+        let (marker, payload_type, timestamp) = (false, 96, 0);
+        ::rtp::packet::Header { marker, payload_type, sequence, timestamp, ssrc }.write(&mut out);
+        out.extend_from_slice(payload);
+        out.freeze()
+    }
+
+    fn frames(reader: &mut Reader) -> Vec<Bytes> {
+        let frames = std::iter::from_fn(|| reader.poll()).filter_map(|demuxed| match demuxed {
+            Demuxed::Frame(frame) => Some(frame.data),
+            Demuxed::Track(_) => None,
+        });
+        frames.collect()
+    }
+
+    #[test]
+    fn a_source_that_begins_anew_leaves_no_torn_picture() {
+        let sent = pictures(10);
+        let now = Instant::now();
+        let mut whole = Reader::new(Duration::ZERO, 1);
+        whole.stream(&sent.concat(), now);
+        whole.finish(now);
+        let whole: HashSet<_> = frames(&mut whole).into_iter().collect();
+        assert_eq!(whole.len(), 10);
+
+        let mut reader = Reader::new(Duration::ZERO, 1);
+        let before = sent[..4].concat();
+        let cut = before.len() - 150;
+        for (n, payload) in before[..cut].chunks(100).enumerate() {
+            reader.packet(&packet(u16::try_from(n).unwrap(), 7, payload), now);
+        }
+        // It has restarted, with another source.
+        let later = now + Duration::from_secs(1);
+        for (n, payload) in sent[5..].concat().chunks(100).enumerate() {
+            reader.packet(&packet(u16::try_from(n).unwrap(), 8, payload), later);
+        }
+        reader.finish(later);
+        let got = frames(&mut reader);
+        assert!(got.iter().all(|frame| whole.contains(frame)), "a picture is torn");
+        assert_eq!((got.len(), reader.demuxer().statistics().torn), (8, 1));
+    }
 
     #[test]
     fn timestamps_are_unwrapped_both_ways() {
