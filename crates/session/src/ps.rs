@@ -193,6 +193,8 @@ struct Entry {
     session: Arc<Session>,
     transport: &'static str,
     port: u16,
+    /// Its number on the shared port, if it is there.
+    route: Option<u64>,
     ssrc: Mutex<Option<u32>>,
     /// Where the packets come from just now.
     peer: Mutex<Option<SocketAddr>>,
@@ -283,6 +285,10 @@ impl Ps {
             session: session.clone(),
             transport: bound.transport(),
             port,
+            route: match &bound {
+                Bound::Shared(feed) => Some(feed.number()),
+                _ => None,
+            },
             ssrc: Mutex::new(order.ssrc),
             peer: Mutex::default(),
             report: Mutex::default(),
@@ -334,16 +340,19 @@ impl Ps {
     /// not received.
     pub fn set_ssrc(&self, stream: &StreamName, ssrc: u32) -> Result<bool, OpenError> {
         let Some(entry) = self.find(stream) else { return Ok(false) };
-        let mut known = entry.ssrc.lock();
-        if let (Some(shared), true) = (&self.shared, entry.transport == "shared") {
-            shared.rename(*known, ssrc)?;
+        if let (Some(shared), Some(route)) = (&self.shared, entry.route) {
+            shared.rename(route, ssrc)?;
         }
-        *known = Some(ssrc);
+        *entry.ssrc.lock() = Some(ssrc);
         Ok(true)
     }
 
     fn find(&self, stream: &StreamName) -> Option<Arc<Entry>> {
-        self.table.lock().values().find(|entry| entry.stream == *stream).cloned()
+        let table = self.table.lock();
+        let mut all = table.values().filter(|entry| entry.stream == *stream);
+        // One that is ending may still be there beside the next one.
+        let current = all.clone().find(|entry| entry.session.ending().is_none());
+        current.or_else(|| all.next()).cloned()
     }
 
     fn bind(&self, order: &Order) -> Result<(Bound, u16), OpenError> {
