@@ -19,7 +19,7 @@ mod subscriptions;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -153,6 +153,14 @@ impl Platform {
     /// they are not told. To be called at the start and whenever the clock was set.
     pub fn set_wall_clock(&mut self, time: SystemTime, now: Instant) {
         self.wall_clock = Some((time, now));
+    }
+
+    /// Says where a device reaches us, if that is another place than [`Settings::address`]: hosts
+    /// have several networks. It holds as long as the device is registered from the same address.
+    pub fn set_local(&mut self, device: Id, address: SocketAddr) {
+        if let Some(device) = self.devices.get_mut(&device) {
+            device.local = Some(address);
+        }
     }
 
     /// Takes a datagram, or what has arrived on a connection.

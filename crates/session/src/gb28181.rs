@@ -108,6 +108,8 @@ pub struct Devices {
     ps: Arc<Ps>,
     /// The application of their streams.
     app: String,
+    /// Devices of several networks may reach us, each at another address.
+    listens_anywhere: bool,
     settings: ArcSwap<DeviceSettings>,
     table: Mutex<Table>,
     commands: mpsc::Sender<Command>,
@@ -163,6 +165,7 @@ impl Devices {
             context: context.clone(),
             ps: ps.clone(),
             app,
+            listens_anywhere: bound.address().ip().is_unspecified(),
             settings: ArcSwap::default(),
             table: Mutex::default(),
             commands,

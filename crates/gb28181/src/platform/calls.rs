@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::commands::Heading;
+use super::commands::{Heading, Way};
 use super::{
     CallId, CommandError, CommandId, EndedBy, Event, Failure, MAX_CALLS, Platform, Purpose, Timer,
     reason,
@@ -80,7 +80,7 @@ enum State {
 pub(super) struct Call {
     device: Id,
     channel: Id,
-    peer: Peer,
+    way: Way,
     ssrc: Ssrc,
     playback: bool,
     state: State,
@@ -114,7 +114,7 @@ impl Platform {
         invite: &Invite,
         now: Instant,
     ) -> Result<CallId, CommandError> {
-        let peer = self.reach(device)?;
+        let way = self.reach(device)?;
         if self.calls.len() >= MAX_CALLS {
             return Err(CommandError::TooMany("calls"));
         }
@@ -127,12 +127,12 @@ impl Platform {
         let mut request = self.heading(Heading {
             method: Method::Invite,
             target: channel,
-            peer,
+            way,
             conversation: &conversation,
             tag: &tag,
             number: 1,
         });
-        request.fields.push("Contact", self.contact());
+        request.fields.push("Contact", self.contact(way));
         let subject = format!("{channel}:{ssrc},{platform}:0");
         request.fields.push("Subject", subject);
         request.fields.push("Content-Type", "APPLICATION/SDP");
@@ -141,7 +141,7 @@ impl Platform {
         let record = Call {
             device,
             channel,
-            peer,
+            way,
             ssrc,
             playback: kind != Kind::Live,
             state: State::Calling,
@@ -156,7 +156,7 @@ impl Platform {
         self.conversations.insert(record.conversation.clone(), call);
         self.calls.insert(call, record);
         self.timers.set(Timer::Call(call), now + self.settings.answer_timeout);
-        self.requests.start(request, peer, Purpose::Invite(call), now, &mut self.out);
+        self.requests.start(request, way.peer, Purpose::Invite(call), now, &mut self.out);
         Ok(call)
     }
 
@@ -267,7 +267,7 @@ impl Platform {
         let of_peer = |call: &Call| {
             // The device may have moved since it was called.
             let now_at = self.devices.get(&call.device).map(|device| device.peer.address.ip());
-            [Some(call.peer.address.ip()), now_at].contains(&Some(peer.address.ip()))
+            [Some(call.way.peer.address.ip()), now_at].contains(&Some(peer.address.ip()))
         };
         let found = found.filter(|(_, record)| of_peer(record));
         let found = found.map(|(call, record)| (call, record.state));
@@ -354,23 +354,23 @@ impl Platform {
         if method != Method::Ack {
             record.number += 1;
         }
-        if let Some(device) = self.devices.get(&record.device) {
-            record.peer = device.peer;
-        }
-        let peer = record.peer;
+        let (device, before) = (record.device, record.way);
+        let way = self.way_to(device).unwrap_or(before);
+        let record = self.calls.get_mut(&call)?;
+        record.way = way;
         let number = if method == Method::Ack { 1 } else { record.number };
         let mut request = Request::new(method.clone(), record.target.clone());
         let (to, conversation) = (record.to.clone(), record.conversation.clone());
         let tag = record.tag.clone();
-        request.fields.push("Via", self.via(peer));
+        request.fields.push("Via", self.via(way));
         let (id, domain) = (self.settings.id, &self.settings.domain);
         request.fields.push("From", format!("<sip:{id}@{domain}>;tag={tag}"));
         request.fields.push("To", to);
         request.fields.push("Call-ID", conversation);
         request.fields.push("CSeq", CSeq { number, method }.to_string());
         request.fields.push("Max-Forwards", "70");
-        request.fields.push("Contact", self.contact());
+        request.fields.push("Contact", self.contact(way));
         request.fields.push("User-Agent", self.settings.user_agent.clone());
-        Some((request, peer))
+        Some((request, way.peer))
     }
 }

@@ -4,7 +4,7 @@
 //! of those who have not proved anything. Devices without `qop` use one again; what was accepted is
 //! not accepted once more in the same words.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use auth::{Credentials, Scheme, challenge};
@@ -38,6 +38,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(super) struct Device {
     pub(super) id: Id,
     pub(super) peer: Peer,
+    /// Where it reaches us, if that was said.
+    pub(super) local: Option<SocketAddr>,
     pub(super) version: Option<String>,
     expires: Instant,
     heard: Instant,
@@ -166,8 +168,11 @@ impl Platform {
         };
         let (version, user_agent) = (text("X-GB-Ver"), text("User-Agent"));
         let until = now + expires;
+        let before = self.devices.get(&id);
+        let stayed = before.filter(|before| before.peer.address.ip() == peer.address.ip());
+        let local = stayed.and_then(|before| before.local);
         let device =
-            Device { id, peer, version: version.clone(), expires: until, heard: now, proof };
+            Device { id, peer, local, version: version.clone(), expires: until, heard: now, proof };
         self.devices.insert(id, device);
         self.watch(id);
         self.events.push_back(Event::Registered { device: id, peer, again, version, user_agent });

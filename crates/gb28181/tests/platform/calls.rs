@@ -72,6 +72,29 @@ fn a_call_is_answered_acknowledged_and_ended() {
 }
 
 #[test]
+fn a_device_of_another_network_is_told_our_address_there() {
+    let mut world = World::registered();
+    let local = "10.0.0.1:5060".parse().unwrap();
+    world.platform.set_local(world.id, local);
+    // It holds when the registration is renewed.
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.events();
+    let (call, invite) = answered(&mut world, Kind::Live);
+    let contact = "sip:34020000002000000001@10.0.0.1:5060";
+    assert_eq!(invite.fields.via().unwrap().sent_by, "10.0.0.1:5060");
+    assert_eq!(invite.fields.address("Contact").unwrap().uri, contact);
+    world.platform.bye(call, world.now).unwrap();
+    let bye = world.hear_request(&Method::Bye);
+    assert_eq!(bye.fields.via().unwrap().sent_by, "10.0.0.1:5060");
+    // The device has moved: it is somewhere else that it reaches us.
+    world.peer = Peer::udp("203.0.113.5:5060".parse().unwrap());
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.platform.device_info(world.id, world.now).unwrap();
+    let query = world.hear_request(&Method::Message);
+    assert_eq!(query.fields.via().unwrap().sent_by, "192.0.2.100:5060");
+}
+
+#[test]
 fn answers_without_description_and_tag_are_taken() {
     let mut world = World::registered();
     let (call, mut invite) = call(&mut world, Kind::Live);

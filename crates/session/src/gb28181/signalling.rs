@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Weak;
 use std::task::Poll;
@@ -56,7 +57,7 @@ pub(super) async fn run(
     let mut speaker = Speaker { devices, platform, calls, socket, connections, unasked, refusals };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut room = Room::default();
+    let mut room = Room::for_any();
     loop {
         let timeout = speaker.platform.poll_timeout();
         let due = async {
@@ -121,8 +122,8 @@ async fn receive(socket: &Rc<Datagrams>, room: &mut Room) -> Vec<(Bytes, Peer)> 
 }
 
 /// IPv4 peers of a dual-stack socket are shown as IPv4.
-fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {
-    std::net::SocketAddr::new(address.ip().to_canonical(), address.port())
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Who speaks.
@@ -314,6 +315,13 @@ impl Speaker {
                     complete: false,
                     alarm: None,
                 });
+                if devices.listens_anywhere
+                    && devices.settings.load().media_address.is_none()
+                    && let Ok(local) = net::address_towards(address)
+                {
+                    let port = self.platform.settings().address.port();
+                    self.platform.set_local(device, SocketAddr::new(local, port));
+                }
                 self.calls.registered(device, now);
                 if is_new {
                     info!(%device, peer = %address, transport, "device is online");
