@@ -63,6 +63,10 @@ struct Inbound {
     tells_decoding: bool,
     /// Where the next frame of sound is by the count of samples.
     predicted: Option<i64>,
+    /// The device's time of the last unit.
+    told: Option<i64>,
+    /// What is added to the device's times: some have a clock of its own for sound.
+    shift: i64,
 }
 
 impl Reader {
@@ -209,6 +213,8 @@ impl Reader {
                 reorderer: None,
                 tells_decoding: false,
                 predicted: None,
+                told: None,
+                shift: 0,
             });
         }
         if let Some(known) = self.tracks.iter_mut().find(|known| known.id == id) {
@@ -223,8 +229,13 @@ impl Reader {
     }
 
     /// Takes an access unit.
-    fn unit(&mut self, unit: Unit, now: Instant) {
+    fn unit(&mut self, mut unit: Unit, now: Instant) {
         let most = Ticks::from_millis(MAX_STEP_MS, TimeBase::VIDEO).value;
+        if let Some(inbound) = self.tracks.iter_mut().find(|track| track.id == unit.track) {
+            let shift = inbound.shift_of(&unit, self.newest, most);
+            unit.pts += shift;
+            unit.dts = unit.dts.map(|dts| dts + shift);
+        }
         if self.newest.is_some_and(|newest| (unit.pts - newest).abs() > most) {
             for track in &mut self.tracks {
                 (track.reorderer, track.predicted) = (None, None);
@@ -257,6 +268,21 @@ impl Reader {
 }
 
 impl Inbound {
+    /// What is to be added to the times of a unit. Sound that goes on by its own clock, far from the
+    /// `newest` time of all tracks, is on another one: it is put where it came.
+    fn shift_of(&mut self, unit: &Unit, newest: Option<i64>, most: i64) -> i64 {
+        let goes_on = self.told.is_none_or(|told| (unit.pts - told).abs() <= most);
+        self.told = Some(unit.pts);
+        if !goes_on {
+            self.shift = 0;
+        } else if let Some(newest) = newest.filter(|_| unit.track.kind == TrackKind::Audio)
+            && (unit.pts + self.shift - newest).abs() > most
+        {
+            self.shift = newest - unit.pts;
+        }
+        self.shift
+    }
+
     /// The decoding time of a picture: what the device says, else what follows from the order.
     fn decoding_time(&mut self, unit: &Unit) -> i64 {
         if let Some(dts) = unit.dts {
@@ -368,6 +394,30 @@ mod tests {
         let got = frames(&mut reader);
         assert!(got.iter().all(|frame| whole.contains(frame)), "a picture is torn");
         assert_eq!((got.len(), reader.demuxer().statistics().torn), (8, 1));
+    }
+
+    #[test]
+    fn sound_with_a_clock_of_its_own_goes_beside_the_pictures() {
+        let mut muxer = Muxer::new(Traits::hikvision());
+        let (mut reader, now) = (Reader::new(Duration::ZERO, 1), Instant::now());
+        for (n, picture) in (0_i64..).zip(pictures(50)) {
+            reader.stream(&picture, now);
+            // 40 ms of G.711, a day later.
+            let sound = muxer.sound(&[0xD5; 320], Some(90_000 * 86_400 + n * 3600));
+            reader.stream(&sound, now);
+        }
+        reader.finish(now);
+        let mut times = [Vec::new(), Vec::new()];
+        while let Some(demuxed) = reader.poll() {
+            let Demuxed::Frame(frame) = demuxed else { continue };
+            times[usize::from(frame.track.kind == TrackKind::Audio)].push(frame.dts.millis());
+        }
+        let [pictures, sound] = times;
+        let even = |times: &[i64]| times.windows(2).all(|pair| pair[1] - pair[0] == 40);
+        // The first one came before any picture was complete.
+        assert!(even(&pictures) && even(&sound[1..]), "{pictures:?} {sound:?}");
+        assert_eq!((pictures.len(), sound.len()), (50, 50));
+        assert!((pictures[49] - sound[49]).abs() <= 80, "{pictures:?} {sound:?}");
     }
 
     #[test]
