@@ -140,7 +140,18 @@ fn movement(pan: i8, tilt: i8, zoom: i8, speed: u8) -> Command {
         },
         pan_speed: speed,
         tilt_speed: speed,
-        // 16 steps.
-        zoom_speed: speed / 16,
+        // 16 steps, of which the first is to stand still.
+        zoom_speed: (speed / 16).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_zoom_moves() {
+        assert_eq!(movement(0, 0, 1, 1).to_string(), "A50F0110010110D7");
+        assert_eq!(movement(-1, 0, -1, 255).to_string(), "A50F0122FFFFF0C5");
     }
 }

@@ -30,7 +30,7 @@ const MAX_CALLS: usize = 10_000;
 /// the network is another. It may take [`PlatformSettings::answer_timeout`] of that to answer.
 ///
 /// [`PlatformSettings::answer_timeout`]: ::gb28181::platform::Settings::answer_timeout
-const LIVE_IDLE: Duration = Duration::from_secs(20);
+const LIVE_IDLE: Duration = Duration::from_secs(30);
 
 /// How long a recording may send nothing, at least: people let it wait.
 const RECORDING_IDLE: Duration = Duration::from_secs(600);

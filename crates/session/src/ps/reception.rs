@@ -79,8 +79,7 @@ impl Reception {
         // Any number that nobody else is likely to have.
         let ssrc = u32::try_from(context.seed() >> 32).unwrap_or_default();
         let id = tenure.session().id().clone();
-        // Only somebody who has taken the stream over is in the way; the first packet says so.
-        let ingest = Ingest::new(publication, id, order.payload, patience, ssrc, now).ok();
+        let ingest = Some(Ingest::new(publication, id, order.payload, patience, ssrc));
         Self {
             context: context.clone(),
             tenure,
@@ -198,8 +197,10 @@ impl Reception {
         if let Some(dump) = &mut self.dump {
             dump.write(packet, self.sender.as_ref().map(Admitted::peer), self.entry.port);
         }
-        let ingest = self.ingest.as_mut().ok_or(EndReason::TakenOver)?;
-        let answer = ingest.packet(packet, now).map_err(|_| EndReason::TakenOver)?;
+        let ingest = self.ingest.take().ok_or(EndReason::TakenOver)?;
+        let ingest = ingest.decided(packet, now).map_err(|_| EndReason::TakenOver)?;
+        let answer = self.ingest.insert(ingest).packet(packet, now);
+        let answer = answer.map_err(|_| EndReason::TakenOver)?;
         self.written += answer.as_ref().map_or(0, |answer| answer.len() as u64);
         self.session().set_totals(self.read, self.written);
         self.tell(now);
