@@ -44,6 +44,15 @@ pub enum Content {
         /// Items that cannot be used.
         bad: usize,
     },
+    /// A part of a list of recordings.
+    RecordInfo {
+        /// Recordings of the whole list.
+        total: Option<usize>,
+        /// Those of this part.
+        records: Vec<Record>,
+        /// Items without a time.
+        bad: usize,
+    },
     /// What the device is.
     DeviceInfo(DeviceInfo),
     /// How the device is.
@@ -100,6 +109,21 @@ pub struct Channel {
     pub latitude: Option<f64>,
     /// What has happened to it, in a notification: `ON`, `OFF`, `ADD`, `DEL`, `UPDATE`, ….
     pub event: Option<String>,
+}
+
+/// A recording that a device has. Times are as the device writes them: local, without a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What it is called.
+    pub name: String,
+    /// When it begins.
+    pub start: String,
+    /// When it ends.
+    pub end: String,
+    /// Why it was made: `time`, `alarm`, `manual`.
+    pub kind: String,
+    /// How many bytes it has.
+    pub bytes: Option<u64>,
 }
 
 /// What a device is.
@@ -182,6 +206,8 @@ impl Report {
             Content::Keepalive { ok: root.text_of("Status").and_then(yes).unwrap_or(true) }
         } else if is("Catalog") {
             catalog(&root)
+        } else if is("RecordInfo") && is_response {
+            record_info(&root)
         } else if is("DeviceInfo") {
             let text = |name| short_text(&root, name, MAX_NAME);
             Content::DeviceInfo(DeviceInfo {
@@ -224,6 +250,25 @@ fn catalog(root: &Element) -> Content {
     let channels: Vec<_> = items.iter().filter_map(|item| channel(item)).collect();
     let bad = items.len() - channels.len();
     Content::Catalog { total, channels, bad }
+}
+
+fn record_info(root: &Element) -> Content {
+    let total = number(root, "SumNum").and_then(|total| usize::try_from(total).ok());
+    let list = root.child("RecordList").map_or(&[][..], |list| &list.children[..]);
+    let items: Vec<_> = list.iter().filter(|e| e.name.eq_ignore_ascii_case("Item")).collect();
+    let records: Vec<_> = items.iter().filter_map(|item| record(item)).collect();
+    let bad = items.len() - records.len();
+    Content::RecordInfo { total, records, bad }
+}
+
+fn record(item: &Element) -> Option<Record> {
+    let text = |name| short_text(item, name, MAX_NAME);
+    let (start, end) = (text("StartTime"), text("EndTime"));
+    if start.is_empty() || end.is_empty() {
+        return None;
+    }
+    let bytes = item.text_of("FileSize").and_then(|bytes| bytes.parse().ok());
+    Some(Record { name: text("Name"), start, end, kind: text("Type"), bytes })
 }
 
 fn channel(item: &Element) -> Option<Channel> {
@@ -332,6 +377,16 @@ impl Query {
     pub fn to_xml(self, sn: u32, device: Id) -> String {
         document("Query", self.command(), sn, device, "")
     }
+}
+
+/// The body that asks a channel for its recordings between two times, as devices write them.
+pub(crate) fn records_xml(sn: u32, channel: Id, start: &str, end: &str) -> String {
+    let (start, end) = (escape(start), escape(end));
+    let rest = format!(
+        "<StartTime>{start}</StartTime>\r\n<EndTime>{end}</EndTime>\r\n\
+         <Secrecy>0</Secrecy>\r\n<Type>all</Type>\r\n"
+    );
+    document("Query", "RecordInfo", sn, channel, &rest)
 }
 
 /// What a device or channel is told to do.
@@ -449,6 +504,39 @@ mod tests {
         assert!(
             Report::parse(b"<N><CmdType>Keepalive</CmdType><DeviceID>1</DeviceID></N>").is_err()
         );
+    }
+
+    #[test]
+    fn lists_of_recordings_are_read() {
+        let item = |times: &str| {
+            format!(
+                "<Item><DeviceID>{ID}</DeviceID><Name>Gate</Name>{times}<Secrecy>0</Secrecy>\
+                 <Type>time</Type><FileSize>42</FileSize></Item>"
+            )
+        };
+        let times = "<StartTime>2025-01-01T00:00:00</StartTime><EndTime>2025-01-01T01:00:00\
+                     </EndTime>";
+        let text = format!(
+            "<CmdType>RecordInfo</CmdType><SN>4</SN><SumNum>5</SumNum><RecordList Num=\"2\">{}{}\
+             </RecordList>",
+            item(times),
+            item("")
+        );
+        let Content::RecordInfo { total, records, bad } = content("Response", &text) else {
+            panic!()
+        };
+        assert_eq!((total, bad), (Some(5), 1));
+        let expected = Record {
+            name: "Gate".into(),
+            start: "2025-01-01T00:00:00".into(),
+            end: "2025-01-01T01:00:00".into(),
+            kind: "time".into(),
+            bytes: Some(42),
+        };
+        assert_eq!(records, [expected]);
+        let text = records_xml(7, ID.parse().unwrap(), "2025-01-01T00:00:00", "b");
+        assert!(text.contains("<CmdType>RecordInfo</CmdType>\r\n<SN>7</SN>"), "{text}");
+        assert!(text.contains("<EndTime>b</EndTime>"), "{text}");
     }
 
     #[test]

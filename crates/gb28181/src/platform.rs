@@ -12,6 +12,7 @@
 mod calls;
 mod commands;
 mod event;
+mod records;
 mod registration;
 mod reports;
 mod settings;
@@ -37,9 +38,11 @@ use crate::transaction::{Answers, Out, Requests};
 pub use calls::{Invite, Playback};
 pub use commands::CommandError;
 pub use event::{CallId, CommandId, EndedBy, Event, Failure, Gone};
+pub use records::Recording;
 pub use settings::Settings;
 
 use calls::Call;
+use records::List;
 use registration::{Bucket, Device};
 use reports::Gathering;
 use subscriptions::Subscription;
@@ -66,6 +69,8 @@ enum Timer {
     Call(CallId),
     /// No more of a catalogue comes.
     Catalogue(CommandId),
+    /// No more of a list of recordings comes.
+    Recordings(CommandId),
     /// A subscription runs out.
     Refresh(Id, Topic),
 }
@@ -75,6 +80,7 @@ enum Timer {
 enum Purpose {
     Command(CommandId, Id),
     Catalogue(CommandId, Id),
+    Recordings(CommandId, Id),
     Invite(CallId),
     Subscribe(CommandId, Id, Topic),
     /// Its answer changes nothing.
@@ -107,6 +113,7 @@ pub struct Platform {
     /// The calls by their `Call-ID`.
     conversations: HashMap<String, CallId>,
     gatherings: HashMap<CommandId, Gathering>,
+    lists: HashMap<CommandId, List>,
     subscriptions: HashMap<(Id, Topic), Subscription>,
     timers: Timers<Timer>,
     numbers: Numbers,
@@ -139,6 +146,7 @@ impl Platform {
             calls: HashMap::new(),
             conversations: HashMap::new(),
             gatherings: HashMap::new(),
+            lists: HashMap::new(),
             subscriptions: HashMap::new(),
             timers: Timers::new(),
             numbers,
@@ -230,6 +238,7 @@ impl Platform {
                 Timer::Device(id) => self.check_device(id, now),
                 Timer::Call(call) => self.give_up(call, now),
                 Timer::Catalogue(command) => self.deliver(command, false),
+                Timer::Recordings(command) => self.deliver_recordings(command, false),
                 Timer::Refresh(device, topic) => self.refresh(device, topic, now),
             }
         }
@@ -358,6 +367,11 @@ impl Platform {
                     self.fail(command, device, refused());
                 }
             }
+            Purpose::Recordings(command, device) => {
+                if !success && self.lists.contains_key(&command) {
+                    self.fail(command, device, refused());
+                }
+            }
             Purpose::Subscribe(command, device, topic) => {
                 self.subscribe_answered(command, device, topic, response, now);
             }
@@ -371,6 +385,7 @@ impl Platform {
             Purpose::Command(command, device) => self.fail(command, device, Failure::NoAnswer),
             // What has come of it without an answer counts all the same.
             Purpose::Catalogue(command, _) => self.deliver(command, false),
+            Purpose::Recordings(command, _) => self.deliver_recordings(command, false),
             Purpose::Subscribe(command, device, topic) => {
                 self.end_subscription(device, topic);
                 self.fail(command, device, Failure::NoAnswer);
@@ -385,6 +400,10 @@ impl Platform {
         if self.gatherings.get(&command).is_some_and(|gathering| gathering.device == device) {
             self.gatherings.remove(&command);
             self.timers.clear(&Timer::Catalogue(command));
+        }
+        if self.lists.get(&command).is_some_and(|list| list.device == device) {
+            self.lists.remove(&command);
+            self.timers.clear(&Timer::Recordings(command));
         }
         self.events.push_back(Event::CommandFailed { device, command, why });
     }

@@ -110,7 +110,14 @@ impl Platform {
         Ok(command)
     }
 
-    fn tell(&mut self, target: Id, way: Way, body: String, purpose: Purpose, now: Instant) {
+    pub(super) fn tell(
+        &mut self,
+        target: Id,
+        way: Way,
+        body: String,
+        purpose: Purpose,
+        now: Instant,
+    ) {
         let (conversation, tag) = (self.token("call"), self.token("tag"));
         let heading = Heading {
             method: Method::Message,

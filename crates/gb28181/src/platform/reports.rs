@@ -72,6 +72,9 @@ impl Platform {
             Content::Catalog { total, channels, bad } if report.is_response => {
                 return self.gather(device, sn, total, channels, bad, now);
             }
+            Content::RecordInfo { total, records, bad } => {
+                return self.gather_records(device, sn, total, (records, bad), now);
+            }
             Content::Catalog { channels, .. } => Event::CatalogueChanged { device, channels },
             Content::DeviceInfo(info) => Event::DeviceInfo { device, info },
             Content::DeviceStatus(status) => Event::DeviceStatus { device, status },
@@ -143,8 +146,9 @@ impl Platform {
 
     pub(super) fn end_questions_to(&mut self, device: Id) {
         let open = self.gatherings.iter().filter(|(_, gathering)| gathering.device == device);
-        let open: Vec<_> = open.map(|(command, _)| *command).collect();
-        for command in open {
+        let lists = self.lists.iter().filter(|(_, list)| list.device == device);
+        let open = open.map(|(command, _)| *command).chain(lists.map(|(command, _)| *command));
+        for command in open.collect::<Vec<_>>() {
             self.fail(command, device, Failure::Gone);
         }
     }
