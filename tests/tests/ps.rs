@@ -210,7 +210,7 @@ fn bare_video_is_received_where_that_is_said_or_seen() {
         let port = receive(&server, &order);
         let stream = order["stream"].as_str().expect("a name");
         let _sender = ffmpeg(&format!(
-            "-re -stream_loop -1 -i {file} -c copy -bsf:v h264_mp4toannexb,dump_extra -f rtp \
+            "-re -stream_loop -1 -i {file} -c copy -bsf:v h264_mp4toannexb -f rtp \
              -payload_type {payload_type} rtp://127.0.0.1:{port}"
         ));
         wait_until("it is there", || server.group(stream)["video_codec"] == "H264");

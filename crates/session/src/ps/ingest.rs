@@ -161,37 +161,36 @@ impl Undecided {
     }
 }
 
-/// The longest packet that is taken for parameter sets: inside of a picture, which reading may begin
+/// The longest packet that is taken for a parameter set: inside of a picture, which reading may begin
 /// in, packets are longer.
-const MAX_SETS: usize = 400;
+const MAX_SET: usize = 400;
 
 /// The codec of which a packet has a sequence parameter set, by itself or in an aggregate (RFC 6184
-/// §5.7.1, RFC 7798 §4.4.2).
+/// §5.7.1, RFC 7798 §4.4.2) whose lengths are right.
 fn codec_of_sets(payload: &[u8]) -> Option<Payload> {
-    if payload.len() > MAX_SETS {
-        return None;
-    }
-    let (is_h264, mut units) = match *payload {
-        [header, ..] if header & 0x9F == 24 => (true, payload.get(1..)?),
+    let (codec, mut units) = match *payload {
+        [header, ..] if header & 0x9F == 24 => (Payload::H264, payload.get(1..)?),
         [header, second, ..] if header & 0xFE == 48 << 1 && second >> 3 == 0 => {
-            (false, payload.get(2..)?)
+            (Payload::H265, payload.get(2..)?)
         }
-        _ => {
-            let is_h264 = h264::Sps::parse(payload).is_ok();
-            let is_h265 = payload.starts_with(&[0x42]) && h265::Sps::parse(payload).is_ok();
-            let found = is_h264.then_some(Payload::H264);
-            return found.or_else(|| is_h265.then_some(Payload::H265));
-        }
+        _ if payload.len() <= MAX_SET => return codec_of_set(payload),
+        _ => return None,
     };
+    let mut found = None;
     while let Some((length, rest)) = units.split_first_chunk() {
         let (unit, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
-        match is_h264 {
-            true if h264::Sps::parse(unit).is_ok() => return Some(Payload::H264),
-            false if h265::Sps::parse(unit).is_ok() => return Some(Payload::H265),
-            _ => units = rest,
-        }
+        found = found.or_else(|| codec_of_set(unit).filter(|of_set| *of_set == codec));
+        units = rest;
     }
-    None
+    found.filter(|_| units.is_empty())
+}
+
+/// The codec of which this is a sequence parameter set.
+fn codec_of_set(unit: &[u8]) -> Option<Payload> {
+    if h264::Sps::parse(unit).is_ok() {
+        return Some(Payload::H264);
+    }
+    (unit.starts_with(&[0x42]) && h265::Sps::parse(unit).is_ok()).then_some(Payload::H265)
 }
 
 /// Takes a program stream.
@@ -305,11 +304,12 @@ mod tests {
         let sequence = Sequence { width: 1280, height: 720, rate: (25, 1), reorders: false };
         let (sps, pps) = (sequence.sps(), sequence.pps());
         let unit = |unit: &[u8]| [&u16::try_from(unit.len()).unwrap().to_be_bytes(), unit].concat();
-        let aggregate = [&[24][..], &unit(&pps), &unit(&sps)].concat();
+        let message = unit(&[&[6][..], &[0xAB; 700]].concat());
+        let aggregate = [&[24][..], &unit(&pps), &unit(&sps), &message].concat();
         let bare = Some((Payload::H264, 98));
         assert_eq!(decide(Payload::Ps, 98, &sps), bare);
         assert_eq!(decide(Payload::Ps, 98, &aggregate), bare);
-        assert_eq!(decide(Payload::Ps, 98, &aggregate[..9]), None);
+        assert_eq!(decide(Payload::Ps, 98, &aggregate[..aggregate.len() - 1]), None);
         assert_eq!(decide(Payload::Ps, 98, &[0, 0, 1, 0xBA]), Some((Payload::Ps, 98)));
         // The inside of a picture, and sound.
         assert_eq!(decide(Payload::Ps, 96, &[&sps[..], &[0xAB; 1300]].concat()), None);
