@@ -30,12 +30,12 @@ fn way(order: &ReceiveOrder) -> Result<Way, &'static str> {
             (_, Transport::TcpActive) => Err("a connection that the server makes has no port"),
         };
     }
-    if order.from.is_some() {
-        return Err("from tells devices apart on the shared port: set shared, or leave it out");
-    }
     match (order.transport, &order.connect_to) {
         (Transport::Udp, None) => Ok(Way::Datagrams(order.port)),
         (Transport::Tcp, None) => Ok(Way::Listen(order.port)),
+        (Transport::TcpActive, _) if order.from.is_some() => {
+            Err("from says who sends; the server connects to connect_to")
+        }
         (Transport::TcpActive, Some(address)) => {
             let parts = address.rsplit_once(':').and_then(|(host, port)| {
                 let port = port.parse().ok().filter(|port| *port > 0)?;
