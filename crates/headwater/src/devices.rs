@@ -1,8 +1,11 @@
 //! Orders of operators for cameras and recorders that register here.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use control::devices::{Channel, Control, Device, DeviceError, Devices, Playback};
+use control::devices::{
+    Channel, Control, Device, DeviceError, DeviceRecording, DeviceRecordings, Devices, Playback,
+};
 use hub::StreamName;
 use session::gb28181::ptz::{Command, Pan, Tilt, Zoom};
 use session::gb28181::{self, Id, State};
@@ -18,6 +21,7 @@ fn refused(error: gb28181::DeviceError) -> DeviceError {
     match error {
         gb28181::DeviceError::NotOnline(_) => DeviceError::NotOnline(text),
         gb28181::DeviceError::NotCalled(_) => DeviceError::NotCalled(text),
+        gb28181::DeviceError::Failed(_) => DeviceError::Failed(text),
         _ => DeviceError::Busy(text),
     }
 }
@@ -89,6 +93,24 @@ impl Devices for House {
         recording: Option<(u64, u64)>,
     ) -> Result<StreamName, DeviceError> {
         self.registered()?.play(id(device)?, id(channel)?, recording).map_err(refused)
+    }
+
+    fn recorded_by(
+        &self,
+        device: &str,
+        channel: &str,
+        span: (u64, u64),
+    ) -> Pin<Box<dyn Future<Output = Result<DeviceRecordings, DeviceError>> + Send>> {
+        let devices = self.devices.clone().ok_or(DeviceError::Off);
+        let (device, channel) = (id(device), id(channel));
+        Box::pin(async move {
+            let told = devices?.recordings(device?, channel?, span).await.map_err(refused)?;
+            let items = told.items.into_iter().map(|item| {
+                let gb28181::Recording { start, end, name, kind, bytes } = item;
+                DeviceRecording { start, end, name, kind, bytes }
+            });
+            Ok(DeviceRecordings { items: items.collect(), complete: told.complete })
+        })
     }
 
     fn stop_playing(&self, stream: &StreamName) -> Result<(), DeviceError> {

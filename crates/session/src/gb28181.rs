@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 pub use ::gb28181::id::Id;
 pub use ::gb28181::manscdp::{Channel, Control, DeviceInfo};
-pub use ::gb28181::platform::{Playback, Settings as PlatformSettings};
+pub use ::gb28181::platform::{Playback, Recording, Settings as PlatformSettings};
 pub use ::gb28181::ptz;
 pub use ::gb28181::sdp::Transport;
 pub use table::{Device, State};
@@ -79,6 +79,18 @@ pub enum DeviceError {
     /// Too many orders wait.
     #[error("there are too many orders at once: try again")]
     Busy,
+    /// The device has not done it.
+    #[error("the device {0}")]
+    Failed(String),
+}
+
+/// What a channel has recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recordings {
+    /// By time.
+    pub items: Vec<Recording>,
+    /// Whether those are all that the device has announced.
+    pub complete: bool,
 }
 
 /// What the task is told.
@@ -90,6 +102,13 @@ enum Command {
     Stop(StreamName),
     /// What a device has is asked again.
     Catalogue(Id),
+    /// It is asked what a channel has recorded.
+    Recordings {
+        device: Id,
+        channel: Id,
+        span: (u64, u64),
+        answer: oneshot::Sender<Result<Recordings, DeviceError>>,
+    },
     /// A channel is to do something.
     Control { device: Id, channel: Id, control: Control },
     /// A recording is to go on otherwise.
@@ -289,6 +308,24 @@ impl Devices {
     pub fn refresh(&self, device: Id) -> Result<(), DeviceError> {
         self.check(device)?;
         self.order(Command::Catalogue(device))
+    }
+
+    /// What a channel has recorded between two times, in seconds since 1970. The device may take
+    /// half a minute to say.
+    ///
+    /// # Errors
+    /// [`DeviceError`] says why that is not known.
+    pub async fn recordings(
+        &self,
+        device: Id,
+        channel: Id,
+        span: (u64, u64),
+    ) -> Result<Recordings, DeviceError> {
+        self.check(device)?;
+        let (answer, told) = oneshot::channel();
+        self.order(Command::Recordings { device, channel, span, answer })?;
+        // Without an answer the server is stopping.
+        told.await.unwrap_or(Err(DeviceError::Busy))
     }
 
     /// Tells a channel what to do.

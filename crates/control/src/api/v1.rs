@@ -75,6 +75,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::one))
         .routes(routes!(devices::refresh))
+        .routes(routes!(devices::recordings))
         .routes(routes!(devices::play, devices::stop))
         .routes(routes!(devices::playback))
         .routes(routes!(devices::control))

@@ -9,17 +9,17 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use ::gb28181::id::Id;
-use ::gb28181::platform::{CommandError, Event, Platform, Settings};
+use ::gb28181::platform::{CommandError, CommandId, Event, Failure, Platform, Settings};
 use ::gb28181::{Carrier, Peer};
 use bytes::Bytes;
 use net::{Bound, Datagrams, Room};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::calls::Calls;
 use super::table::{Device, State};
-use super::{Command, Devices};
+use super::{Command, DeviceError, Devices, Recordings};
 
 /// Datagrams that are taken in one turn; others on the shard get theirs then.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -52,9 +52,10 @@ pub(super) async fn run(
     let Some(seed) = devices.upgrade().map(|devices| seed(&devices)) else { return };
     let platform = Platform::new(settings, seed, Instant::now());
     let calls = Calls::default();
-    let (connections, unasked) = (HashMap::new(), BTreeSet::new());
+    let (connections, unasked, questions) = (HashMap::new(), BTreeSet::new(), HashMap::new());
     let refusals = Refusals::new(Instant::now());
-    let mut speaker = Speaker { devices, platform, calls, socket, connections, unasked, refusals };
+    let mut speaker =
+        Speaker { devices, platform, calls, socket, connections, unasked, questions, refusals };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut room = Room::for_any();
@@ -136,6 +137,8 @@ struct Speaker {
     connections: HashMap<u64, mpsc::Sender<Bytes>>,
     /// Devices that are still to be asked what they have.
     unasked: BTreeSet<Id>,
+    /// Who waits for lists of recordings.
+    questions: HashMap<CommandId, oneshot::Sender<Result<Recordings, DeviceError>>>,
     refusals: Refusals,
 }
 
@@ -226,6 +229,18 @@ impl Speaker {
                 Some(call) => self.platform.playback(call, playback, now),
                 None => return,
             },
+            Command::Recordings { device, channel, span, answer } => {
+                match self.platform.recordings(device, channel, span, now) {
+                    Ok(command) => drop(self.questions.insert(command, answer)),
+                    // Whoever asked may have gone.
+                    Err(error) => {
+                        drop(
+                            answer.send(Err(DeviceError::Failed(format!("is not asked: {error}")))),
+                        );
+                    }
+                }
+                return;
+            }
             Command::Catalogue(device) => self.platform.catalog(device, now),
             Command::Control { device, channel, control } => {
                 self.platform.control(device, channel, control, now)
@@ -360,8 +375,23 @@ impl Speaker {
                 let text = format!("{} {source} {}", alarm.time, alarm.description);
                 table.lock().change(device, |known| known.alarm = Some(text));
             }
-            Event::CommandFailed { device, why, .. } => {
+            Event::Recordings { command, recordings: items, complete, .. } => {
+                if let Some(answer) = self.questions.remove(&command) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(Ok(Recordings { items, complete }));
+                }
+            }
+            Event::CommandFailed { device, command, why } => {
                 warn!(%device, ?why, "a device did not do what it was told");
+                if let Some(answer) = self.questions.remove(&command) {
+                    let text = match why {
+                        Failure::Refused { status, reason } => format!("says {status} {reason}"),
+                        Failure::NoAnswer => "does not answer".to_owned(),
+                        Failure::Gone => "is gone".to_owned(),
+                        Failure::NotDone => "could not".to_owned(),
+                    };
+                    let _ = answer.send(Err(DeviceError::Failed(text)));
+                }
             }
             Event::CallAnswered { call, answer } => {
                 self.calls.answered(&mut self.platform, devices, call, answer.as_ref(), now);
