@@ -98,6 +98,8 @@ pub struct Platform {
     /// The time of day, and when that was.
     wall_clock: Option<(SystemTime, Instant)>,
     devices: HashMap<Id, Device>,
+    /// How many of them are at each address.
+    hosts: HashMap<IpAddr, usize>,
     /// How many `REGISTER`s each address may still send.
     buckets: HashMap<IpAddr, Bucket>,
     /// When those that are idle were last taken out.
@@ -136,6 +138,7 @@ impl Platform {
             started: now,
             wall_clock: None,
             devices: HashMap::new(),
+            hosts: HashMap::new(),
             buckets: HashMap::new(),
             buckets_swept: now,
             crowd: Bucket::full(now),
@@ -442,4 +445,40 @@ impl Platform {
 /// What a device says to its answer, at a length that a log can take.
 fn reason(response: &Response) -> String {
     response.reason.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_known_as_long_as_they_have_devices() {
+        let now = Instant::now();
+        let address = "192.0.2.100:5060".parse().unwrap();
+        let settings = Settings::new("34020000002000000001".parse().unwrap(), address);
+        let mut platform = Platform::new(Settings { open: true, ..settings }, [7; 32], now);
+        let mut register = |number: u32, host: &str, expires: u32| {
+            let id = format!("340200000013200000{number:02}");
+            let text = format!(
+                "REGISTER sip:x SIP/2.0\r\nVia: SIP/2.0/UDP x;branch={number}{host}{expires}\r\n\
+                 From: <sip:{id}@x>;tag=1\r\nTo: <sip:{id}@x>\r\nCall-ID: 1\r\n\
+                 CSeq: 1 REGISTER\r\nExpires: {expires}\r\n\r\n"
+            );
+            let peer = Peer::udp(format!("{host}:5060").parse().unwrap());
+            platform.handle_input(peer, text.as_bytes(), now).unwrap();
+            let mut hosts: Vec<_> =
+                platform.hosts.iter().map(|(host, count)| (host.to_string(), *count)).collect();
+            hosts.sort();
+            hosts
+        };
+        let one = |host: &str, count| (host.to_owned(), count);
+        register(1, "192.0.2.1", 3600);
+        assert_eq!(register(2, "192.0.2.1", 3600), [one("192.0.2.1", 2)]);
+        assert_eq!(register(2, "192.0.2.1", 3000), [one("192.0.2.1", 2)]);
+        let both = [one("192.0.2.1", 1), one("192.0.2.2", 1)];
+        assert_eq!(register(2, "192.0.2.2", 3600), both);
+        assert_eq!(register(1, "192.0.2.1", 0), [one("192.0.2.2", 1)]);
+        platform.handle_timeout(now + Duration::from_secs(4000));
+        assert!(platform.hosts.is_empty() && platform.devices.is_empty());
+    }
 }

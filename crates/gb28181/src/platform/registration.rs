@@ -174,7 +174,10 @@ impl Platform {
         let local = stayed.and_then(|before| before.local);
         let device =
             Device { id, peer, local, version: version.clone(), expires: until, heard: now, proof };
-        self.devices.insert(id, device);
+        *self.hosts.entry(peer.address.ip()).or_default() += 1;
+        if let Some(before) = self.devices.insert(id, device) {
+            self.leave_host(before.peer.address.ip());
+        }
         self.watch(id);
         self.events.push_back(Event::Registered { device: id, peer, again, version, user_agent });
         self.welcome(request, peer, expires, now)
@@ -302,8 +305,20 @@ impl Platform {
         self.events.push_back(Event::Offline { device: id, why });
     }
 
+    /// One device less is there.
+    fn leave_host(&mut self, host: IpAddr) {
+        if let Some(count) = self.hosts.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&host);
+            }
+        }
+    }
+
     fn forget(&mut self, id: Id) {
-        self.devices.remove(&id);
+        if let Some(device) = self.devices.remove(&id) {
+            self.leave_host(device.peer.address.ip());
+        }
         self.timers.clear(&Timer::Device(id));
         self.end_calls_of(id);
         self.end_questions_to(id);

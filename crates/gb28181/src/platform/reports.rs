@@ -40,12 +40,15 @@ impl Gathering {
 impl Platform {
     /// The answer to a report.
     pub(super) fn report(&mut self, request: &Request, peer: Peer, now: Instant) -> Response {
-        let report = Report::parse(&request.body);
         let from = request.fields.address("From").and_then(|from| from.user().parse().ok());
+        let from = from.filter(|id| self.heard(*id, peer, now));
+        // The bodies of those who have proved nothing are not worth the work.
+        let report = (from.is_some() || self.hosts.contains_key(&peer.address.ip()))
+            .then(|| Report::parse(&request.body));
         // Some devices speak in the name of a channel, and name themselves inside.
-        let names = from.into_iter().chain(report.as_ref().ok().map(|report| report.device));
-        let names: Vec<Id> = names.collect();
-        let Some(device) = names.into_iter().find(|id| self.heard(*id, peer, now)) else {
+        let inside = report.as_ref().and_then(|report| Some(report.as_ref().ok()?.device));
+        let device = from.or_else(|| inside.filter(|id| self.heard(*id, peer, now)));
+        let (Some(device), Some(report)) = (device, report) else {
             // So that it registers again.
             return self.answer(request, Status::FORBIDDEN, peer);
         };

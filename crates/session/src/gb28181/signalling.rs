@@ -316,6 +316,11 @@ impl Speaker {
                 let address = peer.address;
                 let is_new = !again || !table.lock().is_online(device);
                 let transport = if peer.is_lossy() { "UDP" } else { "TCP" };
+                let before = table.lock().address_of(device).filter(|_| !is_new);
+                if before.is_some_and(|before| before.ip() != address.ip()) {
+                    // If that happens again and again, two devices have the same id.
+                    info!(%device, peer = %address, before = ?before, "device has moved");
+                }
                 table.lock().registered(Device {
                     id: device,
                     state: State::Online,

@@ -86,12 +86,14 @@ impl Table {
         self.devices.get(&device).map(|device| device.address)
     }
 
-    /// The device that has a channel.
+    /// The device that has a channel; rather one that is there.
     pub(super) fn device_of(&self, channel: Id) -> Option<Id> {
         let has = |device: &&Device| {
             device.id == channel || device.channels.iter().any(|known| known.id == channel)
         };
-        self.devices.values().find(has).map(|device| device.id)
+        let is_online = |device: &&Device| device.state == State::Online;
+        let found = self.devices.values().find(|device| is_online(device) && has(device));
+        found.or_else(|| self.devices.values().find(has)).map(|device| device.id)
     }
 
     /// Whether a device may have a channel, as far as is known of it. A camera is its own.
