@@ -196,6 +196,8 @@ struct Entry {
     /// Its number on the shared port, if it is there.
     route: Option<u64>,
     ssrc: Mutex<Option<u32>>,
+    /// Where the device is: as the order says, and as the device itself says.
+    homes: Mutex<[Option<IpAddr>; 2]>,
     /// Where the packets come from just now.
     peer: Mutex<Option<SocketAddr>>,
     report: Mutex<Report>,
@@ -290,6 +292,7 @@ impl Ps {
                 _ => None,
             },
             ssrc: Mutex::new(order.ssrc),
+            homes: Mutex::new([order.from, None]),
             peer: Mutex::default(),
             report: Mutex::default(),
         });
@@ -345,6 +348,14 @@ impl Ps {
         }
         *entry.ssrc.lock() = Some(ssrc);
         Ok(true)
+    }
+
+    /// The device has said that its packets come from this address.
+    pub fn expect_from(&self, stream: &StreamName, address: IpAddr) {
+        if let Some(entry) = self.find(stream) {
+            let [_, told] = &mut *entry.homes.lock();
+            *told = Some(address);
+        }
     }
 
     fn find(&self, stream: &StreamName) -> Option<Arc<Entry>> {

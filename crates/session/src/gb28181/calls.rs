@@ -177,10 +177,15 @@ impl Calls {
                     return self.again(devices, &stream, now);
                 }
             }
-        } else if let Some(told) = told.filter(|told| told != ssrc)
-            && let Err(error) = devices.ps.set_ssrc(&stream, told.0)
-        {
-            warn!(%stream, %error, "the device sends with an SSRC that another one has");
+        } else {
+            if let Some(told) = told.filter(|told| told != ssrc)
+                && let Err(error) = devices.ps.set_ssrc(&stream, told.0)
+            {
+                warn!(%stream, %error, "the device sends with an SSRC that another one has");
+            }
+            if let Some(address) = answer.and_then(|answer| answer.address) {
+                devices.ps.expect_from(&stream, address);
+            }
         }
         if let Some((_, call)) = self.find(id) {
             call.failures = 0;

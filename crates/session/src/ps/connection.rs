@@ -78,7 +78,7 @@ pub(super) async fn listen(reception: &mut Reception, listening: Listening) -> E
             }
             connecting = listener.accept() => {
                 if let Some(admitted) = reception.admit(connecting.peer()) {
-                    callers.hear(connecting, admitted, reception.home());
+                    callers.hear(connecting, admitted, |host| reception.is_home(host));
                 }
                 Ok(())
             }
@@ -139,12 +139,17 @@ pub(super) async fn connect(
 }
 
 impl Callers {
-    /// Waits for the first packet of a connection. `home` is where the device is, if that is known:
-    /// its connections are not closed for those of others.
-    fn hear(&mut self, connecting: Connecting, admitted: Admitted, home: Option<IpAddr>) {
+    /// Waits for the first packet of a connection. Those from where the device is are not closed for
+    /// those of others.
+    fn hear(
+        &mut self,
+        connecting: Connecting,
+        admitted: Admitted,
+        is_home: impl Fn(IpAddr) -> bool,
+    ) {
         self.handles.retain(|(_, handle)| !handle.is_finished());
         if self.handles.len() >= MAX_CALLERS {
-            let stranger = self.handles.iter().position(|(host, _)| Some(*host) != home);
+            let stranger = self.handles.iter().position(|(host, _)| !is_home(*host));
             if let Some((_, handle)) = self.handles.remove(stranger.unwrap_or(0)) {
                 handle.abort();
             }

@@ -46,8 +46,6 @@ pub(super) struct Reception {
     ingest: Option<Ingest>,
     idle: Option<Duration>,
     dump: Option<Dump>,
-    /// Where the device is, if that is known.
-    home: Option<IpAddr>,
     /// When RTP last came.
     heard: Instant,
     /// Who sends, and counts as a connection.
@@ -87,7 +85,6 @@ impl Reception {
             ingest,
             idle: order.idle,
             dump: order.dump,
-            home: order.from,
             heard: now,
             sender: None,
             read: 0,
@@ -134,9 +131,8 @@ impl Reception {
     /// Whether the one who sends, if any, gives way to somebody from there who has sent RTP.
     pub(super) fn yields_to(&self, from: IpAddr, now: Instant) -> bool {
         let Some(sender) = &self.sender else { return true };
-        let is_home = |address: IpAddr| self.home == Some(address);
         now.saturating_duration_since(self.heard) >= REBIND_AFTER
-            || is_home(from) && !is_home(sender.peer().ip())
+            || self.is_home(from) && !self.is_home(sender.peer().ip())
     }
 
     /// Whether the one who sends does so from this host.
@@ -168,9 +164,9 @@ impl Reception {
         self.sender = Some(sender);
     }
 
-    /// Where the device is, if that is known.
-    pub(super) fn home(&self) -> Option<IpAddr> {
-        self.home
+    /// Whether the device is there, as far as that is known.
+    pub(super) fn is_home(&self, host: IpAddr) -> bool {
+        self.entry.homes.lock().contains(&Some(host))
     }
 
     /// Somebody was not heard.

@@ -154,6 +154,12 @@ async fn datagrams_of_the_device_go_before_those_of_others() {
     reports.send(&[0x80, 201, 0, 1, 0, 0, 0, 7]).await.unwrap();
     a_while().await;
     assert_eq!((house.peer(), read()), (Some(from), 64));
+    // The device says that it sends from there, too: whoever sends goes on.
+    let stream = house.ps.list()[0].stream.clone();
+    house.ps.expect_from(&stream, "127.0.0.2".parse().unwrap());
+    stranger.send(&packet(3)).await.unwrap();
+    a_while().await;
+    assert_eq!((house.peer(), read()), (Some(from), 64));
     let reports = datagrams(DEVICE, port + 1).await;
     reports.send(&[0x80, 201, 0, 1, 0, 0, 0, 7]).await.unwrap();
     until("its reports are taken", || read() == 72).await;
@@ -170,4 +176,20 @@ async fn where_private_networks_are_closed_only_devices_that_have_come_from_ther
     assert_eq!(session.peer(), None);
     let _opened = house.open(way(true), None);
     assert!(timeout(Duration::from_secs(5), listener.accept()).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_comes_from_where_the_device_says_goes_before_others() {
+    let house = House::new(PsSettings::default());
+    let Opened { port, .. } = house.open(Way::Listen(None), Some("127.0.0.9"));
+    let mut other = connect(DEVICE, port).await;
+    other.write_all(&framed(1)).await.unwrap();
+    let from = other.local_addr().unwrap();
+    until("the first is heard", || house.peer() == Some(from)).await;
+    let stream = house.ps.list()[0].stream.clone();
+    house.ps.expect_from(&stream, "127.0.0.2".parse().unwrap());
+    let mut device = connect(STRANGER, port).await;
+    device.write_all(&framed(1)).await.unwrap();
+    let from = device.local_addr().unwrap();
+    until("the device is heard at once", || house.peer() == Some(from)).await;
 }
