@@ -65,6 +65,8 @@ const METHODS: &str = "REGISTER, MESSAGE, NOTIFY, BYE, ACK, CANCEL, OPTIONS, INF
 enum Timer {
     /// The device is silent, or its registration has run out.
     Device(Id),
+    /// The device is back, and is told which of its calls are over.
+    Stale(Id),
     /// Nobody has answered the call.
     Call(CallId),
     /// No more of a catalogue comes.
@@ -112,6 +114,8 @@ pub struct Platform {
     answers: Answers,
     requests: Requests<Purpose>,
     calls: HashMap<CallId, Call>,
+    /// Calls that ended when their devices were gone, which may not know.
+    stale: HashMap<Id, Vec<Call>>,
     /// The calls by their `Call-ID`.
     conversations: HashMap<String, CallId>,
     gatherings: HashMap<CommandId, Gathering>,
@@ -147,6 +151,7 @@ impl Platform {
             answers: Answers::default(),
             requests: Requests::new(),
             calls: HashMap::new(),
+            stale: HashMap::new(),
             conversations: HashMap::new(),
             gatherings: HashMap::new(),
             lists: HashMap::new(),
@@ -239,6 +244,7 @@ impl Platform {
         while let Some(timer) = self.timers.due(now) {
             match timer {
                 Timer::Device(id) => self.check_device(id, now),
+                Timer::Stale(id) => self.hang_up_stale(id, now),
                 Timer::Call(call) => self.give_up(call, now),
                 Timer::Catalogue(command) => self.deliver(command, false),
                 Timer::Recordings(command) => self.deliver_recordings(command, false),

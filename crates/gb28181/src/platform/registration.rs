@@ -179,6 +179,10 @@ impl Platform {
             self.leave_host(before.peer.address.ip());
         }
         self.watch(id);
+        if self.stale.contains_key(&id) {
+            // After the answer to this.
+            self.timers.set(Timer::Stale(id), now);
+        }
         self.events.push_back(Event::Registered { device: id, peer, again, version, user_agent });
         self.welcome(request, peer, expires, now)
     }

@@ -193,9 +193,9 @@ fn devices_end_calls() {
 #[test]
 fn calls_end_with_their_device() {
     let mut world = World::registered();
-    let (first, _) = answered(&mut world, Kind::Live);
+    let (first, asked) = answered(&mut world, Kind::Live);
     world.pass(seconds(185));
-    let (second, _) = call(&mut world, Kind::Live);
+    let (second, late) = call(&mut world, Kind::Live);
     world.pass(seconds(12));
     let mut events = world.events();
     events.sort_by_key(|event| matches!(event, Event::CallFailed { .. }));
@@ -204,6 +204,32 @@ fn calls_end_with_their_device() {
     let ended = Event::CallEnded { call: first, by: EndedBy::Loss };
     let failed = Event::CallFailed { call: second, why: Failure::Gone };
     assert_eq!(events, [ended, gone, failed]);
+    // It comes back, and has noticed nothing: it is told what is over.
+    world.hear();
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.events();
+    world.pass(seconds(0));
+    let bye = world.hear_request(&Method::Bye);
+    assert_eq!(bye.fields.get("Call-ID"), asked.fields.get("Call-ID"));
+    world.respond(&bye, 481, &[], "");
+    world.respond(&late, 200, &[], ANSWER);
+    let methods: Vec<_> = world
+        .hear()
+        .into_iter()
+        .map(|message| match message {
+            Message::Request(request) => request.method,
+            Message::Response(_) => panic!("an answer"),
+        })
+        .collect();
+    assert_eq!(methods, [Method::Ack, Method::Bye]);
+    assert_eq!(world.events(), []);
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.pass(seconds(0));
+    let again = |message: &Message| match message {
+        Message::Request(request) => request.fields.get("Call-ID") == asked.fields.get("Call-ID"),
+        Message::Response(_) => false,
+    };
+    assert!(!world.hear().iter().any(again), "it is told once");
 }
 
 #[test]
