@@ -27,9 +27,7 @@ const RETRY: Retry = Retry { min: Duration::from_secs(2), max: Duration::from_se
 const MAX_CALLS: usize = 10_000;
 
 /// How long a device may send nothing live, at most, until it is called again: it has restarted, or
-/// the network is another. It may take [`PlatformSettings::answer_timeout`] of that to answer.
-///
-/// [`PlatformSettings::answer_timeout`]: ::gb28181::platform::Settings::answer_timeout
+/// the network is another. Half of that it may take to answer the call.
 const LIVE_IDLE: Duration = Duration::from_secs(30);
 
 /// How long a recording may send nothing, at least: people let it wait.
