@@ -1,6 +1,7 @@
 //! Cameras and recorders that register here (GB/T 28181), by orders of operators.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::time::SystemTime;
 
@@ -8,11 +9,11 @@ use hub::StreamName;
 
 /// Devices, as far as the API has to do with them.
 pub trait Devices: Send + Sync {
-    /// What is known of all devices, by id.
+    /// How many devices are known, and what is known of those in this range, by id.
     ///
     /// # Errors
     /// [`DeviceError::Off`].
-    fn devices(&self) -> Result<Vec<Device>, DeviceError>;
+    fn devices(&self, range: Range<usize>) -> Result<(usize, Vec<Device>), DeviceError>;
 
     /// What is known of one.
     ///

@@ -1,5 +1,6 @@
 //! Orders of operators for cameras and recorders that register here.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -71,9 +72,10 @@ fn view(devices: &gb28181::Devices, device: gb28181::Device) -> Device {
 }
 
 impl Devices for House {
-    fn devices(&self) -> Result<Vec<Device>, DeviceError> {
+    fn devices(&self, range: Range<usize>) -> Result<(usize, Vec<Device>), DeviceError> {
         let devices = self.registered()?;
-        Ok(devices.list().into_iter().map(|device| view(devices, device)).collect())
+        let (total, listed) = devices.list(range);
+        Ok((total, listed.into_iter().map(|device| view(devices, device)).collect()))
     }
 
     fn device(&self, device: &str) -> Result<Device, DeviceError> {

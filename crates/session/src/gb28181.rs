@@ -13,6 +13,7 @@ mod table;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -231,10 +232,10 @@ impl Devices {
         self.settings.store(Arc::new(settings));
     }
 
-    /// What is known of all devices, by id.
+    /// How many devices are known, and what is known of those in this range, by id.
     #[must_use]
-    pub fn list(&self) -> Vec<Device> {
-        self.table.lock().list()
+    pub fn list(&self, range: Range<usize>) -> (usize, Vec<Device>) {
+        self.table.lock().list(range)
     }
 
     /// What is known of one.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use ::gb28181::id::Id;
@@ -70,8 +71,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn list(&self) -> Vec<Device> {
-        self.devices.values().cloned().collect()
+    /// How many there are, and those in the range. All of them may be too much to copy.
+    pub(super) fn list(&self, range: Range<usize>) -> (usize, Vec<Device>) {
+        let listed = self.devices.values().skip(range.start).take(range.len());
+        (self.devices.len(), listed.cloned().collect())
     }
 
     pub(super) fn find(&self, device: Id) -> Option<Device> {
@@ -293,6 +296,20 @@ mod tests {
         let expected =
             [(id(1), "gate", Some(true)), (id(2), "yard", Some(false)), (id(3), "new", None)];
         assert_eq!(known, expected);
+    }
+
+    #[test]
+    fn devices_are_listed_by_pages() {
+        let mut table = table(&[]);
+        let first = table.find(id(DEVICE)).unwrap();
+        (1..10).for_each(|number| table.registered(Device { id: id(number), ..first.clone() }));
+        let page = |range| {
+            let (total, listed) = table.list(range);
+            (total, listed.iter().map(|device| device.id).collect::<Vec<_>>())
+        };
+        assert_eq!(page(0..3), (10, [0, 1, 2].map(id).to_vec()));
+        assert_eq!(page(9..12), (10, vec![id(9)]));
+        assert_eq!(page(20..usize::MAX), (10, Vec::new()));
     }
 
     #[test]

@@ -127,9 +127,9 @@ fn refused(error: DeviceError) -> Fault {
     (status = 200, body = Devices), (status = 400, body = Fault)))]
 pub(super) async fn list(State(api): State<Api>, Params(page): Params<Paging>) -> Answer<Devices> {
     page.check()?;
-    let all = api.operations.devices();
-    let enabled = all.is_ok();
-    let (total, items) = page.cut(all.unwrap_or_default());
+    let told = api.operations.devices(page.range());
+    let enabled = told.is_ok();
+    let (total, items) = told.unwrap_or_default();
     Ok(Json(Devices { enabled, total, items: items.into_iter().map(DeviceView::from).collect() }))
 }
 
