@@ -30,7 +30,7 @@ const MAX_CALLS: usize = 10_000;
 /// the network is another. Half of that it may take to answer the call.
 const LIVE_IDLE: Duration = Duration::from_secs(30);
 
-/// How long a recording may send nothing, at least: people let it wait.
+/// How long a recording may wait that somebody has let wait, at least.
 const RECORDING_IDLE: Duration = Duration::from_secs(600);
 
 /// All calls.
@@ -50,6 +50,10 @@ struct Call {
     /// When somebody last watched.
     wanted: Instant,
     failures: u32,
+    /// Whether somebody lets the recording wait.
+    paused: bool,
+    /// How many bytes had come, and since when.
+    progress: (u64, Instant),
     state: State,
 }
 
@@ -83,6 +87,17 @@ impl Call {
         }
     }
 
+    /// Whether it is a recording that has sent nothing for so long, and was not told to wait.
+    fn is_silent(&mut self, idle: Duration, now: Instant) -> bool {
+        let Some(bytes) = self.session().map(|session| session.statistics().read_bytes) else {
+            return false;
+        };
+        if bytes != self.progress.0 || self.paused {
+            self.progress = (bytes, now);
+        }
+        self.is_recording() && now.saturating_duration_since(self.progress.1) >= idle
+    }
+
     fn is_recording(&self) -> bool {
         self.kind != Kind::Live
     }
@@ -92,6 +107,13 @@ impl Calls {
     /// The call that brings a stream.
     pub(super) fn call_of(&self, stream: &StreamName) -> Option<CallId> {
         self.by_stream.get(stream)?.id()
+    }
+
+    /// Somebody lets a recording wait, or go on.
+    pub(super) fn set_paused(&mut self, stream: &StreamName, paused: bool, now: Instant) {
+        if let Some(call) = self.by_stream.get_mut(stream) {
+            (call.paused, call.progress.1) = (paused, now);
+        }
     }
 
     /// Somebody wants to watch.
@@ -112,7 +134,9 @@ impl Calls {
             return warn!(%stream, %device, "the device is not asked: there are too many calls");
         }
         let state = State::Waits(now);
-        let call = Call { device, channel, kind, keep, wanted: now, failures: 0, state };
+        let (failures, paused, progress) = (0, false, (0, now));
+        let wanted = now;
+        let call = Call { device, channel, kind, keep, wanted, failures, paused, progress, state };
         devices.table.lock().set_called(&stream, true);
         self.by_stream.insert(stream.clone(), call);
         self.begin(platform, devices, &stream, now);
@@ -287,6 +311,7 @@ impl Calls {
     /// Ends calls that nobody wants any more, and calls again what is still wanted.
     pub(super) fn look(&mut self, platform: &mut Platform, devices: &Devices, now: Instant) {
         let stop_after = devices.settings.load().stop_after;
+        let idle = devices.context.settings.load().ps.idle;
         let (mut unwanted, mut due, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for (stream, call) in &mut self.by_stream {
             if devices.context.is_watched(stream) {
@@ -301,13 +326,16 @@ impl Calls {
             {
                 // The order that tells of it may have found no room.
                 over.push((stream.clone(), session.id().clone(), reason));
+            } else if !idle.is_zero() && call.is_silent(idle, now) {
+                // Some devices do not say that a recording has come to its end.
+                unwanted.push(stream.clone());
             }
         }
         for (stream, session, reason) in over {
             self.session_ended(platform, devices, &stream, &session, &reason, now);
         }
         for stream in unwanted {
-            info!(%stream, "nobody watches: the device is asked no more");
+            info!(%stream, "nobody watches, or nothing comes: the device is asked no more");
             self.end(platform, devices, &stream, now);
         }
         for stream in due {

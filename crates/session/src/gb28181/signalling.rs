@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use ::gb28181::id::Id;
-use ::gb28181::platform::{CommandError, CommandId, Event, Failure, Platform, Settings};
+use ::gb28181::platform::{CommandError, CommandId, Event, Failure, Platform, Playback, Settings};
 use ::gb28181::{Carrier, Peer};
 use bytes::Bytes;
 use net::{Bound, Datagrams, Room};
@@ -226,7 +226,11 @@ impl Speaker {
                 return;
             }
             Command::Playback { stream, playback } => match self.calls.call_of(&stream) {
-                Some(call) => self.platform.playback(call, playback, now),
+                Some(call) => {
+                    let paused = playback == Playback::Pause;
+                    self.calls.set_paused(&stream, paused, now);
+                    self.platform.playback(call, playback, now)
+                }
                 None => return,
             },
             Command::Recordings { device, channel, span, answer } => {

@@ -183,6 +183,28 @@ async fn a_recording_that_is_refused_is_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_recording_may_be_silent_while_it_waits() {
+    let mut world = World::new(settings(Transport::Udp)).await;
+    let ps = crate::PsSettings { idle: Duration::from_secs(1), ..crate::PsSettings::default() };
+    world.context.set_settings(Settings { ps, ..Settings::default() });
+    let stream = world.play(Some((1_700_000_000, 1_700_000_100)));
+    let invite = world.hear(Method::Invite).await;
+    world.answer(&invite, 200, "v=0\r\nm=video 9000 RTP/AVP 96\r\n").await;
+    world.hear(Method::Ack).await;
+    world.devices.playback(&stream, Playback::Pause).unwrap();
+    let info = world.hear(Method::Info).await;
+    world.answer(&info, 200, "").await;
+    sleep(Duration::from_millis(2500)).await;
+    assert!(world.devices.holds(&stream));
+    world.devices.playback(&stream, Playback::Play).unwrap();
+    let info = world.hear(Method::Info).await;
+    world.answer(&info, 200, "").await;
+    // It has come to its end, and does not say so.
+    world.hear(Method::Bye).await;
+    assert!(!world.devices.holds(&stream));
+}
+
+#[tokio::test]
 async fn a_stream_that_somebody_else_publishes_is_left_to_them() {
     let mut world = World::new(settings(Transport::Udp)).await;
     let stream = world.play(None);
