@@ -64,6 +64,7 @@ fn converse(data: &[u8]) {
     let peer = Peer::udp("198.51.100.7:5060".parse().expect("an address"));
     platform.handle_input(peer, REGISTER, now).expect("a registration");
     let _ = platform.catalog(device, now);
+    let _ = platform.recordings(device, device, (0, 86_400), now);
     let (address, transport) = (peer.address.ip(), Transport::TcpPassive);
     let ssrc = platform.ssrc(false).expect("a number");
     let invite = Invite { kind: Kind::Live, address, port: 1, transport, ssrc };

@@ -9,7 +9,7 @@ Each event is a line of JSON on stdout, with "event", "time" (seconds since the 
 "device" and "channel". What the platform does wrong is an event "error" with a "text". Events:
 started, challenged, registered, register_refused, register_timeout, unregistered, keepalive,
 keepalive_refused, catalog_query, device_info_query, device_status_query, query, catalog_sent,
-subscribe, invite, invite_retransmitted, cancel, ack, bye, hung_up, ptz, iframe, teleboot, control,
+record_query, subscribe, invite, invite_retransmitted, cancel, ack, bye, hung_up, ptz, iframe, teleboot, control,
 playback_control, listening, media_started, media_refused, media_dropped, late, media_finished,
 media_stopped, disconnected, error, finished.
 """
@@ -542,6 +542,10 @@ class Device(Endpoint):
             self.event("catalog_query", sn=serial)
             await self.send_catalog(serial)
             return
+        if command == "RecordInfo":
+            self.event("record_query", sn=serial, channel=target)
+            await self.send_records(serial, target, fields)
+            return
         if command == "DeviceInfo":
             self.event("device_info_query", sn=serial)
             inner = {"DeviceName": self.name(0), "Result": "OK", "Manufacturer": "Simulated",
@@ -574,6 +578,25 @@ class Device(Endpoint):
             if response is None or response.status != 200:
                 self.error(f"a part of the catalogue was answered {response and response.status}")
         self.event("catalog_sent", sn=serial, items=len(items), messages=len(chunks))
+
+    async def send_records(self, serial, channel, fields):
+        """Three recordings of half an hour from the beginning on, two in a message, the last first."""
+        try:
+            start = datetime.datetime.strptime(fields.get("StartTime", ""), "%Y-%m-%dT%H:%M:%S")
+            datetime.datetime.strptime(fields.get("EndTime", ""), "%Y-%m-%dT%H:%M:%S")
+        except ValueError:
+            self.error(f"RecordInfo from {fields.get('StartTime')!r} to {fields.get('EndTime')!r}")
+            return
+        half = datetime.timedelta(minutes=30)
+        items = [
+            gb_manscdp.record_item(channel, self.name(number + 1), start + half * number * 2, half)
+            for number in range(3)
+        ]
+        for chunk in (items[2:], items[:2]):
+            await self.message(self.xml(
+                "Response", "RecordInfo", serial, channel,
+                gb_manscdp.elements({"Name": self.name(0), "SumNum": len(items)})
+                + f"<RecordList Num=\"{len(chunk)}\">\r\n" + "".join(chunk) + "</RecordList>\r\n"))
 
     def name(self, number):
         if self.options.gbk:  # the last character is in GBK but not in GB2312, as in real names

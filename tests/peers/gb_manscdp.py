@@ -30,6 +30,15 @@ def catalogue_item(device, channel, number, name):
     }) + "</Item>\r\n"
 
 
+def record_item(channel, name, start, length):
+    return "<Item>\r\n" + elements({
+        "DeviceID": channel, "Name": name, "FilePath": "/" + start.isoformat(),
+        "Address": "Address", "StartTime": start.isoformat(),
+        "EndTime": (start + length).isoformat(), "Secrecy": 0, "Type": "time",
+        "RecorderID": channel, "FileSize": 1_000_000,
+    }) + "</Item>\r\n"
+
+
 def read(body, faults):
     """The root's name and its children's texts; (None, {}) when it is not to be read."""
     match = re.match(rb'\s*<\?xml[^>]*?(?:encoding\s*=\s*["\']([\w.-]+)["\'][^>]*)?\?>', body)

@@ -287,7 +287,7 @@ fn the_server_does_what_its_description_says() {
     // Names of streams, of devices and edges, addresses and times of recordings have rules that no
     // schema tells: there, what fits it may be refused. What never ends has tests of its own.
     let ruled = ["pulls", "pushes", "receivers", "devices/play", "devices/playback"];
-    let ruled = [&ruled[..], &["devices/control", "edge_viewers"]].concat();
+    let ruled = [&ruled[..], &["devices/control", "devices/recordings", "edge_viewers"]].concat();
     let paths = |option: &str, paths: &[&str]| {
         paths.iter().map(|path| format!(" --{option} /api/v1/{path}")).collect::<String>()
     };

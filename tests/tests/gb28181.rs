@@ -253,6 +253,41 @@ fn operators_play_without_viewers_and_recordings_to_their_end() {
 }
 
 #[test]
+fn recordings_are_listed_and_what_is_listed_is_played() {
+    let server = server(&[]);
+    let material = material();
+    let recorder = registered(&server, &material, "--trait hik --gbk");
+    let list = |channel: &str, span: &str| {
+        let path = format!("devices/recordings?device={DEVICE}&channel={channel}&{span}");
+        server.v1("GET", &path, &Value::Null)
+    };
+    let (status, body) = list(CHANNEL, "start=1700000000&end=1700086400");
+    assert_eq!((status, &body["complete"]), (200, &json!(true)), "{body}");
+    let items = body["items"].as_array().expect("a list");
+    let starts: Vec<_> = items.iter().filter_map(|item| item["start"].as_u64()).collect();
+    assert_eq!(starts, [1_700_000_000, 1_700_003_600, 1_700_007_200], "{body}");
+    let first = &items[0];
+    assert_eq!((&first["end"], &first["kind"]), (&json!(1_700_001_800), &json!("time")), "{body}");
+    assert_eq!(first["size_bytes"], 1_000_000, "{body}");
+    let order = json!({
+        "device": DEVICE, "channel": CHANNEL, "start": first["start"], "end": first["end"],
+    });
+    let (status, body) = server.v1("POST", "devices/play", &order);
+    assert_eq!(status, 200, "{body}");
+    let stream = body["stream"].as_str().expect("a stream").to_owned();
+    wait_until("it comes", || server.group(&stream)["audio_codec"] == "AAC");
+
+    assert_eq!(list(CHANNEL, "start=5&end=5").0, 400);
+    assert_eq!(list("1", "start=5&end=6").0, 400);
+    let nobody = format!("devices/recordings?device={CHANNEL}&channel={CHANNEL}&start=5&end=6");
+    assert_eq!(server.v1("GET", &nobody, &Value::Null).0, 409);
+    assert_content(&recorder);
+    // The device finds fault with that.
+    let (status, body) = list("34020000001310009999", "start=5&end=6");
+    assert_eq!(status, 502, "a channel that it has not: {body}");
+}
+
+#[test]
 fn a_device_that_refuses_or_is_silent_is_asked_again_while_somebody_watches() {
     let material = material();
     for (habit, why) in [("--refuse 486", "486"), ("--silent", "does not answer")] {

@@ -199,17 +199,23 @@ fn the_server_connects_to_a_device_that_listens() {
 }
 
 #[test]
-fn bare_video_is_received_where_that_is_said() {
+fn bare_video_is_received_where_that_is_said_or_seen() {
     let server = Server::start(&[]);
     let file = headwater_e2e::material("video-only.mp4").display().to_string();
-    let port = receive(&server, &json!({ "stream": "gb/bare", "payload": "h264" }));
-    let _sender = ffmpeg(&format!(
-        "-re -stream_loop -1 -i {file} -c copy -bsf:v h264_mp4toannexb -f rtp -payload_type 98 \
-         rtp://127.0.0.1:{port}"
-    ));
-    wait_until("it is there", || server.group("gb/bare")["video_codec"] == "H264");
     let sent = Frames::parse(&Frames::reader(&format!("-i {file}"), "h264", false).finish());
-    assert_piece(&sent, &seen(&server, "http", "gb/bare", "h264"), 30);
+    for (order, payload_type) in [
+        (json!({ "stream": "gb/bare", "payload": "h264" }), 100),
+        (json!({ "stream": "gb/seen" }), 98),
+    ] {
+        let port = receive(&server, &order);
+        let stream = order["stream"].as_str().expect("a name");
+        let _sender = ffmpeg(&format!(
+            "-re -stream_loop -1 -i {file} -c copy -bsf:v h264_mp4toannexb -f rtp \
+             -payload_type {payload_type} rtp://127.0.0.1:{port}"
+        ));
+        wait_until("it is there", || server.group(stream)["video_codec"] == "H264");
+        assert_piece(&sent, &seen(&server, "http", stream, "h264"), 30);
+    }
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Cameras without sound, with `stream.silent_audio`: every way out has silence, edge to edge, and
 //! the pictures as they were; sound that comes late takes its place, and who has sound hears none.
 
+use std::collections::HashSet;
+
+use headwater_e2e::device::{Elementary, device};
 use headwater_e2e::{
     Frames, Program, Server, Times, Track, assert_alike, ffmpeg, material, program, root,
     wait_until,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long a frame of AAC is, in samples.
 const SAMPLES: i64 = 1024;
@@ -193,6 +196,42 @@ fn check_late(sound: &str, rate: i64, ways: &[&str]) {
 fn sound_that_comes_late_takes_the_place_of_silence() {
     let sound = material("audio-only.m4a");
     check_late(&sound.to_string_lossy(), 48_000, &["http", "http+ts", "http+mp4", "rtsp"]);
+}
+
+#[test]
+fn sound_of_a_device_that_comes_late_takes_the_place_of_silence() {
+    let mut server = start(&[]);
+    let material = Elementary::of("h264-aac.mp4", "h264", Some("aac"));
+    for transport in ["udp", "tcp"] {
+        let stream = format!("live/{transport}");
+        let order = json!({ "stream": stream, "transport": transport });
+        let (status, body) = server.v1("POST", "receivers", &order);
+        assert_eq!(status, 200, "{body}");
+        let arguments = format!(
+            "--to 127.0.0.1:{} --media-transport {transport} --trait hik --audio-after 3",
+            body["port"]
+        );
+        let _device = device("send", &material, &arguments);
+        wait_until("it is there", || server.group(&stream)["audio_codec"] == "AAC");
+        // The file is six seconds long.
+        let input = format!("-t 4.5 -i {}", server.url("http", &stream));
+        let got = Frames::parse(&Frames::reader(&input, "h264", false).finish());
+        let own: HashSet<_> = material.sent.hashes("audio0").into_iter().collect();
+        let all = got.track("audio0");
+        let begins = all.iter().position(|frame| own.contains(&frame.2)).expect("sound");
+        let (silence, sound) = all.split_at(begins);
+        assert!(silence.len() > 40 && sound.len() > 30, "{} and {}", silence.len(), sound.len());
+        assert_edge_to_edge(&silence.to_vec(), 48_000, "http");
+        let end = silence.last().expect("silence").0 + SAMPLES * 1_000_000 / 48_000;
+        let hole = sound[0].0 - end;
+        assert!((-600..24_000).contains(&hole), "{transport}: {hole} µs before the sound");
+        for pair in sound.windows(2) {
+            assert!(own.contains(&pair[1].2), "{transport}: it is the device's");
+            let step = pair[1].0 - pair[0].0;
+            assert!((step - 23_220).abs() <= 1_100, "{transport}: {step} µs between frames");
+        }
+    }
+    server.assert_healthy();
 }
 
 #[test]

@@ -1,17 +1,19 @@
 //! Cameras and recorders that register here (GB/T 28181), by orders of operators.
 
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::pin::Pin;
 use std::time::SystemTime;
 
 use hub::StreamName;
 
 /// Devices, as far as the API has to do with them.
 pub trait Devices: Send + Sync {
-    /// What is known of all devices, by id.
+    /// How many devices are known, and what is known of those in this range, by id.
     ///
     /// # Errors
     /// [`DeviceError::Off`].
-    fn devices(&self) -> Result<Vec<Device>, DeviceError>;
+    fn devices(&self, range: Range<usize>) -> Result<(usize, Vec<Device>), DeviceError>;
 
     /// What is known of one.
     ///
@@ -48,6 +50,15 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// [`DeviceError::NotCalled`].
     fn playback(&self, stream: &StreamName, order: Playback) -> Result<(), DeviceError>;
+
+    /// What a channel has recorded between two times, in seconds since 1970; [`DeviceError`] says why
+    /// that is not known.
+    fn recorded_by(
+        &self,
+        device: &str,
+        channel: &str,
+        span: (u64, u64),
+    ) -> Pin<Box<dyn Future<Output = Result<DeviceRecordings, DeviceError>> + Send>>;
 
     /// Tells a channel what to do.
     ///
@@ -110,6 +121,30 @@ pub struct Channel {
     pub online: Option<bool>,
     /// The stream that a viewer asks for.
     pub stream: Option<StreamName>,
+}
+
+/// What a channel has recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRecordings {
+    /// By time.
+    pub items: Vec<DeviceRecording>,
+    /// Whether those are all that the device has announced.
+    pub complete: bool,
+}
+
+/// A recording of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRecording {
+    /// When it begins, in seconds since 1970.
+    pub start: u64,
+    /// When it ends, in seconds since 1970.
+    pub end: u64,
+    /// What it is called.
+    pub name: String,
+    /// Why it was made, as the device says: `time`, `alarm`, `manual`.
+    pub kind: String,
+    /// How many bytes it has, if the device says.
+    pub bytes: Option<u64>,
 }
 
 /// How a recording goes on.
@@ -175,4 +210,7 @@ pub enum DeviceError {
     /// There is too much to do.
     #[error("{0}")]
     Busy(String),
+    /// The device has not done it.
+    #[error("{0}")]
+    Failed(String),
 }

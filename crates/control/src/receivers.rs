@@ -67,7 +67,8 @@ pub struct ReceiveOrder {
     pub ssrc: Option<u32>,
     /// `HOST:PORT` to connect to.
     pub connect_to: Option<String>,
-    /// Where the packets of a device come from that does not keep to the SSRC it was told.
+    /// Where the device is: its packets go before those of others. On the shared port, they are taken
+    /// with another SSRC as well.
     pub from: Option<IpAddr>,
     /// How long nothing may come, if not as the settings say; zero for ever.
     pub idle: Option<Duration>,

@@ -20,6 +20,7 @@ struct Readme;
 
 mod error;
 pub mod id;
+mod local_time;
 pub mod manscdp;
 pub mod message;
 mod peer;

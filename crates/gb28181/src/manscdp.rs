@@ -9,6 +9,11 @@ use crate::id::Id;
 use crate::ptz;
 use crate::xml::{Element, escape};
 
+/// Characters of names and the like, and of addresses and descriptions; real ones have some dozens.
+/// Whoever keeps many of them can count on it.
+const MAX_NAME: usize = 64;
+const MAX_DESCRIPTION: usize = 256;
+
 /// What a device says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -37,6 +42,15 @@ pub enum Content {
         /// Those of this part.
         channels: Vec<Channel>,
         /// Items that cannot be used.
+        bad: usize,
+    },
+    /// A part of a list of recordings.
+    RecordInfo {
+        /// Recordings of the whole list.
+        total: Option<usize>,
+        /// Those of this part.
+        records: Vec<Record>,
+        /// Items without a time.
         bad: usize,
     },
     /// What the device is.
@@ -95,6 +109,21 @@ pub struct Channel {
     pub latitude: Option<f64>,
     /// What has happened to it, in a notification: `ON`, `OFF`, `ADD`, `DEL`, `UPDATE`, ….
     pub event: Option<String>,
+}
+
+/// A recording that a device has. Times are as the device writes them: local, without a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What it is called.
+    pub name: String,
+    /// When it begins.
+    pub start: String,
+    /// When it ends.
+    pub end: String,
+    /// Why it was made: `time`, `alarm`, `manual`.
+    pub kind: String,
+    /// How many bytes it has.
+    pub bytes: Option<u64>,
 }
 
 /// What a device is.
@@ -177,8 +206,10 @@ impl Report {
             Content::Keepalive { ok: root.text_of("Status").and_then(yes).unwrap_or(true) }
         } else if is("Catalog") {
             catalog(&root)
+        } else if is("RecordInfo") && is_response {
+            record_info(&root)
         } else if is("DeviceInfo") {
-            let text = |name| root.text_of(name).unwrap_or_default().to_owned();
+            let text = |name| short_text(&root, name, MAX_NAME);
             Content::DeviceInfo(DeviceInfo {
                 name: text("DeviceName"),
                 manufacturer: text("Manufacturer"),
@@ -193,7 +224,7 @@ impl Report {
                 ok: flag("Status"),
                 encoding: flag("Encode"),
                 recording: flag("Record"),
-                time: root.text_of("DeviceTime").unwrap_or_default().to_owned(),
+                time: short_text(&root, "DeviceTime", MAX_NAME),
             })
         } else if is("Alarm") && !is_response {
             alarm(&root)
@@ -221,8 +252,27 @@ fn catalog(root: &Element) -> Content {
     Content::Catalog { total, channels, bad }
 }
 
+fn record_info(root: &Element) -> Content {
+    let total = number(root, "SumNum").and_then(|total| usize::try_from(total).ok());
+    let list = root.child("RecordList").map_or(&[][..], |list| &list.children[..]);
+    let items: Vec<_> = list.iter().filter(|e| e.name.eq_ignore_ascii_case("Item")).collect();
+    let records: Vec<_> = items.iter().filter_map(|item| record(item)).collect();
+    let bad = items.len() - records.len();
+    Content::RecordInfo { total, records, bad }
+}
+
+fn record(item: &Element) -> Option<Record> {
+    let text = |name| short_text(item, name, MAX_NAME);
+    let (start, end) = (text("StartTime"), text("EndTime"));
+    if start.is_empty() || end.is_empty() {
+        return None;
+    }
+    let bytes = item.text_of("FileSize").and_then(|bytes| bytes.parse().ok());
+    Some(Record { name: text("Name"), start, end, kind: text("Type"), bytes })
+}
+
 fn channel(item: &Element) -> Option<Channel> {
-    let text = |name| item.text_of(name).unwrap_or_default().to_owned();
+    let text = |name| short_text(item, name, MAX_NAME);
     Some(Channel {
         id: item.text_of("DeviceID")?.parse().ok()?,
         name: text("Name"),
@@ -230,25 +280,25 @@ fn channel(item: &Element) -> Option<Channel> {
         model: text("Model"),
         owner: text("Owner"),
         civil_code: text("CivilCode"),
-        address: text("Address"),
+        address: short_text(item, "Address", MAX_DESCRIPTION),
         parental: number(item, "Parental").is_some_and(|parental| parental != 0),
-        parent: text("ParentID"),
+        parent: short_text(item, "ParentID", MAX_DESCRIPTION),
         online: item.text_of("Status").and_then(yes),
         longitude: degrees(item, "Longitude"),
         latitude: degrees(item, "Latitude"),
-        event: item.text_of("Event").map(str::to_ascii_uppercase),
+        event: item.text_of("Event").map(|event| short(event).to_ascii_uppercase()),
     })
 }
 
 fn alarm(root: &Element) -> Content {
-    let text = |name| root.text_of(name).unwrap_or_default().to_owned();
+    let text = |name, most| short_text(root, name, most);
     let info = root.child("Info").and_then(|info| number(info, "AlarmType"));
     Content::Alarm(Alarm {
         priority: number(root, "AlarmPriority"),
         method: number(root, "AlarmMethod"),
         kind: number(root, "AlarmType").or(info),
-        time: text("AlarmTime"),
-        description: text("AlarmDescription"),
+        time: text("AlarmTime", MAX_NAME),
+        description: text("AlarmDescription", MAX_DESCRIPTION),
         longitude: degrees(root, "Longitude"),
         latitude: degrees(root, "Latitude"),
     })
@@ -259,13 +309,18 @@ fn position(root: &Element) -> Result<Content, Error> {
         degrees(root, name).ok_or(Error::Element { name, problem: "is no number of degrees" })
     };
     Ok(Content::Position(Position {
-        time: root.text_of("Time").unwrap_or_default().to_owned(),
+        time: short_text(root, "Time", MAX_NAME),
         longitude: needed("Longitude")?,
         latitude: needed("Latitude")?,
         speed: real(root, "Speed"),
         direction: real(root, "Direction"),
         altitude: real(root, "Altitude"),
     }))
+}
+
+/// The beginning of what stands in an element.
+fn short_text(element: &Element, name: &str, most: usize) -> String {
+    element.text_of(name).unwrap_or_default().chars().take(most).collect()
 }
 
 fn number(element: &Element, name: &str) -> Option<u32> {
@@ -292,7 +347,7 @@ fn yes(text: &str) -> Option<bool> {
 
 /// A name that a device sent, for an event.
 fn short(text: &str) -> String {
-    text.chars().take(64).collect()
+    text.chars().take(MAX_NAME).collect()
 }
 
 /// What a device is asked for.
@@ -322,6 +377,16 @@ impl Query {
     pub fn to_xml(self, sn: u32, device: Id) -> String {
         document("Query", self.command(), sn, device, "")
     }
+}
+
+/// The body that asks a channel for its recordings between two times, as devices write them.
+pub(crate) fn records_xml(sn: u32, channel: Id, start: &str, end: &str) -> String {
+    let (start, end) = (escape(start), escape(end));
+    let rest = format!(
+        "<StartTime>{start}</StartTime>\r\n<EndTime>{end}</EndTime>\r\n\
+         <Secrecy>0</Secrecy>\r\n<Type>all</Type>\r\n"
+    );
+    document("Query", "RecordInfo", sn, channel, &rest)
 }
 
 /// What a device or channel is told to do.
@@ -439,6 +504,53 @@ mod tests {
         assert!(
             Report::parse(b"<N><CmdType>Keepalive</CmdType><DeviceID>1</DeviceID></N>").is_err()
         );
+    }
+
+    #[test]
+    fn lists_of_recordings_are_read() {
+        let item = |times: &str| {
+            format!(
+                "<Item><DeviceID>{ID}</DeviceID><Name>Gate</Name>{times}<Secrecy>0</Secrecy>\
+                 <Type>time</Type><FileSize>42</FileSize></Item>"
+            )
+        };
+        let times = "<StartTime>2025-01-01T00:00:00</StartTime><EndTime>2025-01-01T01:00:00\
+                     </EndTime>";
+        let text = format!(
+            "<CmdType>RecordInfo</CmdType><SN>4</SN><SumNum>5</SumNum><RecordList Num=\"2\">{}{}\
+             </RecordList>",
+            item(times),
+            item("")
+        );
+        let Content::RecordInfo { total, records, bad } = content("Response", &text) else {
+            panic!()
+        };
+        assert_eq!((total, bad), (Some(5), 1));
+        let expected = Record {
+            name: "Gate".into(),
+            start: "2025-01-01T00:00:00".into(),
+            end: "2025-01-01T01:00:00".into(),
+            kind: "time".into(),
+            bytes: Some(42),
+        };
+        assert_eq!(records, [expected]);
+        let text = records_xml(7, ID.parse().unwrap(), "2025-01-01T00:00:00", "b");
+        assert!(text.contains("<CmdType>RecordInfo</CmdType>\r\n<SN>7</SN>"), "{text}");
+        assert!(text.contains("<EndTime>b</EndTime>"), "{text}");
+    }
+
+    #[test]
+    fn names_have_a_length() {
+        let long = "长".repeat(1000);
+        let text = format!(
+            "<CmdType>Catalog</CmdType><DeviceList><Item><DeviceID>{ID}</DeviceID>\
+             <Name>{long}</Name><Address>{long}</Address><Event>{long}</Event></Item></DeviceList>"
+        );
+        let Content::Catalog { channels, .. } = content("Response", &text) else { panic!() };
+        let lengths =
+            [&channels[0].name, &channels[0].address, channels[0].event.as_ref().unwrap()]
+                .map(|text| text.chars().count());
+        assert_eq!(lengths, [MAX_NAME, MAX_DESCRIPTION, MAX_NAME]);
     }
 
     #[test]

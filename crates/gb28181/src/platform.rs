@@ -12,6 +12,7 @@
 mod calls;
 mod commands;
 mod event;
+mod records;
 mod registration;
 mod reports;
 mod settings;
@@ -19,7 +20,7 @@ mod subscriptions;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -37,9 +38,11 @@ use crate::transaction::{Answers, Out, Requests};
 pub use calls::{Invite, Playback};
 pub use commands::CommandError;
 pub use event::{CallId, CommandId, EndedBy, Event, Failure, Gone};
+pub use records::Recording;
 pub use settings::Settings;
 
 use calls::Call;
+use records::List;
 use registration::{Bucket, Device};
 use reports::Gathering;
 use subscriptions::Subscription;
@@ -62,10 +65,14 @@ const METHODS: &str = "REGISTER, MESSAGE, NOTIFY, BYE, ACK, CANCEL, OPTIONS, INF
 enum Timer {
     /// The device is silent, or its registration has run out.
     Device(Id),
+    /// The device is back, and is told which of its calls are over.
+    Stale(Id),
     /// Nobody has answered the call.
     Call(CallId),
     /// No more of a catalogue comes.
     Catalogue(CommandId),
+    /// No more of a list of recordings comes.
+    Recordings(CommandId),
     /// A subscription runs out.
     Refresh(Id, Topic),
 }
@@ -75,6 +82,7 @@ enum Timer {
 enum Purpose {
     Command(CommandId, Id),
     Catalogue(CommandId, Id),
+    Recordings(CommandId, Id),
     Invite(CallId),
     Subscribe(CommandId, Id, Topic),
     /// Its answer changes nothing.
@@ -92,8 +100,12 @@ pub struct Platform {
     /// The time of day, and when that was.
     wall_clock: Option<(SystemTime, Instant)>,
     devices: HashMap<Id, Device>,
+    /// How many of them are at each address.
+    hosts: HashMap<IpAddr, usize>,
     /// How many `REGISTER`s each address may still send.
     buckets: HashMap<IpAddr, Bucket>,
+    /// When those that are idle were last taken out.
+    buckets_swept: Instant,
     /// The same for all addresses beyond those.
     crowd: Bucket,
     connections: HashMap<u64, Decoder>,
@@ -102,9 +114,12 @@ pub struct Platform {
     answers: Answers,
     requests: Requests<Purpose>,
     calls: HashMap<CallId, Call>,
+    /// Calls that ended when their devices were gone, which may not know.
+    stale: HashMap<Id, Vec<Call>>,
     /// The calls by their `Call-ID`.
     conversations: HashMap<String, CallId>,
     gatherings: HashMap<CommandId, Gathering>,
+    lists: HashMap<CommandId, List>,
     subscriptions: HashMap<(Id, Topic), Subscription>,
     timers: Timers<Timer>,
     numbers: Numbers,
@@ -127,15 +142,19 @@ impl Platform {
             started: now,
             wall_clock: None,
             devices: HashMap::new(),
+            hosts: HashMap::new(),
             buckets: HashMap::new(),
+            buckets_swept: now,
             crowd: Bucket::full(now),
             connections: HashMap::new(),
             buffered: 0,
             answers: Answers::default(),
             requests: Requests::new(),
             calls: HashMap::new(),
+            stale: HashMap::new(),
             conversations: HashMap::new(),
             gatherings: HashMap::new(),
+            lists: HashMap::new(),
             subscriptions: HashMap::new(),
             timers: Timers::new(),
             numbers,
@@ -150,6 +169,14 @@ impl Platform {
     /// they are not told. To be called at the start and whenever the clock was set.
     pub fn set_wall_clock(&mut self, time: SystemTime, now: Instant) {
         self.wall_clock = Some((time, now));
+    }
+
+    /// Says where a device reaches us, if that is another place than [`Settings::address`]: hosts
+    /// have several networks. It holds as long as the device is registered from the same address.
+    pub fn set_local(&mut self, device: Id, address: SocketAddr) {
+        if let Some(device) = self.devices.get_mut(&device) {
+            device.local = Some(address);
+        }
     }
 
     /// Takes a datagram, or what has arrived on a connection.
@@ -217,8 +244,10 @@ impl Platform {
         while let Some(timer) = self.timers.due(now) {
             match timer {
                 Timer::Device(id) => self.check_device(id, now),
+                Timer::Stale(id) => self.hang_up_stale(id, now),
                 Timer::Call(call) => self.give_up(call, now),
                 Timer::Catalogue(command) => self.deliver(command, false),
+                Timer::Recordings(command) => self.deliver_recordings(command, false),
                 Timer::Refresh(device, topic) => self.refresh(device, topic, now),
             }
         }
@@ -347,6 +376,11 @@ impl Platform {
                     self.fail(command, device, refused());
                 }
             }
+            Purpose::Recordings(command, device) => {
+                if !success && self.lists.contains_key(&command) {
+                    self.fail(command, device, refused());
+                }
+            }
             Purpose::Subscribe(command, device, topic) => {
                 self.subscribe_answered(command, device, topic, response, now);
             }
@@ -360,6 +394,7 @@ impl Platform {
             Purpose::Command(command, device) => self.fail(command, device, Failure::NoAnswer),
             // What has come of it without an answer counts all the same.
             Purpose::Catalogue(command, _) => self.deliver(command, false),
+            Purpose::Recordings(command, _) => self.deliver_recordings(command, false),
             Purpose::Subscribe(command, device, topic) => {
                 self.end_subscription(device, topic);
                 self.fail(command, device, Failure::NoAnswer);
@@ -374,6 +409,10 @@ impl Platform {
         if self.gatherings.get(&command).is_some_and(|gathering| gathering.device == device) {
             self.gatherings.remove(&command);
             self.timers.clear(&Timer::Catalogue(command));
+        }
+        if self.lists.get(&command).is_some_and(|list| list.device == device) {
+            self.lists.remove(&command);
+            self.timers.clear(&Timer::Recordings(command));
         }
         self.events.push_back(Event::CommandFailed { device, command, why });
     }
@@ -412,4 +451,40 @@ impl Platform {
 /// What a device says to its answer, at a length that a log can take.
 fn reason(response: &Response) -> String {
     response.reason.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_known_as_long_as_they_have_devices() {
+        let now = Instant::now();
+        let address = "192.0.2.100:5060".parse().unwrap();
+        let settings = Settings::new("34020000002000000001".parse().unwrap(), address);
+        let mut platform = Platform::new(Settings { open: true, ..settings }, [7; 32], now);
+        let mut register = |number: u32, host: &str, expires: u32| {
+            let id = format!("340200000013200000{number:02}");
+            let text = format!(
+                "REGISTER sip:x SIP/2.0\r\nVia: SIP/2.0/UDP x;branch={number}{host}{expires}\r\n\
+                 From: <sip:{id}@x>;tag=1\r\nTo: <sip:{id}@x>\r\nCall-ID: 1\r\n\
+                 CSeq: 1 REGISTER\r\nExpires: {expires}\r\n\r\n"
+            );
+            let peer = Peer::udp(format!("{host}:5060").parse().unwrap());
+            platform.handle_input(peer, text.as_bytes(), now).unwrap();
+            let mut hosts: Vec<_> =
+                platform.hosts.iter().map(|(host, count)| (host.to_string(), *count)).collect();
+            hosts.sort();
+            hosts
+        };
+        let one = |host: &str, count| (host.to_owned(), count);
+        register(1, "192.0.2.1", 3600);
+        assert_eq!(register(2, "192.0.2.1", 3600), [one("192.0.2.1", 2)]);
+        assert_eq!(register(2, "192.0.2.1", 3000), [one("192.0.2.1", 2)]);
+        let both = [one("192.0.2.1", 1), one("192.0.2.2", 1)];
+        assert_eq!(register(2, "192.0.2.2", 3600), both);
+        assert_eq!(register(1, "192.0.2.1", 0), [one("192.0.2.2", 1)]);
+        platform.handle_timeout(now + Duration::from_secs(4000));
+        assert!(platform.hosts.is_empty() && platform.devices.is_empty());
+    }
 }

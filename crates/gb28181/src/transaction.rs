@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use crate::message::{CSeq, Method, Request, Response};
 use crate::peer::{Carrier, Peer};
@@ -27,6 +28,10 @@ pub const LIFETIME: Duration = Duration::from_secs(32);
 /// does no harm.
 const MAX_ANSWERS: usize = 8192;
 
+/// Bytes of them: real ones have half a KiB. Whoever asks chooses how long an answer is, and need
+/// not have proved anything.
+const MAX_ANSWER_BYTES: usize = 8 << 20;
+
 /// Requests that wait for an answer: a question to every device of a large platform at once.
 pub const MAX_REQUESTS: usize = 16_384;
 
@@ -36,9 +41,14 @@ pub(crate) type Out = VecDeque<(Peer, Bytes)>;
 /// The answers that were given.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    answers: HashMap<(Peer, String), Bytes>,
-    order: VecDeque<(Instant, (Peer, String))>,
+    answers: HashMap<AnswerKey, Bytes>,
+    order: VecDeque<(Instant, AnswerKey)>,
+    /// Bytes of all answers.
+    bytes: usize,
 }
+
+/// What tells a request from others: a digest, so that long fields take no room.
+type AnswerKey = (Peer, [u8; 32]);
 
 impl Answers {
     /// What was answered to this very request (§17.2.3). Old devices have the same branch in all
@@ -50,26 +60,35 @@ impl Answers {
     pub(crate) fn keep(&mut self, request: &Request, peer: Peer, answer: Bytes, now: Instant) {
         while self.order.front().is_some_and(|(until, _)| *until <= now)
             || self.order.len() >= MAX_ANSWERS
+            || self.bytes + answer.len() > MAX_ANSWER_BYTES
         {
             let Some((_, key)) = self.order.pop_front() else { break };
-            self.answers.remove(&key);
+            let forgotten = self.answers.remove(&key).map_or(0, |answer| answer.len());
+            self.bytes = self.bytes.saturating_sub(forgotten);
         }
         // A connection delivers each request once.
         if peer.is_lossy() {
             let key = (peer, key(request));
-            if self.answers.insert(key.clone(), answer).is_none() {
-                self.order.push_back((now + LIFETIME, key));
+            self.bytes += answer.len();
+            match self.answers.insert(key, answer) {
+                Some(before) => self.bytes = self.bytes.saturating_sub(before.len()),
+                None => self.order.push_back((now + LIFETIME, key)),
             }
         }
     }
 }
 
-fn key(request: &Request) -> String {
+fn key(request: &Request) -> [u8; 32] {
     let fields = &request.fields;
     let via = fields.via();
     let branch = via.as_ref().and_then(|via| via.branch()).unwrap_or_default();
     let field = |name| fields.get(name).unwrap_or_default();
-    [branch, field("Call-ID"), field("CSeq"), field("From")].join("\n")
+    let mut hash = Sha256::new();
+    for part in [branch, field("Call-ID"), field("CSeq"), field("From")] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().into()
 }
 
 /// An answer to one of our requests.
@@ -392,5 +411,15 @@ mod tests {
             answers.keep(&request, peer(), Bytes::new(), now + LIFETIME);
         }
         assert_eq!((answers.answers.len(), answers.order.len()), (MAX_ANSWERS, MAX_ANSWERS));
+        let long = Bytes::from(vec![b' '; 9 << 10]);
+        for number in 0..2000 {
+            let mut request = Request::new(Method::Options, "sip:x");
+            request.fields.push("Call-ID", format!("long {number}"));
+            answers.keep(&request, peer(), long.clone(), now + LIFETIME);
+        }
+        let held: usize = answers.answers.values().map(Bytes::len).sum();
+        assert_eq!(held, answers.bytes);
+        assert!((MAX_ANSWER_BYTES / 2..=MAX_ANSWER_BYTES).contains(&held), "{held}");
+        assert_eq!(answers.answers.len(), answers.order.len());
     }
 }

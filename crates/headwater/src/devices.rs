@@ -1,8 +1,12 @@
 //! Orders of operators for cameras and recorders that register here.
 
+use std::ops::Range;
+use std::pin::Pin;
 use std::time::Duration;
 
-use control::devices::{Channel, Control, Device, DeviceError, Devices, Playback};
+use control::devices::{
+    Channel, Control, Device, DeviceError, DeviceRecording, DeviceRecordings, Devices, Playback,
+};
 use hub::StreamName;
 use session::gb28181::ptz::{Command, Pan, Tilt, Zoom};
 use session::gb28181::{self, Id, State};
@@ -18,6 +22,7 @@ fn refused(error: gb28181::DeviceError) -> DeviceError {
     match error {
         gb28181::DeviceError::NotOnline(_) => DeviceError::NotOnline(text),
         gb28181::DeviceError::NotCalled(_) => DeviceError::NotCalled(text),
+        gb28181::DeviceError::Failed(_) => DeviceError::Failed(text),
         _ => DeviceError::Busy(text),
     }
 }
@@ -67,9 +72,10 @@ fn view(devices: &gb28181::Devices, device: gb28181::Device) -> Device {
 }
 
 impl Devices for House {
-    fn devices(&self) -> Result<Vec<Device>, DeviceError> {
+    fn devices(&self, range: Range<usize>) -> Result<(usize, Vec<Device>), DeviceError> {
         let devices = self.registered()?;
-        Ok(devices.list().into_iter().map(|device| view(devices, device)).collect())
+        let (total, listed) = devices.list(range);
+        Ok((total, listed.into_iter().map(|device| view(devices, device)).collect()))
     }
 
     fn device(&self, device: &str) -> Result<Device, DeviceError> {
@@ -89,6 +95,24 @@ impl Devices for House {
         recording: Option<(u64, u64)>,
     ) -> Result<StreamName, DeviceError> {
         self.registered()?.play(id(device)?, id(channel)?, recording).map_err(refused)
+    }
+
+    fn recorded_by(
+        &self,
+        device: &str,
+        channel: &str,
+        span: (u64, u64),
+    ) -> Pin<Box<dyn Future<Output = Result<DeviceRecordings, DeviceError>> + Send>> {
+        let devices = self.devices.clone().ok_or(DeviceError::Off);
+        let (device, channel) = (id(device), id(channel));
+        Box::pin(async move {
+            let told = devices?.recordings(device?, channel?, span).await.map_err(refused)?;
+            let items = told.items.into_iter().map(|item| {
+                let gb28181::Recording { start, end, name, kind, bytes } = item;
+                DeviceRecording { start, end, name, kind, bytes }
+            });
+            Ok(DeviceRecordings { items: items.collect(), complete: told.complete })
+        })
     }
 
     fn stop_playing(&self, stream: &StreamName) -> Result<(), DeviceError> {
@@ -140,7 +164,18 @@ fn movement(pan: i8, tilt: i8, zoom: i8, speed: u8) -> Command {
         },
         pan_speed: speed,
         tilt_speed: speed,
-        // 16 steps.
-        zoom_speed: speed / 16,
+        // 16 steps, of which the first is to stand still.
+        zoom_speed: (speed / 16).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_zoom_moves() {
+        assert_eq!(movement(0, 0, 1, 1).to_string(), "A50F0110010110D7");
+        assert_eq!(movement(-1, 0, -1, 255).to_string(), "A50F0122FFFFF0C5");
     }
 }

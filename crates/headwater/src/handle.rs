@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control::operations::Operations;
+use control::receivers::Receivers;
 use control::relays::Relays;
 use hub::{EndReason, NameError, Repairs, StreamName, StreamState, Summary};
 use media::TrackSet;
@@ -16,6 +17,7 @@ use crate::events::{Receiver, SessionInfo, Teller};
 use crate::held::Held;
 use crate::operations::House;
 use crate::publish::{FlvPublisher, FramePublisher, PublishError};
+use crate::receive::{Opened, ReceiveError, ReceiveOrder, Received};
 use crate::record::{RecordError, RecordFormat, Recording};
 use crate::relay::{PullOrder, RelayError, Relayed};
 use crate::server::Addresses;
@@ -247,6 +249,42 @@ impl Handle {
     #[must_use]
     pub fn pushes(&self) -> Vec<Relayed> {
         self.0.house.pushes()
+    }
+
+    /// Opens a port for a stream that a device of GB/T 28181 is to send (PS over RTP), or connects to
+    /// it: for programs with a signalling of their own.
+    ///
+    /// # Errors
+    /// [`ReceiveError`] says why not.
+    pub fn receive(&self, stream: &str, order: &ReceiveOrder) -> Result<Opened, ReceiveError> {
+        let name = self.stream_name(stream);
+        let name = name.map_err(|error| ReceiveError::Order(error.to_string()))?;
+        self.0.house.receive(name, order)
+    }
+
+    /// The device has said that its packets have another SSRC than the one it was told.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Absent`] if the stream is not received, [`ReceiveError::Taken`] if another one
+    /// has the SSRC.
+    pub fn set_ssrc(&self, stream: &str, ssrc: u32) -> Result<(), ReceiveError> {
+        let name = self.stream_name(stream).map_err(|_| ReceiveError::Absent)?;
+        self.0.house.set_ssrc(&name, ssrc)
+    }
+
+    /// Ends the reception of a stream: its port is free then.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Absent`] if it is not received.
+    pub fn stop_receiving(&self, stream: &str) -> Result<(), ReceiveError> {
+        let name = self.stream_name(stream).map_err(|_| ReceiveError::Absent)?;
+        self.0.house.stop_receiving(&name)
+    }
+
+    /// What is received, by stream.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.0.house.receivers()
     }
 
     /// Begins to record a stream that is published, to where the configuration says.

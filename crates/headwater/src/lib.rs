@@ -97,6 +97,14 @@ pub mod relay {
     pub use control::relays::{PullOrder, RelayError, Relayed};
 }
 
+/// Streams that devices of GB/T 28181 send (PS over RTP).
+pub mod receive {
+    #[doc(inline)]
+    pub use control::receivers::{
+        Opened, Payload, ReceiveError, ReceiveOrder, Receiver as Received, Transport,
+    };
+}
+
 /// Streams in files.
 pub mod record {
     #[doc(inline)]

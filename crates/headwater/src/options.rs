@@ -260,6 +260,7 @@ fn settings(config: &Config) -> Settings {
             reorder_window: config.ps.reorder_window.get(),
             connect_timeout: config.ps.connect_timeout.get(),
             dumps: config.ps.dump_dir.get().map(ToOwned::to_owned),
+            targets: targets(config.relay.private_targets),
         },
         http: HttpSettings {
             head_timeout: config.http.head_timeout.get(),
@@ -402,8 +403,12 @@ fn relays(section: &sections::Relay) -> relay::Rules {
         stop_after: section.stop_after.get(),
         transport: transport(section.rtsp_transport),
         tls: Tls::new(trust),
-        reach: if section.private_targets { Targets::Any } else { Targets::Public },
+        reach: targets(section.private_targets),
     }
+}
+
+fn targets(private: bool) -> Targets {
+    if private { Targets::Any } else { Targets::Public }
 }
 
 /// Where an origin has a stream.

@@ -25,24 +25,24 @@ fn refused(error: &OpenError) -> ReceiveError {
 fn way(order: &ReceiveOrder) -> Result<Way, &'static str> {
     if order.shared {
         return match (order.port, order.transport) {
-            (None, Transport::Udp | Transport::Tcp) => Ok(Way::Shared { from: order.from }),
+            (None, Transport::Udp | Transport::Tcp) => Ok(Way::Shared),
             (Some(_), _) => Err("the shared port is the one of ps.shared_listen: leave port out"),
             (_, Transport::TcpActive) => Err("a connection that the server makes has no port"),
         };
     }
-    if order.from.is_some() {
-        return Err("from tells devices apart on the shared port: set shared, or leave it out");
-    }
     match (order.transport, &order.connect_to) {
         (Transport::Udp, None) => Ok(Way::Datagrams(order.port)),
         (Transport::Tcp, None) => Ok(Way::Listen(order.port)),
+        (Transport::TcpActive, _) if order.from.is_some() => {
+            Err("from says who sends; the server connects to connect_to")
+        }
         (Transport::TcpActive, Some(address)) => {
             let parts = address.rsplit_once(':').and_then(|(host, port)| {
                 let port = port.parse().ok().filter(|port| *port > 0)?;
                 (!host.is_empty()).then(|| (host.to_owned(), port))
             });
             let (host, port) = parts.ok_or("the device's address is written HOST:PORT")?;
-            Ok(Way::Connect { host, port })
+            Ok(Way::Connect { host, port, is_home: false })
         }
         (Transport::TcpActive, None) => Err("to connect to a device needs its address: HOST:PORT"),
         (_, Some(_)) => Err("the server connects with the transport tcp_active alone"),
@@ -65,6 +65,7 @@ impl Receivers for House {
             stream,
             way,
             ssrc: order.ssrc,
+            from: order.from,
             idle: Some(idle).filter(|idle| *idle > Duration::ZERO),
             payload: match order.payload {
                 Payload::Ps => ps::Payload::Ps,

@@ -42,23 +42,43 @@ const SYSTEM_PAIRS: usize = 14_000;
 /// Bytes of the largest datagrams that are received whole: jumbo frames.
 const MAX_DATAGRAM: usize = 9 << 10;
 
+/// Bytes of the largest datagrams that there are, in fragments on the way.
+const MAX_FRAGMENTED: usize = 64 << 10;
+
 /// Bytes that are allocated at once for what is received: some 40 datagrams of the usual size.
 const RECEIVE_BUFFER: usize = 64 << 10;
 
 /// Room for datagrams that come: allocated for many at once.
-#[derive(Debug, Default)]
-pub struct Room(BytesMut);
+#[derive(Debug)]
+pub struct Room {
+    bytes: BytesMut,
+    /// The largest that are received whole.
+    largest: usize,
+}
+
+impl Default for Room {
+    /// For media, whose packets are not fragmented.
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), largest: MAX_DATAGRAM }
+    }
+}
 
 impl Room {
+    /// For messages, which may be as long as datagrams can be.
+    #[must_use]
+    pub fn for_any() -> Self {
+        Self { bytes: BytesMut::new(), largest: MAX_FRAGMENTED }
+    }
+
     fn make(&mut self) -> &mut [u8] {
-        if self.0.len() < MAX_DATAGRAM {
-            self.0 = BytesMut::zeroed(RECEIVE_BUFFER);
+        if self.bytes.len() < self.largest {
+            self.bytes = BytesMut::zeroed(RECEIVE_BUFFER.max(4 * self.largest));
         }
-        &mut self.0
+        &mut self.bytes
     }
 
     fn take(&mut self, length: usize) -> Bytes {
-        self.0.split_to(length.min(self.0.len())).freeze()
+        self.bytes.split_to(length.min(self.bytes.len())).freeze()
     }
 }
 
@@ -546,6 +566,20 @@ mod tests {
         assert!(rtcp.is_none());
         taken.rtcp.send_to(b"x", SocketAddr::new(LOCALHOST, below)).unwrap();
         assert_eq!(receive(&rtp).await.unwrap(), b"x");
+    }
+
+    #[tokio::test]
+    async fn messages_may_be_as_long_as_datagrams() {
+        let ports = Ports::new(0..=0);
+        let (from, to) = (ports.pair(LOCALHOST).unwrap(), ports.pair(LOCALHOST).unwrap());
+        let address = SocketAddr::new(LOCALHOST, to.rtp.port().unwrap());
+        let mut room = Room::for_any();
+        for length in [60_000, 500, 60_000, 1] {
+            from.rtp.send_to(&vec![7; length], address).unwrap();
+            let receive = std::future::poll_fn(|cx| to.rtp.poll_receive(cx, &mut room));
+            let (datagram, _) = timeout(Duration::from_secs(5), receive).await.unwrap().unwrap();
+            assert_eq!(datagram.len(), length);
+        }
     }
 
     #[tokio::test]

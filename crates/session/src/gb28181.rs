@@ -13,8 +13,9 @@ mod table;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hub::{Address, EndReason, Event, NameError, Observer, Protocol, SessionId, StreamName};
@@ -26,7 +27,7 @@ use tokio::time::timeout;
 
 pub use ::gb28181::id::Id;
 pub use ::gb28181::manscdp::{Channel, Control, DeviceInfo};
-pub use ::gb28181::platform::{Playback, Settings as PlatformSettings};
+pub use ::gb28181::platform::{Playback, Recording, Settings as PlatformSettings};
 pub use ::gb28181::ptz;
 pub use ::gb28181::sdp::Transport;
 pub use table::{Device, State};
@@ -79,6 +80,18 @@ pub enum DeviceError {
     /// Too many orders wait.
     #[error("there are too many orders at once: try again")]
     Busy,
+    /// The device has not done it.
+    #[error("the device {0}")]
+    Failed(String),
+}
+
+/// What a channel has recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recordings {
+    /// By time.
+    pub items: Vec<Recording>,
+    /// Whether those are all that the device has announced.
+    pub complete: bool,
 }
 
 /// What the task is told.
@@ -90,6 +103,13 @@ enum Command {
     Stop(StreamName),
     /// What a device has is asked again.
     Catalogue(Id),
+    /// It is asked what a channel has recorded.
+    Recordings {
+        device: Id,
+        channel: Id,
+        span: (u64, u64),
+        answer: oneshot::Sender<Result<Recordings, DeviceError>>,
+    },
     /// A channel is to do something.
     Control { device: Id, channel: Id, control: Control },
     /// A recording is to go on otherwise.
@@ -108,6 +128,8 @@ pub struct Devices {
     ps: Arc<Ps>,
     /// The application of their streams.
     app: String,
+    /// Devices of several networks may reach us, each at another address.
+    listens_anywhere: bool,
     settings: ArcSwap<DeviceSettings>,
     table: Mutex<Table>,
     commands: mpsc::Sender<Command>,
@@ -163,6 +185,7 @@ impl Devices {
             context: context.clone(),
             ps: ps.clone(),
             app,
+            listens_anywhere: bound.address().ip().is_unspecified(),
             settings: ArcSwap::default(),
             table: Mutex::default(),
             commands,
@@ -209,10 +232,10 @@ impl Devices {
         self.settings.store(Arc::new(settings));
     }
 
-    /// What is known of all devices, by id.
+    /// How many devices are known, and what is known of those in this range, by id.
     #[must_use]
-    pub fn list(&self) -> Vec<Device> {
-        self.table.lock().list()
+    pub fn list(&self, range: Range<usize>) -> (usize, Vec<Device>) {
+        self.table.lock().list(range)
     }
 
     /// What is known of one.
@@ -288,6 +311,24 @@ impl Devices {
         self.order(Command::Catalogue(device))
     }
 
+    /// What a channel has recorded between two times, in seconds since 1970. The device may take
+    /// half a minute to say.
+    ///
+    /// # Errors
+    /// [`DeviceError`] says why that is not known.
+    pub async fn recordings(
+        &self,
+        device: Id,
+        channel: Id,
+        span: (u64, u64),
+    ) -> Result<Recordings, DeviceError> {
+        self.check(device)?;
+        let (answer, told) = oneshot::channel();
+        self.order(Command::Recordings { device, channel, span, answer })?;
+        // Without an answer the server is stopping.
+        told.await.unwrap_or(Err(DeviceError::Busy))
+    }
+
     /// Tells a channel what to do.
     ///
     /// # Errors
@@ -310,6 +351,14 @@ impl Devices {
         if self.commands.try_send(Command::End(done)).is_ok() {
             // They notice by themselves if they were not told.
             let _ = timeout(Duration::from_secs(1), told).await;
+        }
+    }
+
+    /// Asks again what a device has, now and then: viewers may ask for anything.
+    fn refresh_for_viewers(&self, device: Id) {
+        if self.table.lock().may_ask(device, Instant::now()) {
+            // If there is too much to do, it is as good later.
+            let _ = self.order(Command::Catalogue(device));
         }
     }
 
@@ -348,6 +397,11 @@ impl Supplier for Devices {
         if self.check(device).is_err() {
             return false;
         }
+        if !self.table.lock().may_have(device, channel) {
+            // It may be new; then whoever comes next finds it.
+            self.refresh_for_viewers(device);
+            return false;
+        }
         let kind = Kind::Live;
         self.order(Command::Play { stream: stream.clone(), device, channel, kind, keep: false })
             .is_ok()
@@ -371,3 +425,6 @@ impl Observer for Ear {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

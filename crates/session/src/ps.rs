@@ -23,7 +23,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use hub::{Address, EndReason, Kind, Protocol, PublishError, Role, Session, SessionId, StreamName};
+use hub::{
+    Address, EndReason, Kind, Protocol, PublishError, Role, Session, SessionId, StreamName, Targets,
+};
 use net::{BoundPair, Listening, Ports, Shards};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -49,6 +51,8 @@ pub struct PsSettings {
     pub reorder_window: Duration,
     /// How long it may take to connect to a device.
     pub connect_timeout: Duration,
+    /// Where devices may be that are connected to, but for those that have registered from there.
+    pub targets: Targets,
 }
 
 impl Default for PsSettings {
@@ -58,6 +62,7 @@ impl Default for PsSettings {
             dumps: None,
             reorder_window: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(10),
+            targets: Targets::Any,
         }
     }
 }
@@ -75,12 +80,11 @@ pub enum Way {
         host: String,
         /// Its port.
         port: u16,
+        /// Whether it is where the device has reached us, which [`PsSettings::targets`] lets through.
+        is_home: bool,
     },
     /// To the port that all share: told apart by their SSRC, or by where they come from.
-    Shared {
-        /// Where packets of devices come from that do not keep to the SSRC they were told.
-        from: Option<IpAddr>,
-    },
+    Shared,
 }
 
 /// What the packets carry.
@@ -104,6 +108,9 @@ pub struct Order {
     pub way: Way,
     /// The source that was agreed on; needed on the shared port.
     pub ssrc: Option<u32>,
+    /// Where the device is, as far as that is known. What comes from there goes before what comes
+    /// from elsewhere; on the shared port, it is taken without the SSRC as well.
+    pub from: Option<IpAddr>,
     /// How long nothing may come; for ever without a time.
     pub idle: Option<Duration>,
     /// What the packets carry.
@@ -186,7 +193,13 @@ struct Entry {
     session: Arc<Session>,
     transport: &'static str,
     port: u16,
+    /// Its number on the shared port, if it is there.
+    route: Option<u64>,
     ssrc: Mutex<Option<u32>>,
+    /// Where the device is: as the order says, and as the device itself says.
+    homes: Mutex<[Option<IpAddr>; 2]>,
+    /// Where the packets come from just now.
+    peer: Mutex<Option<SocketAddr>>,
     report: Mutex<Report>,
 }
 
@@ -200,7 +213,7 @@ impl fmt::Debug for Ps {
 enum Bound {
     Datagrams(BoundPair),
     Listening(Listening),
-    Connect { host: String, port: u16 },
+    Connect { host: String, port: u16, targets: Targets },
     Shared(shared::Feed),
 }
 
@@ -274,7 +287,13 @@ impl Ps {
             session: session.clone(),
             transport: bound.transport(),
             port,
+            route: match &bound {
+                Bound::Shared(feed) => Some(feed.number()),
+                _ => None,
+            },
             ssrc: Mutex::new(order.ssrc),
+            homes: Mutex::new([order.from, None]),
+            peer: Mutex::default(),
             report: Mutex::default(),
         });
         self.table.lock().insert(session.id().clone(), entry.clone());
@@ -300,7 +319,7 @@ impl Ps {
                 transport: entry.transport,
                 port: entry.port,
                 ssrc: *entry.ssrc.lock(),
-                peer: entry.session.peer(),
+                peer: *entry.peer.lock(),
                 report: entry.report.lock().clone(),
             })
             .collect();
@@ -324,16 +343,27 @@ impl Ps {
     /// not received.
     pub fn set_ssrc(&self, stream: &StreamName, ssrc: u32) -> Result<bool, OpenError> {
         let Some(entry) = self.find(stream) else { return Ok(false) };
-        let mut known = entry.ssrc.lock();
-        if let (Some(shared), true) = (&self.shared, entry.transport == "shared") {
-            shared.rename(*known, ssrc)?;
+        if let (Some(shared), Some(route)) = (&self.shared, entry.route) {
+            shared.rename(route, ssrc)?;
         }
-        *known = Some(ssrc);
+        *entry.ssrc.lock() = Some(ssrc);
         Ok(true)
     }
 
+    /// The device has said that its packets come from this address.
+    pub fn expect_from(&self, stream: &StreamName, address: IpAddr) {
+        if let Some(entry) = self.find(stream) {
+            let [_, told] = &mut *entry.homes.lock();
+            *told = Some(address);
+        }
+    }
+
     fn find(&self, stream: &StreamName) -> Option<Arc<Entry>> {
-        self.table.lock().values().find(|entry| entry.stream == *stream).cloned()
+        let table = self.table.lock();
+        let mut all = table.values().filter(|entry| entry.stream == *stream);
+        // One that is ending may still be there beside the next one.
+        let current = all.clone().find(|entry| entry.session.ending().is_none());
+        current.or_else(|| all.next()).cloned()
     }
 
     fn bind(&self, order: &Order) -> Result<(Bound, u16), OpenError> {
@@ -362,12 +392,16 @@ impl Ps {
                 let port = listening.address().port();
                 Ok((Bound::Listening(listening), port))
             }
-            Way::Connect { host, port } => {
-                Ok((Bound::Connect { host: host.clone(), port: *port }, 0))
+            Way::Connect { host, port, is_home } => {
+                let targets = match is_home {
+                    true => Targets::Any,
+                    false => self.context.settings.load().ps.targets,
+                };
+                Ok((Bound::Connect { host: host.clone(), port: *port, targets }, 0))
             }
-            Way::Shared { from } => {
+            Way::Shared => {
                 let shared = self.shared.as_ref().ok_or(OpenError::NotShared)?;
-                Ok((Bound::Shared(shared.reserve(order.ssrc, *from)?), shared.port()))
+                Ok((Bound::Shared(shared.reserve(order.ssrc, order.from)?), shared.port()))
             }
         }
     }
@@ -386,7 +420,9 @@ async fn run(mut reception: Reception, bound: Bound) {
     let reason = match bound {
         Bound::Datagrams(pair) => datagrams::run(&mut reception, pair).await,
         Bound::Listening(listening) => connection::listen(&mut reception, listening).await,
-        Bound::Connect { host, port } => connection::connect(&mut reception, &host, port).await,
+        Bound::Connect { host, port, targets } => {
+            connection::connect(&mut reception, &host, port, targets).await
+        }
         Bound::Shared(feed) => shared::run(&mut reception, feed).await,
     };
     reception.end(&reason, Instant::now());
@@ -403,3 +439,6 @@ impl Drop for Listed {
         self.ps.table.lock().remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

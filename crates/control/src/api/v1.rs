@@ -11,6 +11,8 @@ mod sessions;
 mod streams;
 mod views;
 
+use std::ops::Range;
+
 use axum::Router;
 use axum::extract::State;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -75,6 +77,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::one))
         .routes(routes!(devices::refresh))
+        .routes(routes!(devices::recordings))
         .routes(routes!(devices::play, devices::stop))
         .routes(routes!(devices::playback))
         .routes(routes!(devices::control))
@@ -190,9 +193,14 @@ impl Paging {
 
     /// The items of the page.
     fn cut<T>(&self, items: Vec<T>) -> (usize, Vec<T>) {
-        let total = items.len();
+        let (total, Range { start, end }) = (items.len(), self.range());
+        (total, items.into_iter().skip(start).take(end - start).collect())
+    }
+
+    /// Which items are on the page.
+    fn range(&self) -> Range<usize> {
         let count = usize::try_from(self.per_page).unwrap_or(usize::MAX);
         let before = usize::try_from(self.page - 1).unwrap_or(usize::MAX).saturating_mul(count);
-        (total, items.into_iter().skip(before).take(count).collect())
+        before..before.saturating_add(count)
     }
 }

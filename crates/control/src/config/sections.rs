@@ -479,7 +479,8 @@ section! {
         Live tls_ca: FilePath = FilePath::default(),
         /// Whether streams may come from and go to addresses of this host and of private networks,
         /// which cameras usually have. Where others than the operator choose addresses, or what
-        /// is called may send us on, they should not.
+        /// is called may send us on, they should not. Devices of GB/T 28181 that are connected to
+        /// (tcp_active) count, but for those that have registered from that address.
         Live private_targets: bool = true,
         /// The API of a server that is told how many watch here what is pulled, such as
         /// "http://HOST:8083"; empty for none.

@@ -114,6 +114,10 @@ impl Decoder {
         match self.head.take() {
             Some((mut message, body)) if self.buffer.len() >= body => {
                 set_body(&mut message, self.buffer.split_to(body).freeze());
+                if body > MAX_HEAD {
+                    // What comes next is not to keep the room for all of it.
+                    self.buffer = BytesMut::from(&*self.buffer);
+                }
                 Ok(Some(message))
             }
             waiting => {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::commands::Heading;
+use super::commands::{Heading, Way};
 use super::{
     CallId, CommandError, CommandId, EndedBy, Event, Failure, MAX_CALLS, Platform, Purpose, Timer,
     reason,
@@ -15,6 +15,12 @@ use crate::message::{Address, CSeq, Method, Request, Response, Status};
 use crate::peer::Peer;
 use crate::sdp::{Answer, Kind, Offer, Transport};
 use crate::ssrc::Ssrc;
+
+/// Calls of a device that it is told of when it comes back; cameras take fewer at once.
+const MAX_STALE: usize = 32;
+
+/// Devices of which such calls are remembered.
+const MAX_STALE_DEVICES: usize = 1024;
 
 /// What a channel is asked to send, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +86,7 @@ enum State {
 pub(super) struct Call {
     device: Id,
     channel: Id,
-    peer: Peer,
+    way: Way,
     ssrc: Ssrc,
     playback: bool,
     state: State,
@@ -114,7 +120,7 @@ impl Platform {
         invite: &Invite,
         now: Instant,
     ) -> Result<CallId, CommandError> {
-        let peer = self.reach(device)?;
+        let way = self.reach(device)?;
         if self.calls.len() >= MAX_CALLS {
             return Err(CommandError::TooMany("calls"));
         }
@@ -127,12 +133,12 @@ impl Platform {
         let mut request = self.heading(Heading {
             method: Method::Invite,
             target: channel,
-            peer,
+            way,
             conversation: &conversation,
             tag: &tag,
             number: 1,
         });
-        request.fields.push("Contact", self.contact());
+        request.fields.push("Contact", self.contact(way));
         let subject = format!("{channel}:{ssrc},{platform}:0");
         request.fields.push("Subject", subject);
         request.fields.push("Content-Type", "APPLICATION/SDP");
@@ -141,7 +147,7 @@ impl Platform {
         let record = Call {
             device,
             channel,
-            peer,
+            way,
             ssrc,
             playback: kind != Kind::Live,
             state: State::Calling,
@@ -156,7 +162,7 @@ impl Platform {
         self.conversations.insert(record.conversation.clone(), call);
         self.calls.insert(call, record);
         self.timers.set(Timer::Call(call), now + self.settings.answer_timeout);
-        self.requests.start(request, peer, Purpose::Invite(call), now, &mut self.out);
+        self.requests.start(request, way.peer, Purpose::Invite(call), now, &mut self.out);
         Ok(call)
     }
 
@@ -264,7 +270,11 @@ impl Platform {
         let conversation = request.fields.get("Call-ID").unwrap_or_default();
         let call = self.conversations.get(conversation).copied();
         let found = call.and_then(|call| Some((call, self.calls.get(&call)?)));
-        let of_peer = |call: &Call| call.peer.address.ip() == peer.address.ip();
+        let of_peer = |call: &Call| {
+            // The device may have moved since it was called.
+            let now_at = self.devices.get(&call.device).map(|device| device.peer.address.ip());
+            [Some(call.way.peer.address.ip()), now_at].contains(&Some(peer.address.ip()))
+        };
         let found = found.filter(|(_, record)| of_peer(record));
         let found = found.map(|(call, record)| (call, record.state));
         match found {
@@ -302,21 +312,41 @@ impl Platform {
         Some(*call)
     }
 
+    /// A device is gone, and its calls are over; it may not know.
     pub(super) fn end_calls_of(&mut self, device: Id) {
         let calls: Vec<_> = self.calls.iter().filter(|(_, call)| call.device == device).collect();
         let calls: Vec<_> = calls.into_iter().map(|(call, record)| (*call, record.state)).collect();
         for (call, state) in calls {
-            self.forget_call(call);
             self.timers.clear(&Timer::Call(call));
             match state {
                 State::Calling => {
+                    // If it answers all the same, it is told.
+                    if let Some(record) = self.calls.get_mut(&call) {
+                        record.state = State::GivenUp;
+                    }
                     self.events.push_back(Event::CallFailed { call, why: Failure::Gone });
                 }
                 State::Answered => {
+                    let record = self.forget_call(call);
+                    if self.stale.len() < MAX_STALE_DEVICES || self.stale.contains_key(&device) {
+                        let stale = self.stale.entry(device).or_default();
+                        stale.extend(
+                            record.into_iter().take(MAX_STALE - stale.len().min(MAX_STALE)),
+                        );
+                    }
                     self.events.push_back(Event::CallEnded { call, by: EndedBy::Loss });
                 }
                 State::GivenUp => {}
             }
+        }
+    }
+
+    /// A device is back that may still send for calls that ended when it was gone: some take few
+    /// calls at once.
+    pub(super) fn hang_up_stale(&mut self, device: Id, now: Instant) {
+        for mut record in self.stale.remove(&device).unwrap_or_default() {
+            let (request, peer) = self.request_of(&mut record, Method::Bye);
+            self.requests.start(request, peer, Purpose::Nothing, now, &mut self.out);
         }
     }
 
@@ -345,28 +375,30 @@ impl Platform {
 
     /// A request within a call, and where it goes.
     fn within(&mut self, call: CallId, method: Method) -> Option<(Request, Peer)> {
-        let record = self.calls.get_mut(&call)?;
+        let mut record = self.calls.remove(&call)?;
+        let request = self.request_of(&mut record, method);
+        self.calls.insert(call, record);
+        Some(request)
+    }
+
+    fn request_of(&mut self, record: &mut Call, method: Method) -> (Request, Peer) {
         // An ACK has the number of what it answers to.
         if method != Method::Ack {
             record.number += 1;
         }
-        if let Some(device) = self.devices.get(&record.device) {
-            record.peer = device.peer;
-        }
-        let peer = record.peer;
         let number = if method == Method::Ack { 1 } else { record.number };
+        record.way = self.way_to(record.device).unwrap_or(record.way);
+        let (way, tag) = (record.way, &record.tag);
         let mut request = Request::new(method.clone(), record.target.clone());
-        let (to, conversation) = (record.to.clone(), record.conversation.clone());
-        let tag = record.tag.clone();
-        request.fields.push("Via", self.via(peer));
+        request.fields.push("Via", self.via(way));
         let (id, domain) = (self.settings.id, &self.settings.domain);
         request.fields.push("From", format!("<sip:{id}@{domain}>;tag={tag}"));
-        request.fields.push("To", to);
-        request.fields.push("Call-ID", conversation);
+        request.fields.push("To", record.to.as_str());
+        request.fields.push("Call-ID", record.conversation.as_str());
         request.fields.push("CSeq", CSeq { number, method }.to_string());
         request.fields.push("Max-Forwards", "70");
-        request.fields.push("Contact", self.contact());
+        request.fields.push("Contact", self.contact(way));
         request.fields.push("User-Agent", self.settings.user_agent.clone());
-        Some((request, peer))
+        (request, way.peer)
     }
 }

@@ -1,5 +1,6 @@
 //! What a platform asks of devices and tells them: `MESSAGE` (GB/T 28181-2016 §9.3, §9.5).
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::reports::Gathering;
@@ -28,12 +29,20 @@ pub enum CommandError {
     TooMany(&'static str),
 }
 
+/// How a device is reached.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub(super) peer: Peer,
+    /// Where it reaches us.
+    pub(super) local: SocketAddr,
+}
+
 /// What a request that begins a conversation is about.
 pub(super) struct Heading<'a> {
     pub(super) method: Method,
     /// The device or channel that is asked.
     pub(super) target: Id,
-    pub(super) peer: Peer,
+    pub(super) way: Way,
     pub(super) conversation: &'a str,
     pub(super) tag: &'a str,
     pub(super) number: u32,
@@ -49,12 +58,12 @@ impl Platform {
         if self.gatherings.len() >= MAX_GATHERINGS {
             return Err(CommandError::TooMany("catalogues"));
         }
-        let peer = self.reach(device)?;
+        let way = self.reach(device)?;
         let command = self.command();
         self.gatherings.insert(command, Gathering::of(device));
         self.timers.set(Timer::Catalogue(command), now + LIFETIME);
         let body = Query::Catalog.to_xml(command.0, device);
-        self.tell(device, peer, body, Purpose::Catalogue(command, device), now);
+        self.tell(device, way, body, Purpose::Catalogue(command, device), now);
         Ok(command)
     }
 
@@ -85,28 +94,35 @@ impl Platform {
         control: Control,
         now: Instant,
     ) -> Result<CommandId, CommandError> {
-        let peer = self.reach(device)?;
+        let way = self.reach(device)?;
         let is_2022 = self.devices.get(&device).is_some_and(super::Device::is_2022);
         let command = self.command();
         let body = control.to_xml(command.0, channel, is_2022);
-        self.tell(channel, peer, body, Purpose::Command(command, device), now);
+        self.tell(channel, way, body, Purpose::Command(command, device), now);
         Ok(command)
     }
 
     fn ask(&mut self, device: Id, query: Query, now: Instant) -> Result<CommandId, CommandError> {
-        let peer = self.reach(device)?;
+        let way = self.reach(device)?;
         let command = self.command();
         let body = query.to_xml(command.0, device);
-        self.tell(device, peer, body, Purpose::Command(command, device), now);
+        self.tell(device, way, body, Purpose::Command(command, device), now);
         Ok(command)
     }
 
-    fn tell(&mut self, target: Id, peer: Peer, body: String, purpose: Purpose, now: Instant) {
+    pub(super) fn tell(
+        &mut self,
+        target: Id,
+        way: Way,
+        body: String,
+        purpose: Purpose,
+        now: Instant,
+    ) {
         let (conversation, tag) = (self.token("call"), self.token("tag"));
         let heading = Heading {
             method: Method::Message,
             target,
-            peer,
+            way,
             conversation: &conversation,
             tag: &tag,
             number: 1,
@@ -114,16 +130,21 @@ impl Platform {
         let mut request = self.heading(heading);
         request.fields.push("Content-Type", "Application/MANSCDP+xml");
         request.body = body.into();
-        self.requests.start(request, peer, purpose, now, &mut self.out);
+        self.requests.start(request, way.peer, purpose, now, &mut self.out);
     }
 
     /// Where a device is, if one more request may be sent.
-    pub(super) fn reach(&self, device: Id) -> Result<Peer, CommandError> {
+    pub(super) fn reach(&self, device: Id) -> Result<Way, CommandError> {
         if self.requests.is_full() {
             return Err(CommandError::TooMany("requests"));
         }
-        let device = self.devices.get(&device).ok_or(CommandError::NotOnline(device))?;
-        Ok(device.peer)
+        self.way_to(device).ok_or(CommandError::NotOnline(device))
+    }
+
+    /// Where a device is, if it is there.
+    pub(super) fn way_to(&self, device: Id) -> Option<Way> {
+        let device = self.devices.get(&device)?;
+        Some(Way { peer: device.peer, local: device.local.unwrap_or(self.settings.address) })
     }
 
     pub(super) fn command(&mut self) -> CommandId {
@@ -136,10 +157,10 @@ impl Platform {
 
     /// A request outside of a conversation, or the one that begins it.
     pub(super) fn heading(&mut self, heading: Heading<'_>) -> Request {
-        let Heading { method, target, peer, conversation, tag, number } = heading;
-        let uri = format!("sip:{target}@{}", peer.address);
+        let Heading { method, target, way, conversation, tag, number } = heading;
+        let uri = format!("sip:{target}@{}", way.peer.address);
         let mut request = Request::new(method.clone(), uri);
-        let via = self.via(peer);
+        let via = self.via(way);
         let domain = &self.settings.domain;
         let fields = &mut request.fields;
         fields.push("Via", via);
@@ -153,14 +174,14 @@ impl Platform {
     }
 
     /// A `Via` with a branch of its own.
-    pub(super) fn via(&mut self, peer: Peer) -> String {
+    pub(super) fn via(&mut self, way: Way) -> String {
         let branch = self.token("branch");
-        let (transport, address) = (peer.via(), self.settings.address);
+        let (transport, address) = (way.peer.via(), way.local);
         format!("SIP/2.0/{transport} {address};rport;branch=z9hG4bK{branch}")
     }
 
-    /// Where devices reach us.
-    pub(super) fn contact(&self) -> String {
-        format!("<sip:{}@{}>", self.settings.id, self.settings.address)
+    /// Where a device reaches us.
+    pub(super) fn contact(&self, way: Way) -> String {
+        format!("<sip:{}@{}>", self.settings.id, way.local)
     }
 }

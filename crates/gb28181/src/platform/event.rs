@@ -4,6 +4,7 @@ use crate::id::Id;
 use crate::manscdp::{Alarm, Channel, DeviceInfo, DeviceStatus, Position};
 use crate::message::Status;
 use crate::peer::Peer;
+use crate::platform::Recording;
 use crate::sdp::Answer;
 
 /// A call, from its `INVITE` on.
@@ -107,6 +108,17 @@ pub enum Event {
         /// What is in it, in the order of identifiers.
         channels: Vec<Channel>,
         /// Whether that is all that it has announced.
+        complete: bool,
+    },
+    /// What a channel has recorded.
+    Recordings {
+        /// The device.
+        device: Id,
+        /// The question.
+        command: CommandId,
+        /// The recordings, by time.
+        recordings: Vec<Recording>,
+        /// Whether those are all that it has announced.
         complete: bool,
     },
     /// What has changed in a device, in answer to a subscription.

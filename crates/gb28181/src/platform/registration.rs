@@ -4,13 +4,14 @@
 //! of those who have not proved anything. Devices without `qop` use one again; what was accepted is
 //! not accepted once more in the same words.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use auth::{Credentials, Scheme, challenge};
 
 use super::{Event, Gone, Platform, Timer};
 use crate::id::Id;
+use crate::local_time;
 use crate::message::{Request, Response, Status};
 use crate::peer::Peer;
 
@@ -30,11 +31,16 @@ const REFILL: Duration = Duration::from_millis(20);
 /// Addresses that are told apart; those beyond have one allowance together.
 const MAX_BUCKETS: usize = 4096;
 
+/// How often those are looked for that have sent nothing for long.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// A device that is registered.
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) id: Id,
     pub(super) peer: Peer,
+    /// Where it reaches us, if that was said.
+    pub(super) local: Option<SocketAddr>,
     pub(super) version: Option<String>,
     expires: Instant,
     heard: Instant,
@@ -163,10 +169,20 @@ impl Platform {
         };
         let (version, user_agent) = (text("X-GB-Ver"), text("User-Agent"));
         let until = now + expires;
+        let before = self.devices.get(&id);
+        let stayed = before.filter(|before| before.peer.address.ip() == peer.address.ip());
+        let local = stayed.and_then(|before| before.local);
         let device =
-            Device { id, peer, version: version.clone(), expires: until, heard: now, proof };
-        self.devices.insert(id, device);
+            Device { id, peer, local, version: version.clone(), expires: until, heard: now, proof };
+        *self.hosts.entry(peer.address.ip()).or_default() += 1;
+        if let Some(before) = self.devices.insert(id, device) {
+            self.leave_host(before.peer.address.ip());
+        }
         self.watch(id);
+        if self.stale.contains_key(&id) {
+            // After the answer to this.
+            self.timers.set(Timer::Stale(id), now);
+        }
         self.events.push_back(Event::Registered { device: id, peer, again, version, user_agent });
         self.welcome(request, peer, expires, now)
     }
@@ -185,7 +201,7 @@ impl Platform {
         }
         answer.fields.push("Expires", expires.as_secs().to_string());
         if let Some(time) = self.time_of_day(now).filter(|_| self.settings.set_clocks) {
-            answer.fields.push("Date", date(time, self.settings.utc_offset));
+            answer.fields.push("Date", local_time::to_text(time, self.settings.utc_offset));
         }
         if request.fields.get("X-GB-Ver").is_some() {
             answer.fields.push("X-GB-Ver", "3.0");
@@ -244,7 +260,11 @@ impl Platform {
 
     fn may_register(&mut self, address: IpAddr, now: Instant) -> bool {
         if self.buckets.len() >= MAX_BUCKETS && !self.buckets.contains_key(&address) {
-            self.buckets.retain(|_, bucket| !bucket.is_idle(now));
+            // To look through all of them for each datagram of a flood would serve the flood.
+            if now.saturating_duration_since(self.buckets_swept) >= SWEEP {
+                self.buckets.retain(|_, bucket| !bucket.is_idle(now));
+                self.buckets_swept = now;
+            }
             if self.buckets.len() >= MAX_BUCKETS {
                 return self.crowd.take(now);
             }
@@ -289,8 +309,20 @@ impl Platform {
         self.events.push_back(Event::Offline { device: id, why });
     }
 
+    /// One device less is there.
+    fn leave_host(&mut self, host: IpAddr) {
+        if let Some(count) = self.hosts.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&host);
+            }
+        }
+    }
+
     fn forget(&mut self, id: Id) {
-        self.devices.remove(&id);
+        if let Some(device) = self.devices.remove(&id) {
+            self.leave_host(device.peer.address.ip());
+        }
         self.timers.clear(&Timer::Device(id));
         self.end_calls_of(id);
         self.end_questions_to(id);
@@ -298,38 +330,9 @@ impl Platform {
     }
 }
 
-/// A time as devices set their clocks by: local, in the form of ISO 8601 without a zone.
-fn date(since_1970: Duration, offset: i32) -> String {
-    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX / 2) + i64::from(offset);
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Years begin in March here, so that the odd day is the last of a year.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let year = year + era * 400 + i64::from(month >= 10);
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    let millis = since_1970.subsec_millis();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        let at = |seconds| date(Duration::from_secs(seconds), 0);
-        assert_eq!(at(0), "1970-01-01T00:00:00.000");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00.000");
-        assert_eq!(at(4_107_542_399), "2100-02-28T23:59:59.000");
-        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00.000");
-        let new_year = Duration::from_millis(1_767_196_799_250);
-        assert_eq!(date(new_year, 8 * 3600), "2025-12-31T23:59:59.250");
-    }
 
     #[test]
     fn allowances_run_out_and_come_back() {

@@ -76,7 +76,7 @@ impl Platform {
         topic: Topic,
         now: Instant,
     ) -> Result<(), CommandError> {
-        let peer = self.reach(device)?;
+        let way = self.reach(device)?;
         let Some(subscription) = self.subscriptions.get_mut(&(device, topic)) else {
             return Ok(());
         };
@@ -87,11 +87,11 @@ impl Platform {
         let (conversation, tag) = (&*conversation, &*tag);
         let method = Method::Subscribe;
         let mut request =
-            self.heading(Heading { method, target: device, peer, conversation, tag, number });
+            self.heading(Heading { method, target: device, way, conversation, tag, number });
         if let Some(to) = to {
             request.fields.replace("To", &to);
         }
-        request.fields.push("Contact", self.contact());
+        request.fields.push("Contact", self.contact(way));
         // The standard has the same name of events for all but catalogues.
         let event = if topic == Topic::Catalog { "Catalog" } else { "presence" };
         request.fields.push("Event", event);
@@ -99,7 +99,7 @@ impl Platform {
         request.fields.push("Content-Type", "Application/MANSCDP+xml");
         request.body = topic.to_xml(command.0, device).into();
         let purpose = Purpose::Subscribe(command, device, topic);
-        self.requests.start(request, peer, purpose, now, &mut self.out);
+        self.requests.start(request, way.peer, purpose, now, &mut self.out);
         Ok(())
     }
 

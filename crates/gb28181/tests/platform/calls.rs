@@ -12,7 +12,7 @@ use headwater_gb28181::ssrc::Ssrc;
 use proptest::prelude::*;
 use testkit::Random;
 
-use super::{CAMERA, World};
+use super::{CAMERA, PASSWORD, World};
 
 const ANSWER: &str = "v=0\r\nc=IN IP4 192.168.1.9\r\nm=video 15060 RTP/AVP 96\r\n\
                       a=rtpmap:96 PS/90000\r\ny=0200000001\r\n";
@@ -69,6 +69,29 @@ fn a_call_is_answered_acknowledged_and_ended() {
     world.respond(&bye, 200, &[], "");
     assert_eq!(world.events(), [Event::CallEnded { call, by: EndedBy::Platform }]);
     assert_eq!(world.platform.bye(call, world.now), Err(CommandError::NoCall(call)));
+}
+
+#[test]
+fn a_device_of_another_network_is_told_our_address_there() {
+    let mut world = World::registered();
+    let local = "10.0.0.1:5060".parse().unwrap();
+    world.platform.set_local(world.id, local);
+    // It holds when the registration is renewed.
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.events();
+    let (call, invite) = answered(&mut world, Kind::Live);
+    let contact = "sip:34020000002000000001@10.0.0.1:5060";
+    assert_eq!(invite.fields.via().unwrap().sent_by, "10.0.0.1:5060");
+    assert_eq!(invite.fields.address("Contact").unwrap().uri, contact);
+    world.platform.bye(call, world.now).unwrap();
+    let bye = world.hear_request(&Method::Bye);
+    assert_eq!(bye.fields.via().unwrap().sent_by, "10.0.0.1:5060");
+    // The device has moved: it is somewhere else that it reaches us.
+    world.peer = Peer::udp("203.0.113.5:5060".parse().unwrap());
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.platform.device_info(world.id, world.now).unwrap();
+    let query = world.hear_request(&Method::Message);
+    assert_eq!(query.fields.via().unwrap().sent_by, "192.0.2.100:5060");
 }
 
 #[test]
@@ -154,10 +177,15 @@ fn devices_end_calls() {
     bye.fields = headwater_gb28181::message::Fields::default();
     fields.iter().for_each(|(name, value)| bye.fields.push(name, value.as_str()));
     bye.fields.push("Call-ID", conversation);
-    let home = world.peer;
     world.peer = Peer::udp("203.0.113.5:5060".parse().unwrap());
     assert_eq!(world.ask(&bye).status, Status::CALL_DOES_NOT_EXIST);
-    world.peer = home;
+    // It may move, and hang up from there.
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.events();
+    // As another request: this one has been answered.
+    bye.fields = headwater_gb28181::message::Fields::default();
+    fields.iter().for_each(|(name, value)| bye.fields.push(name, value.replace("z9hG4bK", "x")));
+    bye.fields.push("Call-ID", conversation);
     assert_eq!(world.ask(&bye).status, Status::OK);
     assert_eq!(world.events(), [Event::CallEnded { call, by: EndedBy::Device }]);
 }
@@ -165,9 +193,9 @@ fn devices_end_calls() {
 #[test]
 fn calls_end_with_their_device() {
     let mut world = World::registered();
-    let (first, _) = answered(&mut world, Kind::Live);
+    let (first, asked) = answered(&mut world, Kind::Live);
     world.pass(seconds(185));
-    let (second, _) = call(&mut world, Kind::Live);
+    let (second, late) = call(&mut world, Kind::Live);
     world.pass(seconds(12));
     let mut events = world.events();
     events.sort_by_key(|event| matches!(event, Event::CallFailed { .. }));
@@ -176,6 +204,32 @@ fn calls_end_with_their_device() {
     let ended = Event::CallEnded { call: first, by: EndedBy::Loss };
     let failed = Event::CallFailed { call: second, why: Failure::Gone };
     assert_eq!(events, [ended, gone, failed]);
+    // It comes back, and has noticed nothing: it is told what is over.
+    world.hear();
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.events();
+    world.pass(seconds(0));
+    let bye = world.hear_request(&Method::Bye);
+    assert_eq!(bye.fields.get("Call-ID"), asked.fields.get("Call-ID"));
+    world.respond(&bye, 481, &[], "");
+    world.respond(&late, 200, &[], ANSWER);
+    let methods: Vec<_> = world
+        .hear()
+        .into_iter()
+        .map(|message| match message {
+            Message::Request(request) => request.method,
+            Message::Response(_) => panic!("an answer"),
+        })
+        .collect();
+    assert_eq!(methods, [Method::Ack, Method::Bye]);
+    assert_eq!(world.events(), []);
+    assert_eq!(world.register(PASSWORD, 3600).status, Status::OK);
+    world.pass(seconds(0));
+    let again = |message: &Message| match message {
+        Message::Request(request) => request.fields.get("Call-ID") == asked.fields.get("Call-ID"),
+        Message::Response(_) => false,
+    };
+    assert!(!world.hear().iter().any(again), "it is told once");
 }
 
 #[test]

@@ -170,3 +170,75 @@ fn subscriptions_are_renewed_and_begun_anew() {
     world.pass(seconds(100));
     assert!(world.hear().is_empty());
 }
+
+/// Says a part of a list of recordings that begin at these hours, by Beijing's clock.
+fn recordings(world: &mut World, sn: u32, total: usize, hours: &[u32]) -> Status {
+    let items: String = hours
+        .iter()
+        .map(|hour| {
+            format!(
+                "<Item><DeviceID>{CAMERA}</DeviceID><Name>r{hour}</Name>\
+                 <StartTime>2025-01-02T{hour:02}:00:00</StartTime>\
+                 <EndTime>2025-01-02T{hour:02}:30:00</EndTime><Type>time</Type></Item>"
+            )
+        })
+        .collect();
+    let body = format!(
+        "<?xml version=\"1.0\"?><Response><CmdType>RecordInfo</CmdType><SN>{sn}</SN>\
+         <DeviceID>{CAMERA}</DeviceID><SumNum>{total}</SumNum>\
+         <RecordList Num=\"{}\">{items}</RecordList></Response>",
+        hours.len()
+    );
+    world.report("MESSAGE", &body).status
+}
+
+#[test]
+fn recordings_are_listed_by_time() {
+    // Midnight of that day in Beijing.
+    const DAY: u64 = 1_735_747_200;
+    let mut world = World::registered();
+    let ask = |world: &mut World| {
+        let asked = world.platform.recordings(world.id, world.id, (DAY, DAY + 86_400), world.now);
+        (asked.unwrap(), world.hear_request(&Method::Message))
+    };
+    let (command, question) = ask(&mut world);
+    let xml = Element::parse(&question.body).unwrap();
+    assert_eq!(xml.text_of("StartTime"), Some("2025-01-02T00:00:00"));
+    assert_eq!(xml.text_of("EndTime"), Some("2025-01-03T00:00:00"));
+    world.respond(&question, 200, &[], "");
+    recordings(&mut world, command.0, 3, &[9]);
+    assert_eq!(world.events(), []);
+    // A number of the device's own.
+    recordings(&mut world, 77, 3, &[7, 8]);
+    let events = world.events();
+    let [Event::Recordings { command: told, recordings: all, complete: true, .. }] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(*told, command);
+    let all: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.start, one.end)).collect();
+    let at = |hour: u64| (DAY + hour * 3600, DAY + hour * 3600 + 1800);
+    assert_eq!(all, [(7, "r7"), (8, "r8"), (9, "r9")].map(|(h, name)| (name, at(h).0, at(h).1)));
+
+    // A part that does not come, nothing at all, an empty list, and a refusal.
+    let (command, question) = ask(&mut world);
+    world.respond(&question, 200, &[], "");
+    recordings(&mut world, command.0, 3, &[1]);
+    world.pass(seconds(20));
+    assert!(matches!(&world.events()[..], [Event::Recordings { complete: false, .. }]));
+    let (command, question) = ask(&mut world);
+    world.respond(&question, 200, &[], "");
+    world.pass(seconds(40));
+    let (device, why) = (world.id, Failure::NoAnswer);
+    assert_eq!(world.events(), [Event::CommandFailed { device, command, why }]);
+    let (command, question) = ask(&mut world);
+    world.respond(&question, 200, &[], "");
+    recordings(&mut world, command.0, 0, &[]);
+    assert!(matches!(&world.events()[..], [Event::Recordings { complete: true, .. }]));
+    let (command, question) = ask(&mut world);
+    world.respond(&question, 404, &[], "");
+    let events = world.events();
+    let [Event::CommandFailed { command: told, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(*told, command);
+    assert_eq!(world.hear(), []);
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use headwater::access::{Action, Denial, Grant, Request};
 use headwater::events::Event;
+use headwater::receive::{ReceiveError, ReceiveOrder, Transport};
 use headwater::record::{RecordError, RecordFormat};
 use headwater::relay::{PullOrder, RelayError};
 use headwater::{Builder, EndReason, Server, StreamState};
@@ -68,6 +69,26 @@ async fn recordings_begin_and_end_when_the_program_says() {
     assert_eq!(Some(completed.path), file);
     let listed = handle.recordings().await;
     assert_eq!(listed.len(), 1, "{listed:?}");
+}
+
+#[tokio::test]
+async fn ports_are_opened_for_devices() {
+    let server = Server::builder().rtmp("127.0.0.1:0").start().expect("a server");
+    let handle = server.handle();
+    let order = ReceiveOrder { ssrc: Some(7), ..ReceiveOrder::default() };
+    let opened = handle.receive("gb/camera", &order).expect("a port");
+    assert!(opened.port > 0 && opened.session.starts_with("PSPUB"), "{opened:?}");
+    let again = handle.receive("gb/camera", &order);
+    assert!(matches!(again, Err(ReceiveError::Occupied(_))), "{again:?}");
+    assert_eq!(handle.set_ssrc("gb/camera", 8), Ok(()));
+    let received = handle.received();
+    assert_eq!((received.len(), received[0].ssrc), (1, Some(8)));
+    let odd = ReceiveOrder { transport: Transport::TcpActive, ..ReceiveOrder::default() };
+    assert!(matches!(handle.receive("gb/other", &odd), Err(ReceiveError::Order(_))));
+    assert_eq!(handle.stop_receiving("gb/camera"), Ok(()));
+    until("its port is free", || std::net::UdpSocket::bind(("0.0.0.0", opened.port)).is_ok()).await;
+    assert_eq!(handle.stop_receiving("gb/camera"), Err(ReceiveError::Absent));
+    soon("it stops", server.shutdown()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Calls: channels that were asked to send, each of which is a reception.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use ::gb28181::id::Id;
 use ::gb28181::platform::{CallId, EndedBy, Failure, Invite, Platform};
 use ::gb28181::sdp::{Answer, Kind, Transport};
 use ::gb28181::ssrc::Ssrc;
-use hub::{EndReason, Event, Session, SessionId, StreamName, events};
+use hub::{EndReason, Event, Session, SessionId, StreamName, Targets, events};
 use tracing::{info, warn};
 
 use super::Devices;
@@ -20,6 +21,17 @@ const DISCARD: u16 = 9;
 
 /// How calls that came to nothing follow each other while somebody wants to watch.
 const RETRY: Retry = Retry { min: Duration::from_secs(2), max: Duration::from_secs(30) };
+
+/// Calls there may be, those included that wait to be made again: as many streams as a server
+/// receives.
+const MAX_CALLS: usize = 10_000;
+
+/// How long a device may send nothing live, at most, until it is called again: it has restarted, or
+/// the network is another. Half of that it may take to answer the call.
+const LIVE_IDLE: Duration = Duration::from_secs(30);
+
+/// How long a recording may wait that somebody has let wait, at least.
+const RECORDING_IDLE: Duration = Duration::from_secs(600);
 
 /// All calls.
 #[derive(Debug, Default)]
@@ -40,6 +52,10 @@ struct Call {
     failures: u32,
     /// Others know that the device sends.
     told: bool,
+    /// Whether somebody lets the recording wait.
+    paused: bool,
+    /// How many bytes had come, and since when.
+    progress: (u64, Instant),
     state: State,
 }
 
@@ -71,7 +87,7 @@ impl Call {
             stream: stream.clone(),
             device: self.device.as_str().into(),
             channel: self.channel.as_str().into(),
-            recording: matches!(self.kind, Kind::Playback { .. }),
+            recording: self.is_recording(),
         }
     }
 
@@ -82,12 +98,34 @@ impl Call {
             State::Waits(_) => None,
         }
     }
+
+    /// Whether it is a recording that has sent nothing for so long, and was not told to wait.
+    fn is_silent(&mut self, idle: Duration, now: Instant) -> bool {
+        let Some(bytes) = self.session().map(|session| session.statistics().read_bytes) else {
+            return false;
+        };
+        if bytes != self.progress.0 || self.paused {
+            self.progress = (bytes, now);
+        }
+        self.is_recording() && now.saturating_duration_since(self.progress.1) >= idle
+    }
+
+    fn is_recording(&self) -> bool {
+        self.kind != Kind::Live
+    }
 }
 
 impl Calls {
     /// The call that brings a stream.
     pub(super) fn call_of(&self, stream: &StreamName) -> Option<CallId> {
         self.by_stream.get(stream)?.id()
+    }
+
+    /// Somebody lets a recording wait, or go on.
+    pub(super) fn set_paused(&mut self, stream: &StreamName, paused: bool, now: Instant) {
+        if let Some(call) = self.by_stream.get_mut(stream) {
+            (call.paused, call.progress.1) = (paused, now);
+        }
     }
 
     /// Somebody wants to watch.
@@ -104,9 +142,14 @@ impl Calls {
             call.keep |= keep;
             return;
         }
+        if self.by_stream.len() >= MAX_CALLS {
+            return warn!(%stream, %device, "the device is not asked: there are too many calls");
+        }
         let state = State::Waits(now);
+        let (failures, told, paused, progress) = (0, false, false, (0, now));
+        let wanted = now;
         let call =
-            Call { device, channel, kind, keep, wanted: now, failures: 0, told: false, state };
+            Call { device, channel, kind, keep, wanted, failures, told, paused, progress, state };
         devices.table.lock().set_called(&stream, true);
         self.by_stream.insert(stream.clone(), call);
         self.begin(platform, devices, &stream, now);
@@ -128,8 +171,7 @@ impl Calls {
             }
             Err(text) => {
                 warn!(%stream, device = %call.device, why = text, "the device cannot be asked");
-                call.failures = call.failures.saturating_add(1);
-                call.state = State::Waits(now + RETRY.wait(call.failures, devices.context.seed()));
+                self.again(devices, stream, now);
             }
         }
     }
@@ -137,35 +179,51 @@ impl Calls {
     /// The device has answered, and will send.
     pub(super) fn answered(
         &mut self,
+        platform: &mut Platform,
         devices: &Devices,
         id: CallId,
         answer: Option<&Answer>,
         now: Instant,
     ) {
         let Some((stream, call)) = self.find(id) else { return };
-        call.failures = 0;
+        let (device, kind) = (call.device, call.kind);
         let State::Called { ssrc, transport, session, .. } = &mut call.state else { return };
-        let told = answer.and_then(|answer| answer.ssrc);
+        let told = answer.and_then(|answer| answer.ssrc).filter(|ssrc| ssrc.0 != 0);
         if *transport == Transport::TcpActive {
-            let host = answer.and_then(|answer| answer.address).filter(|ip| !ip.is_unspecified());
-            let host = host.or_else(|| Some(devices.table.lock().address_of(call.device)?.ip()));
+            let home = devices.table.lock().address_of(device).map(|address| address.ip());
             let port = answer.map(|answer| answer.port).filter(|port| *port > 0);
-            let (Some(host), Some(port)) = (host, port) else {
-                warn!(%stream, "the device does not say where to connect to");
-                return self.again(devices, id, now);
+            let opened = match (home, port) {
+                (Some(home), Some(port)) => {
+                    let host = media_host(home, answer.and_then(|answer| answer.address));
+                    let is_home = host == home;
+                    let way = Way::Connect { host: host.to_string(), port, is_home };
+                    let ssrc = told.unwrap_or(*ssrc);
+                    let order = order(devices, &stream, kind, way, ssrc, home);
+                    devices.ps.open(order).map_err(|error| error.to_string())
+                }
+                _ => Err("the device does not say where to connect to".to_owned()),
             };
-            let way = Way::Connect { host: host.to_string(), port };
-            match devices.ps.open(order(devices, &stream, way, told.unwrap_or(*ssrc))) {
+            match opened {
                 Ok(opened) => *session = Some(opened.session),
-                Err(error) => {
-                    warn!(%stream, %error, "what the device sends is not received");
-                    self.again(devices, id, now);
+                Err(why) => {
+                    warn!(%stream, why, "what the device sends is not received");
+                    // It is not to go on for nobody. The call may be over: that will do.
+                    let _ = platform.bye(id, now);
+                    return self.again(devices, &stream, now);
                 }
             }
-        } else if let Some(told) = told.filter(|told| told != ssrc)
-            && let Err(error) = devices.ps.set_ssrc(&stream, told.0)
-        {
-            warn!(%stream, %error, "the device sends with an SSRC that another one has");
+        } else {
+            if let Some(told) = told.filter(|told| told != ssrc)
+                && let Err(error) = devices.ps.set_ssrc(&stream, told.0)
+            {
+                warn!(%stream, %error, "the device sends with an SSRC that another one has");
+            }
+            if let Some(address) = answer.and_then(|answer| answer.address) {
+                devices.ps.expect_from(&stream, address);
+            }
+        }
+        if let Some((_, call)) = self.find(id) {
+            call.failures = 0;
         }
         self.begun(devices, &stream);
     }
@@ -200,13 +258,12 @@ impl Calls {
         warn!(%stream, why = text, "the device does not send");
         self.over(devices, &stream, &text);
         self.drop_session(&stream, &EndReason::Refused(text));
-        self.again(devices, id, now);
+        self.again(devices, &stream, now);
     }
 
     /// A call that was answered is over.
     pub(super) fn ended(&mut self, devices: &Devices, id: CallId, by: EndedBy, now: Instant) {
-        let Some((stream, call)) = self.find(id) else { return };
-        let is_recording = matches!(call.kind, Kind::Playback { .. });
+        let Some((stream, _)) = self.find(id) else { return };
         self.over(
             devices,
             &stream,
@@ -218,9 +275,17 @@ impl Calls {
         );
         self.drop_session(&stream, &EndReason::PeerClosed);
         match by {
-            EndedBy::Device if is_recording => self.forget(devices, &stream),
-            EndedBy::Device | EndedBy::Loss => self.again(devices, id, now),
+            EndedBy::Device | EndedBy::Loss => self.again(devices, &stream, now),
             EndedBy::Platform => {}
+        }
+    }
+
+    /// A device has registered: what waits for it need not wait any longer.
+    pub(super) fn registered(&mut self, device: Id, now: Instant) {
+        for call in self.by_stream.values_mut().filter(|call| call.device == device) {
+            if let State::Waits(until) = &mut call.state {
+                (*until, call.failures) = (now, 0);
+            }
         }
     }
 
@@ -256,8 +321,11 @@ impl Calls {
         // It has ended, or never begun: either will do.
         let _ = platform.bye(id, now);
         match reason {
-            EndReason::Kicked | EndReason::Shutdown => self.forget(devices, stream),
-            _ => self.again(devices, id, now),
+            // Somebody does not want it, or has something better.
+            EndReason::Kicked | EndReason::TakenOver | EndReason::Shutdown => {
+                self.forget(devices, stream);
+            }
+            _ => self.again(devices, stream, now),
         }
     }
 
@@ -287,7 +355,8 @@ impl Calls {
     /// Ends calls that nobody wants any more, and calls again what is still wanted.
     pub(super) fn look(&mut self, platform: &mut Platform, devices: &Devices, now: Instant) {
         let stop_after = devices.settings.load().stop_after;
-        let (mut unwanted, mut due) = (Vec::new(), Vec::new());
+        let idle = devices.context.settings.load().ps.idle;
+        let (mut unwanted, mut due, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for (stream, call) in &mut self.by_stream {
             if devices.context.is_watched(stream) {
                 call.wanted = now;
@@ -296,10 +365,21 @@ impl Calls {
                 unwanted.push(stream.clone());
             } else if matches!(call.state, State::Waits(until) if until <= now) {
                 due.push(stream.clone());
+            } else if let Some(session) = call.session()
+                && let Some(reason) = session.ending()
+            {
+                // The order that tells of it may have found no room.
+                over.push((stream.clone(), session.id().clone(), reason));
+            } else if !idle.is_zero() && call.is_silent(idle, now) {
+                // Some devices do not say that a recording has come to its end.
+                unwanted.push(stream.clone());
             }
         }
+        for (stream, session, reason) in over {
+            self.session_ended(platform, devices, &stream, &session, &reason, now);
+        }
         for stream in unwanted {
-            info!(%stream, "nobody watches: the device is asked no more");
+            info!(%stream, "nobody watches, or nothing comes: the device is asked no more");
             self.end(platform, devices, &stream, now);
         }
         for stream in due {
@@ -312,12 +392,14 @@ impl Calls {
         found.map(|(stream, call)| (stream.clone(), call))
     }
 
-    /// The device is asked again in a while.
-    fn again(&mut self, devices: &Devices, id: CallId, now: Instant) {
-        if let Some((_, call)) = self.find(id) {
-            call.failures = call.failures.saturating_add(1);
-            call.state = State::Waits(now + RETRY.wait(call.failures, devices.context.seed()));
+    /// The device is asked again in a while. Recordings are not: they would begin anew.
+    fn again(&mut self, devices: &Devices, stream: &StreamName, now: Instant) {
+        let Some(call) = self.by_stream.get_mut(stream) else { return };
+        if call.is_recording() {
+            return self.forget(devices, stream);
         }
+        call.failures = call.failures.saturating_add(1);
+        call.state = State::Waits(now + RETRY.wait(call.failures, devices.context.seed()));
     }
 
     fn drop_session(&mut self, stream: &StreamName, reason: &EndReason) {
@@ -347,17 +429,16 @@ fn invite(
     if !platform.is_online(call.device) {
         return Err("it is not online".to_owned());
     }
-    let is_recording = matches!(call.kind, Kind::Playback { .. });
-    let ssrc = platform.ssrc(is_recording).ok_or("there is no SSRC left")?;
+    let ssrc = platform.ssrc(call.is_recording()).ok_or("there is no SSRC left")?;
     let way = match (settings.transport, settings.shared) {
         (Transport::TcpActive, _) => None,
-        (_, true) => Some(Way::Shared { from: Some(peer.ip()) }),
+        (_, true) => Some(Way::Shared),
         (Transport::Udp, false) => Some(Way::Datagrams(None)),
         (Transport::TcpPassive, false) => Some(Way::Listen(None)),
     };
     let opened = match way {
         Some(way) => {
-            let order = order(devices, stream, way, ssrc);
+            let order = order(devices, stream, call.kind, way, ssrc, peer.ip());
             Some(devices.ps.open(order).map_err(|error| error.to_string())?)
         }
         None => None,
@@ -385,14 +466,64 @@ fn invite(
     }
 }
 
-fn order(devices: &Devices, stream: &StreamName, way: Way, ssrc: Ssrc) -> Order {
-    let idle = devices.context.settings.load().ps.idle;
+/// Where a device that has registered from `home` is connected to for its media: at the address that
+/// it names, unless that can only be a mistake, or a trap. Behind address translation, devices name
+/// what nobody outside can reach, and what may be somebody else here.
+fn media_host(home: IpAddr, named: Option<IpAddr>) -> IpAddr {
+    let is_public = |address| Targets::Public.admit(address);
+    let is_host = |address: &IpAddr| match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let special = v4.is_unspecified() || v4.is_loopback() || v4.is_link_local();
+            !(special || v4.is_multicast() || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast()),
+    };
+    let named = named.filter(is_host);
+    named.filter(|named| is_public(*named) || !is_public(home)).unwrap_or(home)
+}
+
+fn order(
+    devices: &Devices,
+    stream: &StreamName,
+    kind: Kind,
+    way: Way,
+    ssrc: Ssrc,
+    from: IpAddr,
+) -> Order {
+    let idle = Some(devices.context.settings.load().ps.idle).filter(|idle| !idle.is_zero());
+    let idle = idle.map(|idle| match kind {
+        Kind::Live => idle.min(LIVE_IDLE),
+        Kind::Playback { .. } => idle.max(RECORDING_IDLE),
+    });
     Order {
         stream: stream.clone(),
         way,
         ssrc: Some(ssrc.0),
-        idle: Some(idle).filter(|idle| !idle.is_zero()),
+        from: Some(from),
+        idle,
         payload: Payload::Ps,
         dump: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_connected_to_where_it_says_unless_that_is_a_trap() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let host = |home, named: &str| media_host(ip(home), named.parse().ok()).to_string();
+        // A recorder whose media is on another card, on both kinds of networks.
+        assert_eq!(host("192.168.1.9", "192.168.2.9"), "192.168.2.9");
+        assert_eq!(host("8.8.8.8", "8.8.4.4"), "8.8.4.4");
+        assert_eq!(host("192.168.1.9", "8.8.4.4"), "8.8.4.4");
+        // Behind address translation.
+        assert_eq!(host("8.8.8.8", "192.168.1.64"), "8.8.8.8");
+        // This host, what the clouds tell their machines, and nobody.
+        for named in ["127.0.0.1", "::1", "169.254.169.254", "0.0.0.0", "239.0.0.1", ""] {
+            assert_eq!(host("192.168.1.9", named), "192.168.1.9", "{named}");
+        }
+        assert_eq!(host("127.0.0.1", "127.0.0.1"), "127.0.0.1");
     }
 }

@@ -20,6 +20,9 @@ const READ_BUFFER: usize = 8 << 10;
 /// Messages that wait to be written. A device that does not read them is gone.
 const OUTGOING: usize = 64;
 
+/// How long it may take until a device says something: it connects to register.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long a device may take to read a message.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -48,9 +51,10 @@ pub(super) async fn serve(
         return;
     }
     let mut buffer = vec![0; READ_BUFFER];
+    let mut limit = PATIENCE.min(idle);
     let why = loop {
         let came = tokio::select! {
-            came = timeout(idle, conn.read(&mut buffer)) => came,
+            came = timeout(limit, conn.read(&mut buffer)) => came,
             message = outgoing.recv() => {
                 let Some(message) = message else { break "closed" };
                 match timeout(WRITE_TIMEOUT, conn.write_all(&message)).await {
@@ -62,6 +66,7 @@ pub(super) async fn serve(
         };
         match came {
             Ok(Ok(length)) if length > 0 => {
+                limit = idle;
                 let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
                 if input.send(Arrival::Bytes { peer, bytes }).await.is_err() {
                     return;

@@ -1,25 +1,28 @@
 //! The task that speaks with devices: it owns the protocol machine and the sockets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Weak;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use ::gb28181::id::Id;
-use ::gb28181::platform::{Event, Gone, Platform, Settings};
+use ::gb28181::platform::{
+    CommandError, CommandId, Event, Failure, Gone, Platform, Playback, Settings,
+};
 use ::gb28181::{Carrier, Peer};
 use bytes::Bytes;
 use hub::Event as Told;
 use net::{Bound, Datagrams, Room};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::calls::Calls;
 use super::table::{Device, State};
-use super::{Command, Devices};
+use super::{Command, DeviceError, Devices, Recordings};
 
 /// Datagrams that are taken in one turn; others on the shard get theirs then.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -52,10 +55,13 @@ pub(super) async fn run(
     let Some(seed) = devices.upgrade().map(|devices| seed(&devices)) else { return };
     let platform = Platform::new(settings, seed, Instant::now());
     let calls = Calls::default();
-    let mut speaker = Speaker { devices, platform, calls, socket, connections: HashMap::new() };
+    let (connections, unasked, questions) = (HashMap::new(), BTreeSet::new(), HashMap::new());
+    let refusals = Refusals::new(Instant::now());
+    let mut speaker =
+        Speaker { devices, platform, calls, socket, connections, unasked, questions, refusals };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut room = Room::default();
+    let mut room = Room::for_any();
     loop {
         let timeout = speaker.platform.poll_timeout();
         let due = async {
@@ -120,8 +126,8 @@ async fn receive(socket: &Rc<Datagrams>, room: &mut Room) -> Vec<(Bytes, Peer)> 
 }
 
 /// IPv4 peers of a dual-stack socket are shown as IPv4.
-fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {
-    std::net::SocketAddr::new(address.ip().to_canonical(), address.port())
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Who speaks.
@@ -132,6 +138,43 @@ struct Speaker {
     socket: Rc<Datagrams>,
     /// What is written to connections.
     connections: HashMap<u64, mpsc::Sender<Bytes>>,
+    /// Devices that are still to be asked what they have.
+    unasked: BTreeSet<Id>,
+    /// Who waits for lists of recordings.
+    questions: HashMap<CommandId, oneshot::Sender<Result<Recordings, DeviceError>>>,
+    refusals: Refusals,
+}
+
+/// How often it is said that somebody is not let in: anybody can send any number of requests.
+struct Refusals {
+    left: u32,
+    since: Instant,
+    unsaid: u64,
+}
+
+impl Refusals {
+    /// Lines at once, and after how long there may be another one.
+    const BURST: u32 = 20;
+    const AGAIN: Duration = Duration::from_secs(3);
+
+    fn new(now: Instant) -> Self {
+        Self { left: Self::BURST, since: now, unsaid: 0 }
+    }
+
+    /// Whether it is to be said; how many were not since the last time.
+    fn say(&mut self, now: Instant) -> Option<u64> {
+        let passed = now.saturating_duration_since(self.since);
+        let more = u32::try_from(passed.as_millis() / Self::AGAIN.as_millis()).unwrap_or(u32::MAX);
+        if more > 0 {
+            (self.left, self.since) = (self.left.saturating_add(more).min(Self::BURST), now);
+        }
+        if self.left == 0 {
+            self.unsaid += 1;
+            return None;
+        }
+        self.left -= 1;
+        Some(std::mem::take(&mut self.unsaid))
+    }
 }
 
 /// Why a device is gone.
@@ -195,9 +238,25 @@ impl Speaker {
                 return;
             }
             Command::Playback { stream, playback } => match self.calls.call_of(&stream) {
-                Some(call) => self.platform.playback(call, playback, now),
+                Some(call) => {
+                    let paused = playback == Playback::Pause;
+                    self.calls.set_paused(&stream, paused, now);
+                    self.platform.playback(call, playback, now)
+                }
                 None => return,
             },
+            Command::Recordings { device, channel, span, answer } => {
+                match self.platform.recordings(device, channel, span, now) {
+                    Ok(command) => drop(self.questions.insert(command, answer)),
+                    // Whoever asked may have gone.
+                    Err(error) => {
+                        drop(
+                            answer.send(Err(DeviceError::Failed(format!("is not asked: {error}")))),
+                        );
+                    }
+                }
+                return;
+            }
             Command::Catalogue(device) => self.platform.catalog(device, now),
             Command::Control { device, channel, control } => {
                 self.platform.control(device, channel, control, now)
@@ -217,10 +276,21 @@ impl Speaker {
         self.transmit();
     }
 
-    /// Looks which calls are still wanted.
+    /// Looks which calls are still wanted, and which devices are still to be asked something.
     fn look(&mut self) {
         if let Some(devices) = self.devices.upgrade() {
             self.calls.look(&mut self.platform, &devices, Instant::now());
+        }
+        self.ask_catalogues(Instant::now());
+    }
+
+    /// Asks devices what they have, as many as may be asked at once.
+    fn ask_catalogues(&mut self, now: Instant) {
+        while let Some(device) = self.unasked.pop_first() {
+            if let Err(CommandError::TooMany(_)) = self.platform.catalog(device, now) {
+                self.unasked.insert(device);
+                return;
+            }
         }
     }
 
@@ -269,6 +339,11 @@ impl Speaker {
                 let address = peer.address;
                 let is_new = !again || !table.lock().is_online(device);
                 let transport = if peer.is_lossy() { "UDP" } else { "TCP" };
+                let before = table.lock().address_of(device).filter(|_| !is_new);
+                if before.is_some_and(|before| before.ip() != address.ip()) {
+                    // If that happens again and again, two devices have the same id.
+                    info!(%device, peer = %address, before = ?before, "device has moved");
+                }
                 table.lock().registered(Device {
                     id: device,
                     state: State::Online,
@@ -280,19 +355,31 @@ impl Speaker {
                     user_agent,
                     info: None,
                     channels: Vec::new(),
+                    complete: false,
                     alarm: None,
                 });
+                if devices.listens_anywhere
+                    && devices.settings.load().media_address.is_none()
+                    && let Ok(local) = net::address_towards(address)
+                {
+                    let port = self.platform.settings().address.port();
+                    self.platform.set_local(device, SocketAddr::new(local, port));
+                }
+                self.calls.registered(device, now);
                 if is_new {
                     info!(%device, peer = %address, transport, "device is online");
-                    // What fails here can be asked for again by operators.
+                    // It has a name without it, too.
                     let _ = self.platform.device_info(device, now);
-                    let _ = self.platform.catalog(device, now);
+                    self.unasked.insert(device);
+                    self.ask_catalogues(now);
                     let device = device.as_str().into();
                     devices.context.events.emit(&Told::DeviceOnline { device, address, transport });
                 }
             }
             Event::RegistrationRefused { device, peer, why } => {
-                warn!(%device, peer = %peer.address, why, "device is not let in");
+                if let Some(unsaid) = self.refusals.say(now) {
+                    warn!(%device, peer = %peer.address, why, unsaid, "device is not let in");
+                }
             }
             Event::Unregistered { device } => {
                 info!(%device, "device has left");
@@ -305,16 +392,11 @@ impl Speaker {
             Event::Alive { device, .. } => table.lock().change(device, |known| known.alive = time),
             Event::Catalogue { device, channels, complete, .. } => {
                 info!(%device, channels = channels.len(), complete, "catalogue of a device");
-                table.lock().change(device, |known| known.channels = channels);
+                table.lock().set_channels(device, channels, complete);
             }
-            Event::CatalogueChanged { device, channels } => table.lock().change(device, |known| {
-                for channel in channels {
-                    known.channels.retain(|other| other.id != channel.id);
-                    if channel.event.as_deref() != Some("DEL") {
-                        known.channels.push(channel);
-                    }
-                }
-            }),
+            Event::CatalogueChanged { device, channels } => {
+                table.lock().change_channels(device, channels);
+            }
             Event::DeviceInfo { device, info } => {
                 table.lock().change(device, |known| known.info = Some(info));
             }
@@ -329,11 +411,26 @@ impl Speaker {
                 let text = format!("{} {source} {}", alarm.time, alarm.description);
                 table.lock().change(device, |known| known.alarm = Some(text));
             }
-            Event::CommandFailed { device, why, .. } => {
+            Event::Recordings { command, recordings: items, complete, .. } => {
+                if let Some(answer) = self.questions.remove(&command) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(Ok(Recordings { items, complete }));
+                }
+            }
+            Event::CommandFailed { device, command, why } => {
                 warn!(%device, ?why, "a device did not do what it was told");
+                if let Some(answer) = self.questions.remove(&command) {
+                    let text = match why {
+                        Failure::Refused { status, reason } => format!("says {status} {reason}"),
+                        Failure::NoAnswer => "does not answer".to_owned(),
+                        Failure::Gone => "is gone".to_owned(),
+                        Failure::NotDone => "could not".to_owned(),
+                    };
+                    let _ = answer.send(Err(DeviceError::Failed(text)));
+                }
             }
             Event::CallAnswered { call, answer } => {
-                self.calls.answered(devices, call, answer.as_ref(), now);
+                self.calls.answered(&mut self.platform, devices, call, answer.as_ref(), now);
             }
             Event::CallFailed { call, why } => self.calls.failed(devices, call, &why, now),
             Event::CallEnded { call, by } => self.calls.ended(devices, call, by, now),
@@ -342,5 +439,20 @@ impl Speaker {
             }
             Event::DeviceStatus { .. } | Event::Position { .. } | Event::CommandDone { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floods_do_not_fill_the_log() {
+        let now = Instant::now();
+        let mut refusals = Refusals::new(now);
+        let said = (0..1000).filter(|_| refusals.say(now).is_some()).count();
+        assert_eq!(said, 20);
+        assert_eq!(refusals.say(now + Refusals::AGAIN), Some(980));
+        assert_eq!(refusals.say(now + Refusals::AGAIN), None);
     }
 }

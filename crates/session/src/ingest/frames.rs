@@ -38,6 +38,11 @@ impl FrameIngest {
         Self { publication, shift_ms: None, last_ms, last_arrival: None, jumps: 0, losses: (0, 0) }
     }
 
+    /// Leaves the publication to somebody else. No frame must have come.
+    pub(crate) fn into_publication(self) -> Publication {
+        self.publication
+    }
+
     /// Which kinds of tracks will come.
     pub(crate) fn announce(
         &mut self,

@@ -34,8 +34,7 @@ pub(super) async fn run(reception: &mut Reception, pair: BoundPair) -> EndReason
         };
         let now = Instant::now();
         for Came { datagram, from, control } in came {
-            // Reports come from a port beside that of the packets.
-            if !control && !reception.hears(from, now) {
+            if !reception.hears(&datagram, from, now) {
                 continue;
             }
             match reception.take(&datagram, now) {

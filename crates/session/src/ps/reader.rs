@@ -47,6 +47,8 @@ pub struct Reader {
     out: VecDeque<Demuxed>,
     /// Packets that were none.
     malformed: u64,
+    /// How often the source has begun anew, as far as the demuxer knows.
+    restarts: u64,
     /// Our own synchronisation source, for reports.
     ssrc: u32,
 }
@@ -61,6 +63,10 @@ struct Inbound {
     tells_decoding: bool,
     /// Where the next frame of sound is by the count of samples.
     predicted: Option<i64>,
+    /// The device's time of the last unit.
+    told: Option<i64>,
+    /// What is added to the device's times: some have a clock of its own for sound.
+    shift: i64,
 }
 
 impl Reader {
@@ -77,6 +83,7 @@ impl Reader {
             newest: None,
             out: VecDeque::new(),
             malformed: 0,
+            restarts: 0,
             ssrc,
         }
     }
@@ -168,7 +175,10 @@ impl Reader {
     /// Works off what is in order.
     fn drain(&mut self, now: Instant) {
         while let Some((packet, lost)) = self.receiver.poll(now) {
-            if lost {
+            let restarts = self.receiver.statistics().restarts;
+            // What a source that begins anew sends does not go on with what it sent before.
+            if lost || restarts != self.restarts {
+                self.restarts = restarts;
                 self.demuxer.lost();
             }
             let near = self.timestamp.unwrap_or_else(|| i64::from(packet.timestamp));
@@ -203,6 +213,8 @@ impl Reader {
                 reorderer: None,
                 tells_decoding: false,
                 predicted: None,
+                told: None,
+                shift: 0,
             });
         }
         if let Some(known) = self.tracks.iter_mut().find(|known| known.id == id) {
@@ -217,8 +229,13 @@ impl Reader {
     }
 
     /// Takes an access unit.
-    fn unit(&mut self, unit: Unit, now: Instant) {
+    fn unit(&mut self, mut unit: Unit, now: Instant) {
         let most = Ticks::from_millis(MAX_STEP_MS, TimeBase::VIDEO).value;
+        if let Some(inbound) = self.tracks.iter_mut().find(|track| track.id == unit.track) {
+            let shift = inbound.shift_of(&unit, self.newest, most);
+            unit.pts += shift;
+            unit.dts = unit.dts.map(|dts| dts + shift);
+        }
         if self.newest.is_some_and(|newest| (unit.pts - newest).abs() > most) {
             for track in &mut self.tracks {
                 (track.reorderer, track.predicted) = (None, None);
@@ -251,6 +268,21 @@ impl Reader {
 }
 
 impl Inbound {
+    /// What is to be added to the times of a unit. Sound that goes on by its own clock, far from the
+    /// `newest` time of all tracks, is on another one: it is put where it came.
+    fn shift_of(&mut self, unit: &Unit, newest: Option<i64>, most: i64) -> i64 {
+        let goes_on = self.told.is_none_or(|told| (unit.pts - told).abs() <= most);
+        self.told = Some(unit.pts);
+        if !goes_on {
+            self.shift = 0;
+        } else if let Some(newest) = newest.filter(|_| unit.track.kind == TrackKind::Audio)
+            && (unit.pts + self.shift - newest).abs() > most
+        {
+            self.shift = newest - unit.pts;
+        }
+        self.shift
+    }
+
     /// The decoding time of a picture: what the device says, else what follows from the order.
     fn decoding_time(&mut self, unit: &Unit) -> i64 {
         if let Some(dts) = unit.dts {
@@ -291,7 +323,102 @@ fn unwrap(timestamp: u32, near: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use testkit::h264::{Picture, Sequence};
+    use testkit::ps::{Muxer, Traits};
+
     use super::*;
+
+    const SEQUENCE: Sequence = Sequence { width: 64, height: 48, rate: (25, 1), reorders: false };
+
+    /// Pictures as a device sends them: a key picture every five.
+    fn pictures(count: u32) -> Vec<Vec<u8>> {
+        let mut muxer = Muxer::new(Traits::hikvision());
+        let picture = |n: u32| {
+            let number = u64::from(n % 5);
+            let kind = match number {
+                0 => Picture::Key { gop: u64::from(n / 5) },
+                _ => Picture::P { number, display: number },
+            };
+            let unit = SEQUENCE.access_unit(kind, Some(n.into()), 400).freeze();
+            let spans = media::nal::split(&unit, 4).unwrap();
+            let slices: Vec<_> = media::nal::iter(&unit, &spans).collect();
+            let (sps, pps) = (SEQUENCE.sps(), SEQUENCE.pps());
+            let sets: &[&[u8]] = if number == 0 { &[&sps, &pps] } else { &[] };
+            let units = [sets, &slices].concat();
+            muxer.picture(&units, number == 0, i64::from(n) * 3600)
+        };
+        (0..count).map(picture).collect()
+    }
+
+    /// A packet of RTP.
+    fn packet(sequence: u16, ssrc: u32, payload: &[u8]) -> Bytes {
+        let mut out = BytesMut::new();
+        let (marker, payload_type, timestamp) = (false, 96, 0);
+        ::rtp::packet::Header { marker, payload_type, sequence, timestamp, ssrc }.write(&mut out);
+        out.extend_from_slice(payload);
+        out.freeze()
+    }
+
+    fn frames(reader: &mut Reader) -> Vec<Bytes> {
+        let frames = std::iter::from_fn(|| reader.poll()).filter_map(|demuxed| match demuxed {
+            Demuxed::Frame(frame) => Some(frame.data),
+            Demuxed::Track(_) => None,
+        });
+        frames.collect()
+    }
+
+    #[test]
+    fn a_source_that_begins_anew_leaves_no_torn_picture() {
+        let sent = pictures(10);
+        let now = Instant::now();
+        let mut whole = Reader::new(Duration::ZERO, 1);
+        whole.stream(&sent.concat(), now);
+        whole.finish(now);
+        let whole: HashSet<_> = frames(&mut whole).into_iter().collect();
+        assert_eq!(whole.len(), 10);
+
+        let mut reader = Reader::new(Duration::ZERO, 1);
+        let before = sent[..4].concat();
+        let cut = before.len() - 150;
+        for (n, payload) in before[..cut].chunks(100).enumerate() {
+            reader.packet(&packet(u16::try_from(n).unwrap(), 7, payload), now);
+        }
+        // It has restarted, with another source.
+        let later = now + Duration::from_secs(1);
+        for (n, payload) in sent[5..].concat().chunks(100).enumerate() {
+            reader.packet(&packet(u16::try_from(n).unwrap(), 8, payload), later);
+        }
+        reader.finish(later);
+        let got = frames(&mut reader);
+        assert!(got.iter().all(|frame| whole.contains(frame)), "a picture is torn");
+        assert_eq!((got.len(), reader.demuxer().statistics().torn), (8, 1));
+    }
+
+    #[test]
+    fn sound_with_a_clock_of_its_own_goes_beside_the_pictures() {
+        let mut muxer = Muxer::new(Traits::hikvision());
+        let (mut reader, now) = (Reader::new(Duration::ZERO, 1), Instant::now());
+        for (n, picture) in (0_i64..).zip(pictures(50)) {
+            reader.stream(&picture, now);
+            // 40 ms of G.711, a day later.
+            let sound = muxer.sound(&[0xD5; 320], Some(90_000 * 86_400 + n * 3600));
+            reader.stream(&sound, now);
+        }
+        reader.finish(now);
+        let mut times = [Vec::new(), Vec::new()];
+        while let Some(demuxed) = reader.poll() {
+            let Demuxed::Frame(frame) = demuxed else { continue };
+            times[usize::from(frame.track.kind == TrackKind::Audio)].push(frame.dts.millis());
+        }
+        let [pictures, sound] = times;
+        let even = |times: &[i64]| times.windows(2).all(|pair| pair[1] - pair[0] == 40);
+        // The first one came before any picture was complete.
+        assert!(even(&pictures) && even(&sound[1..]), "{pictures:?} {sound:?}");
+        assert_eq!((pictures.len(), sound.len()), (50, 50));
+        assert!((pictures[49] - sound[49]).abs() <= 80, "{pictures:?} {sound:?}");
+    }
 
     #[test]
     fn timestamps_are_unwrapped_both_ways() {

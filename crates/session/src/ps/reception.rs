@@ -1,9 +1,11 @@
 //! One stream that is received, whatever its packets travel on.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::rtp::Packet;
+use ::rtp::packet::is_rtcp;
 use bytes::Bytes;
 use hub::{EndReason, Publication, Session};
 use tokio::time::sleep_until;
@@ -44,12 +46,14 @@ pub(super) struct Reception {
     ingest: Option<Ingest>,
     idle: Option<Duration>,
     dump: Option<Dump>,
+    /// When RTP last came.
     heard: Instant,
     /// Who sends, and counts as a connection.
     sender: Option<Admitted>,
     read: u64,
     written: u64,
     foreign: u64,
+    has_said_refused: bool,
     report_at: Instant,
     _listed: Listed,
 }
@@ -67,14 +71,13 @@ impl Reception {
         let settings = context.settings.load();
         // Nothing comes late on a connection. A shared port may have either.
         let patience = match order.way {
-            Way::Datagrams(_) | Way::Shared { .. } => settings.ps.reorder_window,
+            Way::Datagrams(_) | Way::Shared => settings.ps.reorder_window,
             Way::Listen(_) | Way::Connect { .. } => Duration::ZERO,
         };
         // Any number that nobody else is likely to have.
         let ssrc = u32::try_from(context.seed() >> 32).unwrap_or_default();
         let id = tenure.session().id().clone();
-        // Only somebody who has taken the stream over is in the way; the first packet says so.
-        let ingest = Ingest::new(publication, id, order.payload, patience, ssrc, now).ok();
+        let ingest = Some(Ingest::new(publication, id, order.payload, patience, ssrc));
         Self {
             context: context.clone(),
             tenure,
@@ -87,6 +90,7 @@ impl Reception {
             read: 0,
             written: 0,
             foreign: 0,
+            has_said_refused: false,
             report_at: now,
             _listed: listed,
         }
@@ -100,37 +104,74 @@ impl Reception {
         &self.context
     }
 
-    /// Whether packets from there are taken: the first who sends is heard, and nobody else until it
-    /// has been silent for a while.
-    pub(super) fn hears(&mut self, from: SocketAddr, now: Instant) -> bool {
-        if self.sender.as_ref().is_some_and(|sender| sender.peer() == from) {
+    /// Whether a datagram from there is taken. The first who sends RTP is heard, and nobody else
+    /// until it has been silent for a while; but what comes from where the device is goes before
+    /// what comes from elsewhere. Reports are taken from the host alone that sends the packets.
+    pub(super) fn hears(&mut self, datagram: &Bytes, from: SocketAddr, now: Instant) -> bool {
+        let sender = self.sender.as_ref().map(Admitted::peer);
+        if sender == Some(from) {
             return true;
         }
-        let known = self.sender.is_some();
-        if known && now.saturating_duration_since(self.heard) < REBIND_AFTER {
+        let is_report = is_rtcp(datagram);
+        if is_report && sender.is_some_and(|sender| sender.ip() == from.ip()) {
+            return true;
+        }
+        // Scanners of ports send anything.
+        let is_rtp = !is_report && Packet::parse(datagram).is_ok();
+        if !is_rtp || !self.yields_to(from.ip(), now) {
             self.foreign += 1;
             return false;
         }
-        self.adopt(from)
+        self.admit(from).is_some_and(|admitted| {
+            self.adopt(admitted);
+            true
+        })
     }
 
-    /// From now on packets come from there; `false` if nobody may connect from there.
-    pub(super) fn adopt(&mut self, from: SocketAddr) -> bool {
+    /// Whether the one who sends, if any, gives way to somebody from there who has sent RTP.
+    pub(super) fn yields_to(&self, from: IpAddr, now: Instant) -> bool {
+        let Some(sender) = &self.sender else { return true };
+        now.saturating_duration_since(self.heard) >= REBIND_AFTER
+            || self.is_home(from) && !self.is_home(sender.peer().ip())
+    }
+
+    /// Whether the one who sends does so from this host.
+    pub(super) fn is_heard_from(&self, host: IpAddr) -> bool {
+        self.sender.as_ref().is_some_and(|sender| sender.peer().ip() == host)
+    }
+
+    /// A place for somebody there; `None` if nobody may connect from there.
+    pub(super) fn admit(&mut self, from: SocketAddr) -> Option<Admitted> {
         match self.context.admission.admit(from) {
-            Ok(admitted) => {
-                info!(session = %self.session().id(), peer = %from, "is received");
-                self.session().connected(from, from);
-                self.sender = Some(admitted);
-                true
-            }
+            Ok(admitted) => Some(admitted),
             Err(refusal) => {
-                if self.foreign == 0 {
+                if !std::mem::replace(&mut self.has_said_refused, true) {
                     warn!(session = %self.session().id(), peer = %from, %refusal, "is not heard");
                 }
                 self.foreign += 1;
-                false
+                None
             }
         }
+    }
+
+    /// From now on packets come from there.
+    pub(super) fn adopt(&mut self, sender: Admitted) {
+        let peer = sender.peer();
+        info!(session = %self.session().id(), %peer, "is received");
+        // A session is known by the first one.
+        self.session().connected(peer, peer);
+        *self.entry.peer.lock() = Some(peer);
+        self.sender = Some(sender);
+    }
+
+    /// Whether the device is there, as far as that is known.
+    pub(super) fn is_home(&self, host: IpAddr) -> bool {
+        self.entry.homes.lock().contains(&Some(host))
+    }
+
+    /// Somebody was not heard.
+    pub(super) fn count_foreign(&mut self) {
+        self.foreign += 1;
     }
 
     /// Nobody sends any more; whoever comes next is heard.
@@ -144,13 +185,18 @@ impl Reception {
         packet: &Bytes,
         now: Instant,
     ) -> Result<Option<Bytes>, EndReason> {
-        self.heard = now;
+        // Reports go on where a device has stopped to send.
+        if !is_rtcp(packet) {
+            self.heard = now;
+        }
         self.read += packet.len() as u64;
         if let Some(dump) = &mut self.dump {
             dump.write(packet, self.sender.as_ref().map(Admitted::peer), self.entry.port);
         }
-        let ingest = self.ingest.as_mut().ok_or(EndReason::TakenOver)?;
-        let answer = ingest.packet(packet, now).map_err(|_| EndReason::TakenOver)?;
+        let ingest = self.ingest.take().ok_or(EndReason::TakenOver)?;
+        let ingest = ingest.decided(packet, now).map_err(|_| EndReason::TakenOver)?;
+        let answer = self.ingest.insert(ingest).packet(packet, now);
+        let answer = answer.map_err(|_| EndReason::TakenOver)?;
         self.written += answer.as_ref().map_or(0, |answer| answer.len() as u64);
         self.session().set_totals(self.read, self.written);
         self.tell(now);

@@ -30,6 +30,13 @@ use crate::context::Context;
 /// be in the kernel.
 const QUEUE: usize = 1024;
 
+/// How long the packets of a stream that has ended may still come. They are nobody's then, not even
+/// if the device is asked for another one.
+const LEFT_OVER: Duration = Duration::from_secs(5);
+
+/// SSRCs of such streams that are remembered.
+const MAX_LEFT_OVER: usize = 1024;
+
 /// How long a connection may take to say whose packets it carries.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -52,11 +59,14 @@ struct Routes {
     orders: HashMap<u64, Route>,
     by_ssrc: HashMap<u32, u64>,
     by_source: HashMap<SocketAddr, u64>,
+    /// SSRCs of orders that have ended, and when.
+    left_over: HashMap<u32, Instant>,
 }
 
 #[derive(Debug)]
 struct Route {
     feed: mpsc::Sender<(Bytes, SocketAddr)>,
+    /// Never 0: what devices send that know of no SSRC tells nothing apart.
     ssrc: Option<u32>,
     /// Where packets come from that have another SSRC.
     from: Option<IpAddr>,
@@ -72,9 +82,16 @@ pub(super) struct Feed {
     packets: mpsc::Receiver<(Bytes, SocketAddr)>,
 }
 
+impl Feed {
+    /// The number of the order.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.shared.routes.lock().remove(self.number);
+        self.shared.routes.lock().remove(self.number, Instant::now());
     }
 }
 
@@ -117,6 +134,7 @@ impl Shared {
         ssrc: Option<u32>,
         from: Option<IpAddr>,
     ) -> Result<Feed, OpenError> {
+        let ssrc = ssrc.filter(|ssrc| *ssrc != 0);
         if ssrc.is_none() && from.is_none() {
             return Err(OpenError::Anonymous);
         }
@@ -135,21 +153,20 @@ impl Shared {
     }
 
     /// The packets of an order have another SSRC than was agreed on.
-    pub(super) fn rename(&self, old: Option<u32>, new: u32) -> Result<(), OpenError> {
+    pub(super) fn rename(&self, number: u64, ssrc: u32) -> Result<(), OpenError> {
         let mut routes = self.routes.lock();
-        if old == Some(new) {
+        if ssrc == 0 || routes.by_ssrc.get(&ssrc) == Some(&number) {
             return Ok(());
         }
-        if routes.by_ssrc.contains_key(&new) {
-            return Err(OpenError::Taken(new));
+        if routes.by_ssrc.contains_key(&ssrc) {
+            return Err(OpenError::Taken(ssrc));
         }
-        let number = old.and_then(|old| routes.by_ssrc.remove(&old));
-        if let Some(number) = number {
-            routes.by_ssrc.insert(new, number);
-            if let Some(route) = routes.orders.get_mut(&number) {
-                route.ssrc = Some(new);
-            }
+        // Without an order it has just ended.
+        let Some(route) = routes.orders.get_mut(&number) else { return Ok(()) };
+        if let Some(before) = route.ssrc.replace(ssrc) {
+            routes.by_ssrc.remove(&before);
         }
+        routes.by_ssrc.insert(ssrc, number);
         Ok(())
     }
 
@@ -160,7 +177,7 @@ impl Shared {
         let found = {
             let mut routes = self.routes.lock();
             let number = match ssrc {
-                Some(ssrc) => routes.find(ssrc, from),
+                Some(ssrc) => routes.find(ssrc, from, Instant::now()),
                 // Reports come from a port of their own: nobody answers those of unknown senders.
                 None => routes.by_source.get(&from).copied(),
             };
@@ -244,12 +261,16 @@ impl BoundShared {
 }
 
 impl Routes {
-    fn find(&mut self, ssrc: u32, from: SocketAddr) -> Option<u64> {
+    fn find(&mut self, ssrc: u32, from: SocketAddr, now: Instant) -> Option<u64> {
         if let Some(number) = self.by_ssrc.get(&ssrc) {
             return Some(*number);
         }
         if let Some(number) = self.by_source.get(&from) {
             return Some(*number);
+        }
+        let ended = self.left_over.get(&ssrc);
+        if ended.is_some_and(|at| now.saturating_duration_since(*at) < LEFT_OVER) {
+            return None;
         }
         // A device that does not keep to its SSRC is known by its host, if only one order is; also
         // when it begins anew from another port.
@@ -270,10 +291,14 @@ impl Routes {
         all.next().is_none().then_some(*number)
     }
 
-    fn remove(&mut self, number: u64) {
+    fn remove(&mut self, number: u64, now: Instant) {
         let Some(route) = self.orders.remove(&number) else { return };
         if let Some(ssrc) = route.ssrc {
             self.by_ssrc.remove(&ssrc);
+            self.left_over.retain(|_, at| now.saturating_duration_since(*at) < LEFT_OVER);
+            if self.left_over.len() < MAX_LEFT_OVER {
+                self.left_over.insert(ssrc, now);
+            }
         }
         if let Some(source) = route.source {
             self.by_source.remove(&source);
@@ -298,11 +323,81 @@ pub(super) async fn run(reception: &mut Reception, mut feed: Feed) -> EndReason 
             },
         };
         let now = Instant::now();
-        if !reception.hears(from, now) {
+        if !reception.hears(&packet, from, now) {
             continue;
         }
         if let Err(reason) = reception.take(&packet, now) {
             return reason;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared() -> Arc<Shared> {
+        Shared::bind("127.0.0.1:0").unwrap().0
+    }
+
+    fn packet(ssrc: u32) -> Bytes {
+        let mut out = bytes::BytesMut::new();
+        let (marker, payload_type, sequence, timestamp) = (false, 96, 1, 0);
+        ::rtp::packet::Header { marker, payload_type, sequence, timestamp, ssrc }.write(&mut out);
+        out.freeze()
+    }
+
+    /// Whether a packet comes to an order.
+    fn comes(shared: &Arc<Shared>, feed: &mut Feed, ssrc: u32, from: &str) -> bool {
+        let (packet, from) = (packet(ssrc), from.parse().unwrap());
+        if let Some(feed) = shared.route(&packet, from) {
+            feed.try_send((packet, from)).unwrap();
+        }
+        feed.packets.try_recv().is_ok()
+    }
+
+    #[test]
+    fn devices_without_an_ssrc_are_told_apart_by_where_they_are() {
+        let shared = shared();
+        let reserve = |ssrc, from: &str| shared.reserve(Some(ssrc), from.parse().ok());
+        let (mut a, mut b) = (reserve(11, "192.0.2.1").unwrap(), reserve(12, "192.0.2.2").unwrap());
+        // Both say in their answers that theirs is 0.
+        shared.rename(a.number(), 0).unwrap();
+        shared.rename(b.number(), 0).unwrap();
+        assert!(comes(&shared, &mut a, 0, "192.0.2.1:9000"));
+        assert!(comes(&shared, &mut b, 0, "192.0.2.2:9000"));
+        assert!(!comes(&shared, &mut a, 0, "192.0.2.3:9000"));
+        assert!(comes(&shared, &mut a, 11, "192.0.2.9:9000"));
+        assert!(matches!(shared.reserve(Some(0), None), Err(OpenError::Anonymous)));
+    }
+
+    #[test]
+    fn an_order_without_an_ssrc_gets_one() {
+        let shared = shared();
+        let mut feed = shared.reserve(None, "192.0.2.1".parse().ok()).unwrap();
+        let other = shared.reserve(Some(8), None).unwrap();
+        assert!(matches!(shared.rename(feed.number(), 8), Err(OpenError::Taken(8))));
+        shared.rename(feed.number(), 9).unwrap();
+        shared.rename(feed.number(), 9).unwrap();
+        assert!(comes(&shared, &mut feed, 9, "198.51.100.1:9000"));
+        shared.rename(feed.number(), 10).unwrap();
+        assert!(!comes(&shared, &mut feed, 9, "198.51.100.1:9000"));
+        drop((feed, other));
+        let routes = shared.routes.lock();
+        assert!(routes.by_ssrc.is_empty() && routes.by_source.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_of_a_stream_is_not_of_the_next_one() {
+        let shared = shared();
+        let home = "192.0.2.1".parse().ok();
+        drop(shared.reserve(Some(11), home).unwrap());
+        let mut next = shared.reserve(Some(12), home).unwrap();
+        assert!(!comes(&shared, &mut next, 11, "192.0.2.1:9000"));
+        assert!(comes(&shared, &mut next, 12, "192.0.2.1:9002"));
+        assert!(comes(&shared, &mut next, 7, "192.0.2.1:9002"));
+        let later = Instant::now() + LEFT_OVER;
+        let found = shared.routes.lock().find(11, "192.0.2.1:9000".parse().unwrap(), later);
+        assert_eq!(found, Some(next.number()));
     }
 }

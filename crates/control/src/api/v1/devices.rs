@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::relays::refused as misnamed;
 use super::{Answer, Body, Fault, Paging, Params};
 use crate::api::Api;
-use crate::devices::{self, DeviceError};
+use crate::devices::{self, DeviceError, DeviceRecording, DeviceRecordings};
 
 /// A device.
 #[derive(Debug, Serialize, ToSchema)]
@@ -117,6 +117,7 @@ fn refused(error: DeviceError) -> Fault {
         DeviceError::Absent | DeviceError::Off | DeviceError::NotCalled(_) => StatusCode::NOT_FOUND,
         DeviceError::NotOnline(_) => StatusCode::CONFLICT,
         DeviceError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        DeviceError::Failed(_) => StatusCode::BAD_GATEWAY,
     };
     Fault::new(status, error.to_string())
 }
@@ -154,12 +155,15 @@ pub(super) async fn list(
     Params(page): Params<Paging>,
 ) -> Answer<Devices> {
     page.check()?;
-    let all = api.operations.devices();
-    let enabled = all.is_ok();
-    let mut found = all.unwrap_or_default();
     let search = filter.search.to_lowercase();
-    found.retain(|device| is_found(device, &search));
-    let (total, items) = page.cut(found);
+    let range = if search.is_empty() { page.range() } else { 0..usize::MAX };
+    let told = api.operations.devices(range);
+    let enabled = told.is_ok();
+    let (mut total, mut items) = told.unwrap_or_default();
+    if !search.is_empty() {
+        items.retain(|device| is_found(device, &search));
+        (total, items) = page.cut(items);
+    }
     Ok(Json(Devices { enabled, total, items: items.into_iter().map(DeviceView::from).collect() }))
 }
 
@@ -233,6 +237,71 @@ pub(super) async fn play(State(api): State<Api>, Body(wanted): Body<Call>) -> An
     };
     let stream = api.operations.play(&wanted.device, &wanted.channel, recording);
     stream.map(|stream| Json(Playing { stream: stream.to_string() })).map_err(refused)
+}
+
+/// Which recordings are meant.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Span {
+    /// The device's 20 digits.
+    device: String,
+    /// The channel's 20 digits.
+    channel: String,
+    /// From when, in seconds since 1970.
+    start: u64,
+    /// Until when, in seconds since 1970.
+    end: u64,
+}
+
+/// A recording of a device.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RecordingOfDevice {
+    /// When it begins, in seconds since 1970.
+    start: u64,
+    /// When it ends, in seconds since 1970.
+    end: u64,
+    /// What it is called.
+    name: String,
+    /// Why it was made, as the device says: `time`, `alarm`, `manual`.
+    kind: String,
+    /// How many bytes it has, if the device says.
+    size_bytes: Option<u64>,
+}
+
+/// What a channel has recorded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RecordingsOfDevice {
+    /// Whether those are all that the device has announced.
+    complete: bool,
+    /// By time.
+    items: Vec<RecordingOfDevice>,
+}
+
+/// The end of the year 9999, the last that devices can name.
+const LAST: u64 = 253_402_300_799;
+
+/// What a channel has recorded, as the device says, which may take half a minute. `start` and `end`
+/// of one, or of a part, are what `play` takes.
+#[utoipa::path(get, path = "/api/v1/devices/recordings", params(Span), responses(
+    (status = 200, body = RecordingsOfDevice), (status = 400, body = Fault),
+    (status = 404, body = Fault), (status = 409, body = Fault), (status = 502, body = Fault),
+    (status = 503, body = Fault)))]
+pub(super) async fn recordings(
+    State(api): State<Api>,
+    Params(span): Params<Span>,
+) -> Answer<RecordingsOfDevice> {
+    let Span { device, channel, start, end } = span;
+    if start >= end || end > LAST {
+        let text = "the start is before the end, in seconds since 1970";
+        return Err(Fault::new(StatusCode::BAD_REQUEST, text));
+    }
+    let told = api.operations.recorded_by(&device, &channel, (start, end)).await;
+    let DeviceRecordings { items, complete } = told.map_err(refused)?;
+    let items = items.into_iter().map(|item| {
+        let DeviceRecording { start, end, name, kind, bytes } = item;
+        RecordingOfDevice { start, end, name, kind, size_bytes: bytes }
+    });
+    Ok(Json(RecordingsOfDevice { complete, items: items.collect() }))
 }
 
 /// Which stream is meant.

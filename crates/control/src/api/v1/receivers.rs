@@ -129,7 +129,8 @@ pub(super) struct Receive {
     ssrc: Option<u32>,
     /// Where to connect to: HOST:PORT.
     connect_to: Option<String>,
-    /// On the shared port: the address of a device that does not keep to the SSRC it was told.
+    /// The address of the device: its packets go before those of others. On the shared port, they
+    /// are taken with another SSRC than it was told as well.
     #[schema(value_type = Option<String>)]
     from: Option<IpAddr>,
     /// How many seconds nothing may come; 0 for ever; as `ps.idle_timeout` says if it is left out.
