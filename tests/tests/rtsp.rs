@@ -447,3 +447,17 @@ fn whoever_may_not_is_told_so() {
     // Secrets are in no log.
     assert!(!server.log().contains("a%20pass") && !server.log().contains("a pass"));
 }
+
+#[test]
+fn players_are_told_what_rtmp_has_no_place_for() {
+    let mut server = Server::start(&[]);
+    let to = server.url("rtsp", "live/mpeg4");
+    let _publisher = ffmpeg(&format!(
+        "-re -f lavfi -i testsrc=size=320x180:rate=25 -c:v mpeg4 -f rtsp -rtsp_transport tcp {to}"
+    ));
+    wait_until("it is live", || server.is_live("live/mpeg4"));
+    let mut player = ffmpeg(&format!("-i {} -f null -", server.url("rtmp", "live/mpeg4")));
+    assert!(!player.wait().success());
+    server.wait_for_log(&["session ended", "RTMP has no place for", "play it over RTSP"]);
+    server.assert_healthy();
+}

@@ -144,28 +144,60 @@ impl Connection {
                 }
                 Wake::StreamReady => {
                     if let Some(ready) = pending.take() {
-                        return Ok(ready);
+                        return match self.check_codecs(&ready) {
+                            Ok(()) => Ok(ready),
+                            Err(text) => {
+                                Err(self.refuse(&ready, "NetStream.Play.Failed", text).await?)
+                            }
+                        };
                     }
                 }
                 Wake::StreamAbsent => {
                     if let Some(absent) = pending.take() {
                         let name = absent.waiting.name();
                         let text = format!("stream {name} is not published here");
-                        let machine = &mut self.state.machine;
-                        machine
-                            .reject_play(
-                                absent.stream,
-                                "NetStream.Play.StreamNotFound",
-                                &text,
-                                Instant::now(),
-                            )
-                            .map_err(|e| protocol_reason(&e))?;
-                        self.transmit().await?;
-                        return Err(EndReason::Refused(text));
+                        let code = "NetStream.Play.StreamNotFound";
+                        return Err(self.refuse(&absent, code, text).await?);
                     }
                 }
             }
         }
+    }
+
+    /// Tells a player why it gets nothing; what its session ends with.
+    async fn refuse(
+        &mut self,
+        pending: &Pending,
+        code: &str,
+        text: String,
+    ) -> Result<EndReason, EndReason> {
+        let rejected = self.state.machine.reject_play(pending.stream, code, &text, Instant::now());
+        rejected.map_err(|e| protocol_reason(&e))?;
+        self.transmit().await?;
+        Ok(EndReason::Refused(text))
+    }
+
+    /// Whether RTMP has a place for anything that a stream consists of; why not.
+    fn check_codecs(&self, ready: &Pending) -> Result<(), String> {
+        let (name, tracks) = (ready.waiting.name(), ready.waiting.stream().lock().tracks().clone());
+        let left_out = self.packaging(ready.stream).left_out(&tracks);
+        let codecs = Codec::list(&left_out);
+        if !left_out.is_empty() && left_out.len() == tracks.tracks.len() {
+            return Err(format!(
+                "RTMP has no place for {codecs}, which {name} consists of; play it over RTSP"
+            ));
+        }
+        if !left_out.is_empty() {
+            let session = self.state.tenure.session().id();
+            warn!(%session, stream = %name, "RTMP has no place for {codecs}: left out");
+        }
+        Ok(())
+    }
+
+    fn packaging(&self, stream: StreamId) -> Packaging {
+        let chunk_size = self.state.context.settings.load().rtmp.protocol.chunk_size.get();
+        let (stream_id, dialect) = (stream.0, self.state.dialect());
+        Packaging::Rtmp { chunk_size, stream_id, dialect, publishes: false }
     }
 
     async fn wake(&mut self, pending: Option<&Pending>, mut timer: Pin<&mut Sleep>) -> Wake {
@@ -259,9 +291,8 @@ impl Connection {
     }
 
     fn become_viewer(mut self, pending: &Pending) {
-        let dialect = self.state.dialect();
-        let settings = self.state.context.settings.load();
-        let chunk_size = settings.rtmp.protocol.chunk_size.get();
+        let (settings, packaging) =
+            (self.state.context.settings.load(), self.packaging(pending.stream));
         if let Err(error) = self.state.machine.accept_play(pending.stream, Instant::now()) {
             self.state.tenure.end(&protocol_reason(&error));
             return;
@@ -275,12 +306,7 @@ impl Connection {
         self.shard.join(Joining {
             conn: self.conn,
             stream: pending.waiting.stream().clone(),
-            packaging: Packaging::Rtmp {
-                chunk_size,
-                stream_id: pending.stream.0,
-                dialect,
-                publishes: false,
-            },
+            packaging,
             flush_after: settings.rtmp.flush_after,
             begin: Begin::Cached,
             own,

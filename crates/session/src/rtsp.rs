@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::admission::Admitted;
 use crate::context::{Context, Tenure};
@@ -623,6 +623,10 @@ impl State {
 
     fn refuse(&mut self, status: Status, text: String) {
         self.machine.reject(status, &text);
+        if self.tenure.is_none() {
+            // There is no session whose end would say it.
+            info!(peer = %self.admitted.peer(), proto = "RTSP", why = text, "refused");
+        }
         self.end(&EndReason::Refused(text));
     }
 
