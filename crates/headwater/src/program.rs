@@ -43,10 +43,10 @@ enum Command {
     Serve(serve::Serve),
     /// Run the server with a built-in test stream, and say where to watch it.
     Demo(demo::Demo),
-    /// Publish an FLV file to an RTMP server, in real time.
+    /// Publish a file (FLV, MPEG-TS, MP4) to an RTMP or RTSP server, in real time.
     #[command(after_help = push::HELP)]
     Push(push::Push),
-    /// Play an RTMP, HTTP-FLV or WebSocket-FLV stream, and save it if wanted.
+    /// Play a stream over RTMP, RTSP, HTTP or WebSocket, and save it if wanted.
     #[command(after_help = pull::HELP)]
     Pull(pull::Pull),
     /// Carry one stream from anywhere to anywhere: from a server or a file, to a server or a file.

@@ -108,14 +108,18 @@ impl Packaging {
     /// The codecs of the stream's first tracks that the format has no place for.
     #[must_use]
     pub fn left_out(self, tracks: &TrackSet) -> Vec<Codec> {
-        let carries = |track: &Track| match self {
+        let media = tracks.tracks.iter().filter(|track| track.id.index == 0);
+        media.filter(|track| !self.carries(track)).map(|track| track.codec).collect()
+    }
+
+    /// Whether the format has a place for a track.
+    pub(crate) fn carries(self, track: &Track) -> bool {
+        match self {
             Self::Rtmp { .. } | Self::Flv { .. } => !matches!(track.codec, Codec::Rtp(_)),
             Self::Ts { .. } => mpeg::ts::carries(track),
             Self::Mp4 { .. } => ::mp4::codec::carries(track),
             Self::Rtp { .. } => ::rtp::format::Outgoing::of(track).is_some(),
-        };
-        let media = tracks.tracks.iter().filter(|track| track.id.index == 0);
-        media.filter(|track| !carries(track)).map(|track| track.codec).collect()
+        }
     }
 }
 

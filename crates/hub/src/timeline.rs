@@ -25,8 +25,8 @@ pub struct Repairs {
 /// Maps a publisher's time stamps to the stream's time line.
 #[derive(Debug)]
 pub struct Timeline {
-    /// The clock in use, and the one before the last jump: frames of the other track still arrive
-    /// with old times while the tracks change over.
+    /// The clock in use, and another one: frames of the other track still arrive with old times
+    /// while the tracks change over, and headers may have times of their own.
     clocks: [Option<Clock>; 2],
     /// Where the next clock begins.
     resume_at: i64,
@@ -46,6 +46,23 @@ struct Clock {
 }
 
 impl Clock {
+    /// The stream's time of a time stamp, if it is one of this clock.
+    fn read(&mut self, timestamp: u32, arrival: Instant) -> Option<i64> {
+        let step = self.step(timestamp, arrival)?;
+        let at = self.last + step;
+        // The reference only moves on, so that a late frame cannot drag it back.
+        if step > 0 {
+            (self.last, self.seen) = (at, arrival);
+        }
+        Some(at + self.shift)
+    }
+
+    /// How far a time stamp lies from the last one, unless that is a jump.
+    fn step(&self, timestamp: u32, arrival: Instant) -> Option<i64> {
+        let step = i64::from(timestamp.wrapping_sub(low_word(self.last)).cast_signed());
+        (-MAX_STEP_MS..=self.longest_step(arrival)).contains(&step).then_some(step)
+    }
+
     /// A step forward is no jump if as much time has really passed: a publisher may be silent for
     /// long, or send one picture a minute.
     fn longest_step(&self, arrival: Instant) -> i64 {
@@ -64,6 +81,9 @@ struct TrackClock {
 
 /// Interleaving and pauses of real encoders stay below this; restarts of their clock do not.
 const MAX_STEP_MS: i64 = 10_000;
+
+/// While tracks change over to another clock, those of the one before lie no further back than this.
+const MAX_CHANGE_MS: i64 = 2_000;
 
 /// The step that is put in the place of a jump: about one frame.
 const JOIN_STEP_MS: i64 = 40;
@@ -124,20 +144,25 @@ impl Timeline {
     /// The stream's time of a message that arrived with `timestamp` milliseconds, without any
     /// rule of a track (configuration, script data).
     pub fn millis(&mut self, timestamp: u32, arrival: Instant) -> i64 {
-        for clock in self.clocks.iter_mut().flatten() {
-            let step = i64::from(timestamp.wrapping_sub(low_word(clock.last)).cast_signed());
-            if (-MAX_STEP_MS..=clock.longest_step(arrival)).contains(&step) {
-                let at = clock.last + step;
-                // The reference only moves on, so that a late frame cannot drag it back.
-                if step > 0 {
-                    (clock.last, clock.seen) = (at, arrival);
-                }
-                let millis = at + clock.shift;
-                self.resume_at = self.resume_at.max(millis + JOIN_STEP_MS);
-                return millis;
+        let [current, before] = &mut self.clocks;
+        let mut found = current.as_mut().and_then(|clock| clock.read(timestamp, arrival));
+        if found.is_none() {
+            // A time that was there long ago is that of a clock that has jumped back there.
+            let oldest = self.resume_at.saturating_sub(MAX_CHANGE_MS);
+            let is_of_before = |clock: &&mut Clock| {
+                clock
+                    .step(timestamp, arrival)
+                    .is_some_and(|step| clock.last + step + clock.shift >= oldest)
+            };
+            let clock = before.as_mut().filter(is_of_before);
+            found = clock.and_then(|clock| clock.read(timestamp, arrival));
+            if found.is_some() {
+                self.clocks.swap(0, 1);
             }
         }
-        self.join(timestamp, arrival)
+        let Some(millis) = found else { return self.join(timestamp, arrival) };
+        self.resume_at = self.resume_at.max(millis + JOIN_STEP_MS);
+        millis
     }
 
     /// The decoding time of a frame of `track` in ticks of `base`.
@@ -247,6 +272,37 @@ mod tests {
         assert_eq!(line.dts(AUDIO, 5, base, None, now).millis(), 100_085);
         assert_eq!(video(&mut line, 40, now), 100_120);
         assert_eq!(line.repairs(), Repairs { jumps: 1, ..Repairs::default() });
+    }
+
+    /// ffmpeg sends headers at zero, and its times begin anew after 31 bits.
+    #[test]
+    fn a_clock_that_returns_to_where_it_began_goes_on_at_once() {
+        for frames in [100, 600] {
+            let (mut line, start) = (Timeline::new(), Instant::now());
+            line.millis(0, start);
+            let first = (1 << 31) - frames * 40;
+            let mut before = None;
+            for n in 0..2 * frames {
+                let at = start + Duration::from_millis(40 * u64::from(n));
+                let time = video(&mut line, (first + n * 40) % (1 << 31), at);
+                assert!(before.is_none_or(|before| time == before + 40), "{frames} {n}: {time}");
+                before = Some(time);
+            }
+            assert_eq!(line.repairs(), Repairs { jumps: 2, ..Repairs::default() });
+        }
+    }
+
+    #[test]
+    fn headers_without_a_time_do_not_move_the_others() {
+        let (mut line, start) = (Timeline::new(), Instant::now());
+        for n in 0..1_000 {
+            let at = start + Duration::from_millis(40 * u64::from(n));
+            if n % 50 == 0 {
+                line.millis(0, at);
+            }
+            let time = video(&mut line, 5_000_000 + n * 40, at);
+            assert_eq!(time, 40 + i64::from(n) * 40);
+        }
     }
 
     #[test]

@@ -282,6 +282,10 @@ impl Hls {
         let Some(first) = live.wait(FIRST_SEGMENT, |now| now.window.has_playlist()).await else {
             return respond::later("the stream has no complete segment yet: ask again");
         };
+        if first.tracks.tracks.is_empty() {
+            let text = format!("HLS has no place for what {name} consists of: play it over RTSP");
+            return refusal(StatusCode::NOT_ACCEPTABLE, &text);
+        }
         let patience = patience(&first);
         let current = match directives.answer(&first.window) {
             Answer::Now => first,

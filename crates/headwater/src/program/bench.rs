@@ -151,7 +151,9 @@ impl Endpoint {
                 };
                 Ok(Self { host: name.to_owned(), port, secure, rtmp: false })
             }
-            _ => bail!("{url} is no URL; write rtmp[s]:// or http[s]://"),
+            _ => bail!(
+                "{url}: connections are counted over rtmp[s]://, http[s]:// and ws[s]:// alone"
+            ),
         }
     }
 

@@ -29,7 +29,8 @@ Exit status: 0 if nothing is wrong, 1 if there are problems or the stream cannot
 /// Tell what a stream or a file is made of, and what is wrong with it for which player.
 #[derive(Args)]
 pub(super) struct Probe {
-    /// rtmp[s]://, http[s]:// or ws[s]:// of a stream, or an FLV file.
+    /// rtmp[s]://, rtsp[s]://, http[s]:// or ws[s]:// of a stream, or a file: FLV, MPEG-TS, MP4, or
+    /// a dump of packets.
     source: String,
     /// How many seconds to listen to a stream.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]

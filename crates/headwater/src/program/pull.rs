@@ -27,7 +27,7 @@ pub(super) struct Pull {
     /// rtmp[s]://HOST/APP/NAME, rtsp[s]://…, http[s]://HOST/APP/NAME.flv (or .ts, .m3u8) or
     /// ws[s]://…; {i} is the viewer's number.
     url: String,
-    /// Where to save it: what ends with .ts becomes MPEG-TS, with .mp4 fragmented MP4, else FLV.
+    /// Where to save it: what ends with .ts becomes MPEG-TS, with .mp4 fragmented MP4, with .flv FLV.
     #[arg(conflicts_with = "viewers")]
     file: Option<PathBuf>,
     /// Stop after so many seconds.

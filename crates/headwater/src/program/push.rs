@@ -166,6 +166,10 @@ impl Publishing {
             .await?;
             return pushing.finish().await;
         }
+        ensure!(
+            !url.contains("://") || url.starts_with("rtmp"),
+            "{url}: streams are published over rtmp[s]:// and rtsp[s]://"
+        );
         let target = Target::parse(url).context("the URL to publish to")?;
         let conn = self.access.connect(&target.host, target.port, target.secure).await?;
         let mut pusher = connect_push(conn, target, Config::default(), seed())

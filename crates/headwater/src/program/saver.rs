@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::BytesMut;
 use flv::tag::{self, FileHeader, Tag};
 use hub::{Registry, StreamSettings, Tap, Tapped};
@@ -47,7 +47,11 @@ impl Saver {
         let format = match extension.as_deref() {
             Some("ts" | "m2ts") => Some(Format::Ts),
             Some("mp4" | "m4v" | "m4a") => Some(Format::Mp4),
-            _ => None,
+            Some("flv") | None => None,
+            Some(other) => bail!(
+                "{}: files end with .flv, .ts or .mp4, which says what they are; .{other} is neither",
+                path.display()
+            ),
         };
         let way = match format {
             None => Way::Flv,

@@ -124,7 +124,12 @@ impl Source {
                     "{other}:// is not spoken; write rtmp[s]://, rtsp[s]://, http[s]:// or ws[s]://"
                 )
             }
-            None => (Inner::File(media_file::read(Path::new(url))?.into_iter()), Duration::ZERO),
+            None => {
+                let tags = media_file::read(Path::new(url)).with_context(|| {
+                    format!("{url} has no rtmp://, rtsp://, http:// or ws://, so it is a file")
+                })?;
+                (Inner::File(tags.into_iter()), Duration::ZERO)
+            }
         };
         Ok(Self { inner, connected_after: connected })
     }

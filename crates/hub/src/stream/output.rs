@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use media::{Frame, FrameKind, TrackKind, TrackSet};
+use media::{Frame, FrameKind, TrackId, TrackKind, TrackSet};
 
 use crate::packager;
 use crate::ring::{Item, Preamble};
@@ -132,7 +132,8 @@ impl Output {
         let prologue = Prologue {
             epoch: tracks.epoch,
             bytes: bytes.freeze(),
-            has_video: tracks.has(TrackKind::Video),
+            // Nobody waits for pictures that are left out.
+            has_video: tracks.get(TrackId::video(0)).is_some_and(|t| self.packaging.carries(t)),
         };
         self.ring.push_prologue(prologue.clone());
         for reader in &self.readers {

@@ -65,7 +65,8 @@ impl Container {
     pub(super) fn alternative(self) -> &'static str {
         match self {
             Self::Ts => "ask for it with .flv or .mp4",
-            Self::Flv | Self::Mp4 => "ask for it with .flv, or over RTMP",
+            Self::Mp4 => "ask for it with .flv, or over RTMP",
+            Self::Flv => "play it over RTSP",
         }
     }
 }
