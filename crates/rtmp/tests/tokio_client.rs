@@ -110,6 +110,30 @@ async fn plays() {
     assert_eq!(payload.len(), 70_000);
 }
 
+#[tokio::test]
+async fn what_was_said_before_the_end_is_heard_by_those_who_have_something_to_say() {
+    let mut media = BytesMut::new();
+    let size = chunk::Size::DEFAULT;
+    let header =
+        |chunk_stream, kind, stream_id| Header { chunk_stream, kind, stream_id, timestamp: 0 };
+    let audio = header(chunk::AUDIO, Kind::Audio, 1);
+    chunk::write_message(&mut media, audio, &[b"sound"], size).unwrap();
+    // A ping is answered; nobody is there any more who reads the answer.
+    let ping = header(chunk::CONTROL, Kind::UserControl, 0);
+    chunk::write_message(&mut media, ping, &[&[0, 6, 0, 0, 0, 1]], size).unwrap();
+    for _ in 0..50 {
+        let (io, far) = duplex(4096);
+        let server = tokio::spawn(serve(far, true, media.clone()));
+        let mut puller = connect_pull(io, target(), Config::default(), 1).await.unwrap();
+        server.await.unwrap();
+        let mut heard = 0;
+        while let Some(event) = puller.next().await.unwrap() {
+            heard += usize::from(matches!(event, client::Event::Audio { .. }));
+        }
+        assert_eq!(heard, 1);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_an_error() {
     let (io, far) = duplex(4096);
