@@ -9,8 +9,10 @@
 //   page.mjs URL devices FOLDER DEVICE CHANNEL  turns a camera of GB/T 28181 and looks at its picture
 //   page.mjs URL relays FOLDER FROM STREAM      has a stream pulled, and a port opened for a device
 //   page.mjs URL recordings FOLDER SEARCH [TOKEN]  plays a file of each format
+//   page.mjs URL plays FOLDER NAME STREAM [OVER]  plays as the page chooses, or over OVER. Once FOLDER/goes is there,
+//       it looks again; FOLDER/plays is written before. Without FOLDER/awaits, it does not wait for that.
 //   page.mjs - words                            compares the dictionaries
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -309,6 +311,36 @@ async function keyboard([stream = 'live/demo']) {
   await shot(page, 'keyboard');
 }
 
+/** Waits until the picture moves for some seconds without a message; returns how it looks then. */
+async function moves(page) {
+  let still = null;
+  for (let calm = 0, end = Date.now() + 40_000; Date.now() < end;) {
+    const first = await look(page);
+    await page.waitForTimeout(1000);
+    still = await look(page);
+    const moved = first.picture !== still.picture && still.time > first.time && still.message === '';
+    calm = moved ? calm + 1 : 0;
+    if (calm === 3) return { ok: true, ...still };
+  }
+  return { ok: false, ...still };
+}
+
+async function plays([name, stream, over]) {
+  const page = await openPage({}, `/?stream=${encodeURIComponent(stream)}${over ? `&over=${over}` : ''}`);
+  const view = async label => {
+    const picture = await moves(page);
+    await shot(page, `${name}-${label}`);
+    return { ...picture, transport: await page.inputValue('#transport'), note: await page.textContent('#player-note') };
+  };
+  seen.first = await view('first');
+  if (!existsSync(join(folder, 'awaits'))) return;
+  writeFileSync(join(folder, 'plays'), '');
+  for (let tries = 0; tries < 300 && !existsSync(join(folder, 'goes')); tries++) await page.waitForTimeout(100);
+  // What was in the buffers is shown still.
+  await page.waitForTimeout(3000);
+  seen.second = await view('second');
+}
+
 /** Every key is in every language, with the same places for values, and is used. */
 async function words() {
   const app = join(here, '../../crates/control/assets/app');
@@ -331,7 +363,7 @@ async function words() {
 
 const tools = { openPage, shot, to, judgeAll, seen };
 const actions = {
-  walk, looks, axe, token, keyboard, words,
+  walk, looks, axe, token, keyboard, plays, words,
   devices: wanted => devices(tools, wanted),
   relays: wanted => relays(tools, wanted),
   recordings: wanted => recordings(tools, wanted),

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headwater_e2e::device::{Elementary, device, wait_for_event};
-use headwater_e2e::{Program, Server, clip, program, root, wait_until};
+use headwater_e2e::{Program, Server, binary, clip, material, program, root, wait_until};
 use serde_json::Value;
 
 fn script(name: &str, arguments: &[&str]) -> Program {
@@ -107,6 +107,63 @@ fn an_operator_watches_records_and_kicks() {
     let recorded = record.path().join("walk.flv").metadata().expect("a recording").len();
     assert!(recorded > 10_000, "{recorded} bytes recorded");
     server.assert_healthy();
+}
+
+/// Publishes a file of the material as live/it, until it is dropped.
+fn push(server: &Server, file: &str) -> Program {
+    let file = material(file).to_string_lossy().into_owned();
+    let headwater = binary().to_string_lossy().into_owned();
+    let url = server.url("rtmp", "live/it");
+    program(&headwater, ["push", "--loop", "--quiet", file.as_str(), url.as_str()])
+}
+
+#[test]
+fn the_page_chooses_a_transport_that_plays() {
+    // Sound that no browser plays is left out; AV1 goes over MP4.
+    for (file, over, note, sounds) in
+        [("pcma.flv", "flv", "G.711", false), ("av1-opus.mp4", "mp4", "", true)]
+    {
+        let mut server = Server::start(&[]);
+        let _publisher = push(&server, file);
+        server.wait_for_log(&["publishes", "live/it"]);
+        for wish in ["", "ws"] {
+            let seen = operate(&server, "plays", &[file, "live/it", wish]);
+            assert!(is_empty(&seen["errors"]), "{seen}");
+            let seen = &seen["first"];
+            assert_eq!(seen["ok"], true, "{file}: {seen}");
+            assert_eq!(seen["audioBytes"].as_u64() > Some(0), sounds, "{file}: {seen}");
+            let said = seen["note"].as_str().unwrap_or_default();
+            assert!(said.contains(note), "{file}: {seen}");
+            if wish.is_empty() {
+                assert_eq!(seen["transport"], over, "{file}: {seen}");
+            }
+        }
+        server.assert_healthy();
+    }
+}
+
+#[test]
+fn the_picture_goes_on_when_the_publisher_returns_without_sound() {
+    for over in ["", "mp4"] {
+        let mut server = Server::start(&[]);
+        let mut publisher = push(&server, "h264-aac.mp4");
+        server.wait_for_log(&["publishes", "live/it"]);
+        let file = |name: &str| server.file(name);
+        fs::write(file("awaits"), "").expect("a file");
+        let watching = operating(&server, "plays", &["returns", "live/it", over]);
+        wait_until("it plays", || file("plays").exists());
+        publisher.kill();
+        let _returned = push(&server, "video-only.mp4");
+        let returned =
+            || server.log().lines().filter(|line| line.contains("publishes")).count() > 1;
+        wait_until("it is back", returned);
+        fs::write(file("goes"), "").expect("a file");
+        let seen: Value = serde_json::from_str(&watching.finish()).expect("JSON of the browser");
+        assert!(is_empty(&seen["errors"]), "{seen}");
+        assert_eq!(seen["first"]["ok"], true, "{over}: {seen}");
+        assert_eq!(seen["second"]["ok"], true, "{over}: {seen}");
+        server.assert_healthy();
+    }
 }
 
 #[test]

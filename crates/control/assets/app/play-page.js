@@ -4,6 +4,7 @@ import { h, setText } from './dom.js';
 import { icon } from './icons.js';
 import { language, t, word } from './i18n.js';
 import { isOffered, playUrl } from './links.js';
+import { Choice } from './player/choice.js';
 import { Player, transportOf, transports } from './player/player.js';
 import { load, save } from './store.js';
 
@@ -25,8 +26,8 @@ function streamName() {
 
 const name = streamName();
 const offered = Object.keys(transports).filter(key => isOffered(name, key, paths));
-let transport = transportOf(query.get('over') ?? load('transport'));
-if (!offered.includes(transport)) transport = offered[0];
+const choice = new Choice(transportOf(query.get('over') ?? load('transport')), query.has('over'));
+choice.learn(offered, null);
 let retry = 0;
 let again = false;
 
@@ -38,8 +39,14 @@ function mediaQuery() {
 }
 
 const player = new Player(video, (state, detail) => {
-  const text = state === 'playing' ? '' : word(`player.${state}`, '')
-    && t(`player.${state}`, { name, codec: detail && detail.length < 24 ? `(${detail})` : '', detail: detail ?? '' });
+  if (choice.mend(state, detail, player.fed)) {
+    clearTimeout(retry);
+    // The old player shall be done with what it does before it goes.
+    retry = setTimeout(() => begin(true), 0);
+    return;
+  }
+  const text = ['playing', 'frozen'].includes(state) ? '' : word(`player.${state}`, '')
+    && t(`player.${state}`, { name, codec: choice.obstacles(), detail: detail ?? '' });
   // While it is tried again and again, the reason stays to be read.
   const quiet = state === 'waiting' && again;
   if (!quiet) setText($('message'), text);
@@ -48,14 +55,25 @@ const player = new Player(video, (state, detail) => {
   clearTimeout(retry);
   // Who waits for a stream shall see it when it comes.
   if (['ended', 'missing', 'broken'].includes(state)) retry = setTimeout(() => begin(true), 3000);
+  // Nor is it known here when the publisher returns with another codec.
+  if (state === 'codec') {
+    setText(note, '');
+    retry = setTimeout(() => {
+      choice.forget();
+      begin(true);
+    }, 15_000);
+  }
   if (state === 'waiting' && !quiet) retry = setTimeout(() => setText($('message'), t('player.missing', { name })), 8000);
 });
 
 function begin(retried = false) {
   clearTimeout(retry);
   again = retried;
-  const url = playUrl(name, transport, { base: location.origin, paths, query: mediaQuery() });
-  if (url) player.play(url, transport);
+  const { transport, mute } = choice;
+  select.value = transport ?? choice.wish;
+  setText(note, choice.note());
+  const url = transport && playUrl(name, transport, { base: location.origin, paths, query: mediaQuery() });
+  if (url) player.play(url, transport, mute);
   else setText($('message'), t('player.nowhere'));
 }
 
@@ -76,15 +94,16 @@ const sound = h('button', {
   },
 });
 const select = h('select', {
-  id: 'transport', 'aria-label': t('play.over'), value: transport,
+  id: 'transport', 'aria-label': t('play.over'), value: choice.wish,
   on: {
     change: () => {
-      transport = select.value;
-      save('transport', transport);
+      choice.want(select.value);
+      save('transport', choice.wish);
       begin();
     },
   },
 }, offered.map(key => h('option', { value: key }, transports[key])));
+const note = h('p', { class: 'note', role: 'status' });
 const share = h('button', { type: 'button', class: 'button', id: 'share' }, icon('share'), h('span', {}, t('player.share')));
 share.addEventListener('click', async () => {
   const copied = await copyText(location.href, share);
@@ -99,7 +118,7 @@ const full = h('button', {
 document.documentElement.lang = language() === 'zh' ? 'zh-CN' : language();
 document.title = name ? `${name} · ${t('player.page')}` : t('player.page');
 stage.append(start);
-$('controls').append(h('h1', {}, name || t('player.page')), select, sound, share, full);
+$('controls').append(h('h1', {}, name || t('player.page')), select, sound, share, full, note);
 drawSound();
 if (name) begin();
 else setText($('message'), t('player.noname'));

@@ -4,6 +4,7 @@ import { number } from '../format.js';
 import { icon } from '../icons.js';
 import { t, word } from '../i18n.js';
 import { isOffered, playUrl } from '../links.js';
+import { Choice } from '../player/choice.js';
 import { Player, transportOf, transports } from '../player/player.js';
 import { load, save } from '../store.js';
 
@@ -20,12 +21,13 @@ function thePlayer() {
   return player;
 }
 
+// Milliseconds: a player begins anew no sooner than this after it began, however the tracks change.
+const APART = 5000;
+
 /** The message for a state; empty while there is a picture. */
 function message(state, detail, name) {
-  if (state === 'idle' || state === 'playing') return '';
-  // Libraries give whole sentences here; only names of codecs help.
-  const codec = detail && detail.length < 24 ? `(${detail})` : '';
-  return word(`player.${state}`, '') && t(`player.${state}`, { name, codec, detail: detail ?? '' });
+  if (['idle', 'playing', 'frozen'].includes(state)) return '';
+  return word(`player.${state}`, '') && t(`player.${state}`, { name, codec: detail, detail: detail ?? '' });
 }
 
 /**
@@ -33,27 +35,29 @@ function message(state, detail, name) {
  * message while the stream is not there.
  */
 export function playerCard({ name, over, absent = 'missing', changed = () => {} }) {
-  let transport = transportOf(over ?? load('transport'));
+  const choice = new Choice(transportOf(over ?? load('transport')), Boolean(over));
   let source = null;
   let wanted = false;
   let retry = 0;
   let again = false;
+  let [began, anew] = [0, 0];
 
   const start = h('button', { type: 'button', id: 'play', class: 'big-play', 'aria-label': t('play.stream', { name }) }, icon('play'));
   const stopButton = h('button', { type: 'button', id: 'stop', class: 'button small' }, icon('stop'), h('span', {}, t('stop')));
   const sound = h('button', { type: 'button', id: 'sound', class: 'button small' });
   const full = h('button', { type: 'button', class: 'button small', 'aria-label': t('fullscreen') }, icon('full'));
-  const select = h('select', { id: 'transport', value: transport }, Object.entries(transports)
+  const select = h('select', { id: 'transport', value: choice.wish }, Object.entries(transports)
     .map(([key, text]) => h('option', { value: key }, text)));
   const figures = h('dl', { class: 'player-figures', id: 'figures' },
     ['buffer', 'decoded', 'dropped', 'size', 'first'].map(key => h('div', {},
       h('dt', {}, t(`player.figure.${key}`)), h('dd', { 'data-figure': key }, '–'))));
+  const note = h('p', { class: 'player-note soft', id: 'player-note', role: 'status' });
   const figure = key => figures.querySelector(`[data-figure=${key}]`);
   const element = h('section', { class: 'card player', 'aria-label': t('preview') },
     h('div', { class: 'stage' }, screen, start),
     h('div', { class: 'player-bar' },
       h('label', { class: 'choice' }, h('span', {}, t('play.over')), select), stopButton, sound, full),
-    figures);
+    note, figures);
 
   function drawSound() {
     sound.replaceChildren(icon(video.muted ? 'muted' : 'sound'), h('span', {}, video.muted ? t('sound.on') : t('sound.off')));
@@ -70,28 +74,23 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
     setAttribute(element, 'data-state', wanted ? player?.state : 'idle');
   }
 
-  /** The first codec of the stream that the browser does not know, for the message. */
-  function suspect() {
-    const known = { H264: 'avc1.42e01e', H265: 'hvc1.1.6.L93.B0', AV1: 'av01.0.04M.08', VP9: 'vp09.00.10.08', AAC: 'mp4a.40.2', OPUS: 'opus', FLAC: 'flac' };
-    const Source = window.ManagedMediaSource ?? window.MediaSource;
-    return (source?.tracks ?? []).filter(track => track.kind !== 'data').map(track => track.codec)
-      .find(codec => {
-        const mime = known[String(codec).toUpperCase().replace(/[^A-Z0-9]/g, '')];
-        return !mime || !Source?.isTypeSupported(`video/mp4; codecs="${mime}"`);
-      });
-  }
-
   function onState(state, detail) {
+    if (wanted && choice.mend(state, detail, player.fed)) {
+      clearTimeout(retry);
+      // The old player shall be done with what it does before it goes.
+      retry = setTimeout(() => begin(true), 0);
+      return;
+    }
     // While it is tried again and again, the reason stays to be read.
     const quiet = state === 'waiting' && again;
-    const doubtful = ['codec', 'broken'].includes(state) ? suspect() : null;
-    if (doubtful) say(message('codec', doubtful, name));
+    if (state === 'codec') say(message('codec', choice.obstacles(), name));
     // It is known here whether there is anything to wait for.
     else if (!quiet) say(message(state === 'waiting' && source?.state !== 'live' ? absent : state, detail, name));
     drawButtons();
+    if (state === 'codec') drawChoice();
     clearTimeout(retry);
     // A stream that ended may come back; a codec does not become known.
-    if (wanted && !doubtful && ['ended', 'missing', 'broken'].includes(state)) {
+    if (wanted && ['ended', 'missing', 'broken'].includes(state)) {
       retry = setTimeout(() => begin(true), state === 'missing' ? 1500 : 2500);
     }
     if (wanted && state === 'waiting' && !quiet) {
@@ -101,27 +100,40 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
 
   function begin(retried = false) {
     clearTimeout(retry);
+    clearTimeout(anew);
     again = retried;
     if (!wanted) return;
     if (!source) {
       say(message('waiting', '', name));
       return;
     }
-    const url = playUrl(name, transport, source);
-    if (!url) say(t('player.nowhere'));
-    else thePlayer().play(url, transport);
+    began = performance.now();
+    drawChoice();
+    const { transport } = choice;
+    const url = transport && playUrl(name, transport, source);
+    if (url) thePlayer().play(url, transport, choice.mute);
+    else if (source.base && choice.offered.length) thePlayer().refuse();
+    else say(t('player.nowhere'));
+  }
+
+  function drawChoice() {
+    select.value = choice.transport ?? choice.wish;
+    setText(note, wanted ? choice.note() : '');
   }
 
   element.play = () => {
     wanted = true;
+    choice.forget();
     drawButtons();
     begin();
-    changed(transport, true);
+    changed(choice.firm ? choice.wish : null, true);
   };
   element.halt = () => {
     wanted = false;
     clearTimeout(retry);
+    clearTimeout(anew);
     player?.stop();
+    setText(note, '');
     say('');
     drawButtons();
   };
@@ -132,11 +144,18 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
     const cameBack = !first && source.state !== 'live' && state === 'live';
     source = { base, paths, query, tracks, state };
     for (const option of select.options) option.hidden = option.disabled = !isOffered(name, option.value, paths);
-    if (select.selectedOptions[0]?.disabled) {
-      const offered = [...select.options].find(option => !option.disabled);
-      if (offered) transport = select.value = offered.value;
+    const was = [choice.transport, choice.mute].join();
+    const others = choice.learn([...select.options].filter(option => !option.disabled).map(({ value }) => value), tracks);
+    if (!wanted) {
+      drawChoice();
+      return;
     }
-    if (wanted && (first || (cameBack && ['ended', 'missing', 'broken'].includes(player?.state)))) begin();
+    if (first || (cameBack && ['ended', 'missing', 'broken'].includes(player?.state))) begin();
+    // Players that wait for their first picture take the tracks as they come.
+    else if (player?.source && (was !== [choice.transport, choice.mute].join() || (others && player.state !== 'waiting'))) {
+      clearTimeout(anew);
+      anew = setTimeout(() => begin(true), Math.max(0, began + APART - performance.now()));
+    } else if (others && player?.state === 'codec') begin();
   };
 
   start.addEventListener('click', () => {
@@ -146,7 +165,7 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
   });
   stopButton.addEventListener('click', () => {
     element.halt();
-    changed(transport, false);
+    changed(choice.firm ? choice.wish : null, false);
     start.focus();
   });
   sound.addEventListener('click', () => {
@@ -156,9 +175,9 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
   full.addEventListener('click', () => (document.fullscreenElement
     ? document.exitFullscreen() : (screen.requestFullscreen?.() ?? video.webkitEnterFullscreen?.())));
   select.addEventListener('change', () => {
-    transport = select.value;
-    save('transport', transport);
-    changed(transport, wanted);
+    choice.want(select.value);
+    save('transport', choice.wish);
+    changed(choice.wish, wanted);
     begin();
   });
 

@@ -150,8 +150,10 @@ export function codecsOf(moov) {
   return codecs;
 }
 
+/** Whether a codec is one of sound. */
+export const isSound = codec => /^(mp4a|opus|flac|mp3|ac-3|ec-3)/.test(codec);
+
 /** The MIME type for Media Source Extensions. */
 export function mimeOf(codecs) {
-  const sound = codecs.every(codec => /^(mp4a|opus|flac|mp3|ac-3|ec-3)/.test(codec));
-  return `${sound ? 'audio' : 'video'}/mp4; codecs="${codecs.join(', ')}"`;
+  return `${codecs.every(isSound) ? 'audio' : 'video'}/mp4; codecs="${codecs.join(', ')}"`;
 }

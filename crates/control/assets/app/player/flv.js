@@ -17,15 +17,21 @@ function library() {
   return loading;
 }
 
-/** Opens a stream or a file; `report(state, detail)` hears how it goes. `headers` go with every request. */
-export function openFlv(video, url, report, { type, live = true, headers = {} }) {
+/**
+ * Opens a stream or a file; `report(state, detail)` hears how it goes. `headers` go with every
+ * request; `mute` leaves the sound of FLV aside.
+ */
+export function openFlv(video, url, report, { type, live = true, headers = {}, mute = false }) {
   let player = null;
+  let bytes = 0;
   let stopped = false;
   const failed = (mpegts, kind, detail, info) => {
     const { Events: _, ErrorTypes: types, ErrorDetails: details } = mpegts;
     if (info?.code === 404) report('missing');
     else if ([401, 403].includes(info?.code)) report('refused', String(info.code));
-    else if (kind === types.MEDIA_ERROR && detail !== details.MEDIA_FORMAT_ERROR) report('codec', info?.msg ?? '');
+    else if ((kind === types.MEDIA_ERROR && detail !== details.MEDIA_FORMAT_ERROR)
+      // The library took in bytes that it did not expect: browsers have other words for the network.
+      || (detail === details.NETWORK_EXCEPTION && !/fetch|network|load failed/i.test(info?.msg))) report('codec', info?.msg ?? '');
     else report('broken', detail);
   };
   library().then(mpegts => {
@@ -34,7 +40,7 @@ export function openFlv(video, url, report, { type, live = true, headers = {} })
       report('unsupported');
       return;
     }
-    player = mpegts.createPlayer({ type, isLive: live, url, cors: true }, {
+    player = mpegts.createPlayer({ type, isLive: live, url, cors: true, ...mute && { hasAudio: false } }, {
       liveBufferLatencyChasing: live,
       liveBufferLatencyMaxLatency: 1.5,
       liveBufferLatencyMinRemain: 0.3,
@@ -42,12 +48,14 @@ export function openFlv(video, url, report, { type, live = true, headers = {} })
       headers,
     });
     player.on(mpegts.Events.ERROR, (kind, detail, info) => failed(mpegts, kind, detail, info));
+    player.on(mpegts.Events.STATISTICS_INFO, ({ speed }) => { bytes += speed; });
     // A WebSocket that is refused ends as well: without a picture nobody published.
     player.on(mpegts.Events.LOADING_COMPLETE, () => live && report(video.readyState ? 'ended' : 'missing'));
     player.attachMediaElement(video);
     player.load();
   }, () => report('broken', 'mpegts.js'));
   return {
+    bytes: () => bytes,
     stop() {
       stopped = true;
       player?.destroy();

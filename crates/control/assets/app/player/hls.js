@@ -6,6 +6,7 @@ export function openHls(video, url, report, { live = true, authorize = null } = 
   let stopped = false;
   const ending = new AbortController();
   let repaired = 0;
+  let bytes = 0;
   const natively = () => {
     video.src = url;
     video.addEventListener('error', () => report('broken', video.error?.message ?? ''), { signal: ending.signal });
@@ -31,11 +32,13 @@ export function openHls(video, url, report, { live = true, authorize = null } = 
       ...authorize && { xhrSetup: authorize },
     });
     player.on(Hls.Events.ERROR, (_, data) => failed(Hls, data));
+    player.on(Hls.Events.FRAG_LOADED, (_, { frag }) => { bytes += frag.stats.loaded; });
     player.loadSource(url);
     player.attachMedia(video);
   }, () => report('broken', 'hls.js'));
   video.addEventListener('ended', () => report('ended'), { signal: ending.signal });
   return {
+    bytes: () => bytes,
     stop() {
       stopped = true;
       ending.abort();

@@ -1,5 +1,5 @@
 // Plays live fragmented MP4 by Media Source Extensions: over HTTP and over WebSocket.
-import { BoxReader, codecsOf, mimeOf } from './boxes.js';
+import { BoxReader, codecsOf, isSound, mimeOf } from './boxes.js';
 
 // Seconds: how far behind the newest picture to be, at most and after catching up, and how much
 // of the past to keep.
@@ -14,19 +14,29 @@ class Feed {
     this.head = null;
     this.buffer = null;
     this.mime = '';
+    this.kinds = '';
     this.ended = false;
-    const Source = window.ManagedMediaSource ?? window.MediaSource;
-    this.Source = Source;
-    this.source = new Source();
+    this.bytes = 0;
+    this.Source = window.ManagedMediaSource ?? window.MediaSource;
     // Managed sources need this: they cannot be cast to other screens.
     if (window.ManagedMediaSource) video.disableRemotePlayback = true;
-    this.url = URL.createObjectURL(this.source);
-    video.src = this.url;
-    this.source.addEventListener('sourceopen', () => this.drain(), { once: true });
+    this.renew();
     this.timer = setInterval(() => this.follow(), 250);
   }
 
+  /** A new source for the video; what waits for the old one is dropped. */
+  renew() {
+    if (this.url) URL.revokeObjectURL(this.url);
+    this.queue = [];
+    this.buffer = null;
+    this.source = new this.Source();
+    this.url = URL.createObjectURL(this.source);
+    this.video.src = this.url;
+    this.source.addEventListener('sourceopen', () => this.drain(), { once: true });
+  }
+
   push(chunk) {
+    this.bytes += chunk.length;
     for (const { type, bytes } of this.reader.push(chunk)) {
       // What the buffer must be made for is known with `moov` alone; `ftyp` waits for it.
       if (type === 'ftyp') this.head = bytes;
@@ -46,6 +56,10 @@ class Feed {
     if (mime === this.mime) return;
     const refused = codecs.find(codec => !this.Source.isTypeSupported(mimeOf([codec])));
     if (refused || !codecs.length) throw Object.assign(new Error('codec'), { codec: refused ?? '' });
+    // A buffer may change its codecs, but keeps its tracks: one picture, one sound, or both.
+    const kinds = codecs.map(isSound).sort().join();
+    if (this.kinds && kinds !== this.kinds) this.renew();
+    this.kinds = kinds;
     this.mime = mime;
     this.queue.push({ mime });
   }
@@ -65,7 +79,7 @@ class Feed {
         this.buffer.changeType(next.mime);
       } else {
         this.buffer = this.source.addSourceBuffer(next.mime);
-        this.buffer.addEventListener('updateend', () => this.drain());
+        this.buffer.addEventListener('updateend', ({ target }) => target === this.buffer && this.drain());
       }
       if (!this.buffer?.updating) this.drain();
     } catch (error) {
@@ -154,6 +168,7 @@ function overSocket(url, feed, report, signal) {
 export function openMp4(video, url, report) {
   const ending = new AbortController();
   const feed = new Feed(video, report);
+  video.addEventListener('error', () => report('broken', video.error?.message ?? ''), { signal: ending.signal });
   const work = url.startsWith('ws') ? overSocket : overHttp;
   work(url, feed, report, ending.signal).catch(error => {
     if (ending.signal.aborted) return;
@@ -162,6 +177,7 @@ export function openMp4(video, url, report) {
     ending.abort();
   });
   return {
+    bytes: () => feed.bytes,
     stop() {
       ending.abort();
       feed.stop();

@@ -14,9 +14,10 @@ export const transports = {
   'ws-mp4': 'WebSocket-MP4',
 };
 
-const sources = () => Boolean(window.MediaSource ?? window.ManagedMediaSource);
+/** Whether pages can feed videos here: phones of Apple have HLS alone. */
+export const sources = () => Boolean(window.MediaSource ?? window.ManagedMediaSource);
 
-/** What this browser plays best: phones of Apple have HLS alone. */
+/** What this browser plays best. */
 export function usualTransport() {
   return sources() ? 'flv' : 'hls';
 }
@@ -26,9 +27,14 @@ export function transportOf(wish) {
   return Object.hasOwn(transports, wish ?? '') ? wish : usualTransport();
 }
 
+// Milliseconds: how long a picture may stand still, or not be there, while bytes come (the server
+// begins with a picture), and how often to look.
+const [STILL, LOOK] = [5000, 500];
+
 /**
  * Plays in `video`. `report(state, detail)` hears: waiting, playing, blocked (the browser wants
- * a click first), ended, missing, refused, codec, unsupported, broken.
+ * a click first), ended, missing, refused, codec, unsupported, broken, frozen (bytes come, but the
+ * picture stands still).
  */
 export class Player {
   constructor(video, report) {
@@ -39,7 +45,8 @@ export class Player {
     this.firstAfter = null;
     video.addEventListener('playing', () => {
       clearTimeout(this.stalling);
-      if (!this.source) return;
+      // What is in the buffer of a source that failed is shown still.
+      if (!this.source || !this.token) return;
       this.firstAfter ??= performance.now() - this.began;
       this.tell('playing');
     });
@@ -50,6 +57,23 @@ export class Player {
     });
     // A new source pauses the video; it is started once there is something to show.
     video.addEventListener('loadeddata', () => this.resume());
+    setInterval(() => this.watch(), LOOK);
+  }
+
+  /** Notices a picture that stands still while bytes come. */
+  watch() {
+    const now = performance.now();
+    const { currentTime } = this.video;
+    const moves = this.moment !== currentTime && currentTime > 0;
+    const looks = ['waiting', 'playing', 'stalled'].includes(this.state) && !document.hidden;
+    const bytes = this.source?.bytes() ?? 0;
+    if (moves || !looks || !this.source) {
+      Object.assign(this, { moment: currentTime, moved: now, seen: bytes });
+      return;
+    }
+    if (now - this.moved < STILL || bytes === this.seen) return;
+    Object.assign(this, { moved: now, seen: bytes });
+    this.tell('frozen');
   }
 
   tell(state, detail) {
@@ -57,9 +81,11 @@ export class Player {
     this.report(state, detail);
   }
 
-  play(url, transport) {
+  /** Plays from `url`; `mute` leaves sound aside where the transport allows for it. */
+  play(url, transport, mute = false) {
     this.stop();
     this.began = performance.now();
+    Object.assign(this, { moment: 0, moved: this.began, seen: 0 });
     this.firstAfter = null;
     this.tell('waiting');
     if (transport !== 'hls' && !sources()) {
@@ -68,9 +94,24 @@ export class Player {
     }
     const mine = {};
     this.token = mine;
-    // Reports of a source that was stopped are of no interest any more.
-    const report = (state, detail) => this.token === mine && this.tell(state, detail);
-    this.source = this.open(url, transport, report);
+    // Reports of a source that was stopped, or has failed, are of no interest any more.
+    const report = (state, detail) => {
+      if (this.token !== mine) return;
+      if (['codec', 'broken'].includes(state)) this.token = null;
+      this.tell(state, detail);
+    };
+    this.source = this.open(url, transport, report, mute);
+  }
+
+  /** Nothing can play this: it is as if a player had said so. */
+  refuse() {
+    this.stop();
+    this.tell('codec');
+  }
+
+  /** Whether the source has brought anything. */
+  get fed() {
+    return (this.source?.bytes() ?? 0) > 0;
   }
 
   /** Starts the video; browsers may want a click for that, which is where this is called again. */
@@ -81,10 +122,10 @@ export class Player {
     });
   }
 
-  open(url, transport, report) {
+  open(url, transport, report, mute) {
     if (transport === 'hls') return openHls(this.video, url, report);
     if (transport.endsWith('mp4')) return openMp4(this.video, url, report);
-    return openFlv(this.video, url, report, { type: transport.endsWith('ts') ? 'mpegts' : 'flv' });
+    return openFlv(this.video, url, report, { type: transport.endsWith('ts') ? 'mpegts' : 'flv', mute });
   }
 
   stop() {

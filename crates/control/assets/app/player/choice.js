@@ -1,0 +1,191 @@
+// Which transports can play a stream here: what each carries, and what this browser decodes.
+import { t } from '../i18n.js';
+import { sources, transports } from './player.js';
+
+// Milliseconds: beginning anew does not help a picture that stands still again within this time.
+const AGAIN = 30_000;
+
+// What the server sends over each, and the player of the page takes: mpegts.js fails on AV1.
+const carried = {
+  flv: ['H264', 'H265', 'AAC', 'MP3', 'OPUS', 'FLAC'],
+  ts: ['H264', 'H265', 'AAC', 'MP3', 'AC3', 'EAC3', 'OPUS'],
+  mp4: ['H264', 'H265', 'AV1', 'VP8', 'VP9', 'AAC', 'MP3', 'OPUS', 'FLAC'],
+};
+carried.hls = carried.mp4;
+
+const hex = value => value.toString(16).padStart(2, '0');
+const two = value => String(value).padStart(2, '0');
+/** A level that is written as "4.1", in parts of which `tenth` make up the smaller number. */
+const level = (text, whole, tenth) => {
+  const [major, minor] = String(text ?? '').split('.').map(Number);
+  return Number.isFinite(major) ? major * whole + (minor || 0) * tenth : null;
+};
+
+// Profiles by the names that the API has for them. Without a level, a usual one is asked for.
+const codecs = {
+  H264: ({ profile, level: text }) => `avc1.${{
+    Baseline: '42e0', Main: '4d00', Extended: '5800', High: '6400', 'High 10': '6e00', 'High 4:2:2': '7a00', 'High 4:4:4': 'f400',
+  }[profile] ?? '6400'}${hex(level(text, 10, 1) || 31)}`,
+  H265: ({ profile, level: text }) => `hvc1.${{
+    'Main 10': '2.4', 'Main Still Picture': '3.e', 'Range Extensions': '4.10',
+  }[profile] ?? '1.6'}.L${level(text, 30, 3) || 93}.B0`,
+  AV1: ({ profile, level: text }) => {
+    const number = (Number(String(text).split('.')[0]) - 2) * 4 + (Number(String(text).split('.')[1]) || 0);
+    return `av01.${{ High: 1, Professional: 2 }[profile] ?? 0}.${two(number >= 0 ? number : 4)}M.08`;
+  },
+  VP8: () => 'vp08.00.10.08',
+  VP9: ({ profile, level: number }) => `vp09.${two(Number(profile) || 0)}.${two(Number(number) || 10)}.08`,
+  AAC: ({ profile }) => `mp4a.40.${{ Main: 1, 'HE-AAC': 5, 'HE-AAC v2': 29 }[profile] ?? 2}`,
+  MP3: () => 'mp3',
+  OPUS: () => 'opus',
+  FLAC: () => 'flac',
+  AC3: () => 'ac-3',
+  EAC3: () => 'ec-3',
+};
+
+/** Whether this browser decodes a track, in MP4, which all players of the page turn it into. */
+function decodes(track) {
+  const codec = codecs[track.codec]?.(track);
+  const Source = window.ManagedMediaSource ?? window.MediaSource;
+  if (!codec) return false;
+  const type = `${track.kind}/mp4; codecs="${codec}"`;
+  return Source ? Source.isTypeSupported(type) : document.createElement('video').canPlayType(type) !== '';
+}
+
+const names = { H264: 'H.264', H265: 'H.265 (HEVC)', PCMA: 'G.711 A-law', PCMU: 'G.711 μ-law', AC3: 'AC-3', EAC3: 'E-AC-3', OPUS: 'Opus' };
+const container = transport => (transport === 'ws' ? 'flv' : transport.replace('ws-', ''));
+const media = (tracks, kinds = ['video', 'audio']) => (tracks ?? []).filter(({ kind }) => kinds.includes(kind));
+const plays = (transport, track) => carried[container(transport)].includes(track.codec) && decodes(track);
+const signature = tracks => media(tracks).map(({ id, codec }) => `${id} ${codec}`).join();
+const listed = tracks => [...new Set(tracks.map(({ codec }) => names[codec] ?? codec))].filter(Boolean).join(', ')
+  || t('codec.unknown');
+
+/** 2: plays picture and sound, or all there is; 1: the picture; 0: nothing that is worth it. */
+function merit(transport, tracks) {
+  const played = kind => media(tracks, [kind]).some(track => plays(transport, track));
+  if (media(tracks, ['video']).length && !played('video')) return 0;
+  if (played('audio')) return 2;
+  return !media(tracks, ['video']).length ? 0 : media(tracks, ['audio']).length ? 1 : 2;
+}
+
+/**
+ * Which transport to play over: one that plays picture and sound, else the picture. `wish` is
+ * taken if none is better, or, if it is `firm`, as long as it shows anything. What fails is left
+ * out until the tracks change.
+ */
+export class Choice {
+  constructor(wish, firm) {
+    this.wish = wish;
+    this.firm = firm;
+    this.offered = Object.keys(transports);
+    this.tracks = null;
+    this.broke = 0;
+    this.froze = -AGAIN;
+    this.forget();
+  }
+
+  /** Takes what is known; returns whether the tracks are others than before. */
+  learn(offered, tracks) {
+    this.offered = offered;
+    if (!media(tracks).length) return false;
+    const [was, now] = [signature(this.tracks), signature(tracks)];
+    this.tracks = tracks;
+    if (was === now) return false;
+    this.forget();
+    return was !== '';
+  }
+
+  /** What failed may work now. */
+  forget() {
+    this.failed = new Set();
+    this.silent = false;
+    this.starving = false;
+    this.reason = null;
+  }
+
+  /** The user wants this one. */
+  want(transport) {
+    this.wish = transport;
+    this.firm = true;
+    this.forget();
+  }
+
+  /** The transport to play over; null if none can. */
+  get transport() {
+    const usual = sources() ? ['flv', 'mp4', 'ts', 'hls', 'ws', 'ws-mp4', 'ws-ts'] : ['hls'];
+    // Sound can be left aside in FLV alone.
+    const order = this.starving ? usual : [this.wish, ...usual];
+    const left = order.filter(transport => this.offered.includes(transport) && !this.failed.has(transport));
+    if (!this.tracks) return left[0] ?? null;
+    const merits = left.map(transport => merit(transport, this.tracks));
+    if (this.firm && left[0] === this.wish && merits[0] > 0) return this.wish;
+    const most = Math.max(...merits);
+    return most > 0 ? left[merits.indexOf(most)] : null;
+  }
+
+  /** Whether sound is to be left aside: mpegts.js fails on FLV with sound that it does not know. */
+  get mute() {
+    const { transport } = this;
+    if (!transport || container(transport) !== 'flv') return false;
+    const sound = media(this.tracks, ['audio']);
+    return this.silent || (sound.length > 0 && !sound.some(track => plays(transport, track)));
+  }
+
+  /** The transport failed; returns whether there is something else to try. */
+  fail(why) {
+    const { transport } = this;
+    if (!transport) return false;
+    const starves = why === 'frozen';
+    const sounds = !this.tracks || media(this.tracks, ['audio']).length > 0;
+    // Without its sound, FLV may show its picture.
+    const muted = container(transport) === 'flv' && !this.mute && sounds && (starves || /audio/i.test(why));
+    if (!muted) this.failed.add(transport);
+    // Libraries give whole sentences here; only names of codecs help.
+    if (why && !starves && why.length < 24) this.reason ??= why;
+    this.starving ||= starves;
+    this.silent ||= muted || (starves && sounds);
+    return this.transport !== null;
+  }
+
+  /**
+   * Takes what a player reports; `fed` tells whether bytes had come. Returns whether a player is to
+   * begin anew at once, over what is then the transport.
+   */
+  mend(state, detail, fed) {
+    if (state === 'playing') this.broke = 0;
+    // A source that breaks off brings bytes again, or breaks off for a reason of its own.
+    if (state === 'broken' && fed) this.broke += 1;
+    const now = performance.now();
+    const still = state === 'frozen';
+    const fails = state === 'codec' || this.broke > 1 || (still && now - this.froze < AGAIN);
+    if (still) this.froze = now;
+    if (!fails) return still;
+    this.broke = 0;
+    const more = this.fail(still ? state : String(detail ?? ''));
+    // What is no matter of codecs may get better by itself.
+    if (!more && state !== 'codec') this.forget();
+    return more || still;
+  }
+
+  /** The codecs that keep the stream from being played, by name. */
+  obstacles() {
+    const video = media(this.tracks, ['video']);
+    const tracks = (video.length ? video : media(this.tracks))
+      .filter(track => !this.offered.some(transport => plays(transport, track)));
+    return tracks.length ? listed(tracks) : this.reason ?? t('codec.unknown');
+  }
+
+  /** What a viewer should know of how it is played; empty if it is as usual. */
+  note() {
+    const { transport } = this;
+    if (!transport) return '';
+    const notes = [];
+    if (transport !== this.wish && (this.firm || this.failed.size)) {
+      notes.push(t('player.note.other', { from: transports[this.wish], to: transports[transport] }));
+    }
+    const sound = media(this.tracks, ['audio']);
+    if (sound.length && !sound.some(track => plays(transport, track))) notes.push(t('player.note.silent', { codec: listed(sound) }));
+    else if (this.mute) notes.push(this.starving ? t('player.note.starving') : t('player.note.silent', { codec: t('codec.unknown') }));
+    return notes.join(' ');
+  }
+}
