@@ -2,7 +2,7 @@
 //! the same times.
 
 use headwater_e2e::{
-    Frames, Server, Times, assert_alike, ffmpeg, material, modern_ffmpeg, program, python,
+    Frames, Server, Times, assert_alike, binary, ffmpeg, material, modern_ffmpeg, program, python,
     wait_until,
 };
 use testkit::ts;
@@ -214,6 +214,27 @@ fn hevc_in_ts_and_mp4() {
 fn av1_and_vp9_with_opus_in_mp4() {
     check(&Publisher { file: "av1-opus.mp4", codec: "av1", ..MODERN }, &["http+mp4"], &[]);
     check(&Publisher { file: "vp9-opus.mp4", codec: "vp9", ..MODERN }, &["http+mp4"], &[]);
+}
+
+#[test]
+fn a_configuration_of_vp9_that_comes_again_changes_nothing() {
+    let server = Server::start(&[]);
+    let file = material("vp9-opus.mp4").to_string_lossy().into_owned();
+    let headwater = binary().to_string_lossy().into_owned();
+    // It has no size, which the pictures have told; the file is six seconds long.
+    let url = server.url("rtmp", "live/vp9");
+    let _publisher =
+        program(&headwater, ["push", "--loop", "--quiet", file.as_str(), url.as_str()]);
+    wait_until("its size is known", || server.group("live/vp9")["video_width"] == 320);
+    let saved = server.file("saved.mp4").to_string_lossy().into_owned();
+    let url = server.url("http+mp4", "live/vp9");
+    let viewer = ["--silent", "--max-time", "8", "--output", saved.as_str(), url.as_str()];
+    let mut viewer = program("curl", viewer);
+    // It has seen the file begin again.
+    let _timed_out = viewer.wait();
+    let bytes = std::fs::read(&saved).expect("a file");
+    let sections = bytes.windows(4).filter(|name| name == b"moov").count();
+    assert_eq!(sections, 1, "in {} bytes", bytes.len());
 }
 
 #[test]

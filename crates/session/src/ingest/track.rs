@@ -202,7 +202,14 @@ impl TrackIngest {
         {
             self.track.config = record;
         }
-        self.track.details = inspect::details(self.track.codec, &self.track.config)?;
+        let mut details = inspect::details(self.track.codec, &self.track.config)?;
+        // Those of VP8 and VP9 have no size: one that comes again takes none away.
+        if let (Details::Video(told), Details::Video(known)) = (&mut details, &self.track.details)
+            && (told.width, told.height) == (0, 0)
+        {
+            (told.width, told.height) = (known.width, known.height);
+        }
+        self.track.details = details;
         if self.track.codec == Codec::Aac {
             self.frame_samples = inspect::audio_samples(&self.track, &[]);
         }
