@@ -1,18 +1,22 @@
 //! How long those who read a stream stay when its publisher has left.
 
+mod stage;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use headwater_hub::{
-    Delivery, EndReason, Identity, Kind, Packaging, PacketSink, Protocol, Publication, Registry,
-    Role, Sessions, StreamName, StreamSettings, Tap, Tapped,
+    Delivery, EndReason, Packaging, PacketSink, Publication, Registry, Sessions, StreamSettings,
+    Tap, Tapped,
 };
-use media::{Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, Units};
+use media::FrameKind;
 use parking_lot::Mutex;
 
+use stage::{name, picture, pictures, publish};
+
+const STREAM: &str = "a";
 const MAX_BYTES: usize = 1 << 20;
 
 struct Server {
@@ -24,44 +28,24 @@ struct Server {
 impl Server {
     fn new(grace: u64, record_grace: u64) -> Self {
         let (grace, record_grace) = (Duration::from_secs(grace), Duration::from_secs(record_grace));
-        let settings =
-            Arc::new(StreamSettings { grace, record_grace, ..StreamSettings::default() });
-        let registry = Registry::new(Arc::new(move |_: &StreamName| settings.clone()), 10);
+        let registry =
+            stage::registry(StreamSettings { grace, record_grace, ..StreamSettings::default() });
         Self { registry, sessions: Sessions::default(), began: Instant::now() }
     }
 
     /// Publishes a picture.
     fn publish(&mut self) -> Publication {
-        let kind = Kind { protocol: Protocol::Rtmp, role: Role::Pub };
-        let session = self.sessions.open(kind, None, SystemTime::now());
-        let publication = self.registry.publish(&name(), &session, self.began, SystemTime::now());
-        let mut publication = publication.expect("nobody else publishes");
-        let track = Track {
-            id: TrackId::video(0),
-            codec: Codec::H264,
-            time_base: TimeBase::VIDEO,
-            config: Bytes::new(),
-            color_info: None,
-            enhanced: false,
-            details: Details::Unknown,
-        };
+        let mut publication = publish(&self.registry, &self.sessions, STREAM, self.began);
         publication.announce(true, false, self.began).expect("it publishes");
-        publication.set_track(track, 0, self.began).expect("it publishes");
-        let frame = Frame {
-            track: TrackId::video(0),
-            kind: FrameKind::Key,
-            dts: Ticks::from_millis(0, TimeBase::VIDEO),
-            cts: 0,
-            arrival: self.began,
-            data: Bytes::from_static(b"picture"),
-            units: Units::new(),
-        };
+        publication.set_track(pictures(b""), 0, self.began).expect("it publishes");
+        let mut frame = picture(FrameKind::Key, 0, &b"picture"[..]);
+        frame.arrival = self.began;
         publication.push(frame).expect("it publishes");
         publication
     }
 
     fn tap(&self) -> Tap {
-        Tap::open(&self.registry.find(&name()).expect("the stream"), MAX_BYTES)
+        Tap::open(&self.registry.find(&name(STREAM)).expect("the stream"), MAX_BYTES)
     }
 
     /// Lets so many milliseconds pass since the beginning; whether the stream has ended by that.
@@ -71,7 +55,7 @@ impl Server {
     }
 
     fn is_ready(&self) -> bool {
-        let waiting = self.registry.watch(&name());
+        let waiting = self.registry.watch(&name(STREAM));
         let ready = pin!(waiting.ready());
         ready.poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
@@ -87,10 +71,6 @@ impl PacketSink for Viewer {
             *self.0.lock() = Some(reason);
         }
     }
-}
-
-fn name() -> StreamName {
-    StreamName::new("live", "a", Identity::AppAndName).expect("a name")
 }
 
 /// How many frames there are, and why it ended, if it did.
@@ -123,7 +103,7 @@ fn recordings_may_end_with_their_publisher_while_viewers_stay() {
     let mut server = Server::new(120, 0);
     let publication = server.publish();
     let mut tap = server.tap();
-    let stream = server.registry.find(&name()).expect("the stream");
+    let stream = server.registry.find(&name(STREAM)).expect("the stream");
     let viewer = Arc::new(Viewer::default());
     stream.lock().subscribe(Packaging::Ts { websocket: false }, viewer.clone());
     drop(publication);

@@ -1,16 +1,15 @@
 //! What a viewer gets who joins while a publisher begins.
 
+mod stage;
+
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
-use headwater_hub::{
-    Delivery, Dialect, Identity, Kind, Packaging, PacketSink, Protocol, Publication, Registry,
-    Role, Sessions, StreamName, StreamSettings,
-};
-use media::{
-    AudioDetails, Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, Units,
-};
+use headwater_hub::{Delivery, Dialect, Packaging, PacketSink, Sessions, StreamSettings};
+use media::{AudioDetails, Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId};
+
+use stage::{name, picture, pictures, publish};
 
 struct Nobody;
 
@@ -18,52 +17,37 @@ impl PacketSink for Nobody {
     fn deliver(&self, _: u64, _: Delivery) {}
 }
 
-fn track(id: TrackId, codec: Codec, config: &'static [u8]) -> Track {
+fn sound() -> Track {
     let audio = AudioDetails { sample_rate: 44_100, channels: 2, ..AudioDetails::default() };
-    let is_sound = codec == Codec::Mp3;
     Track {
-        id,
-        codec,
-        time_base: if is_sound { TimeBase::MILLIS } else { TimeBase::VIDEO },
-        config: Bytes::from_static(config),
-        color_info: None,
-        enhanced: false,
-        details: if is_sound { Details::Audio(audio) } else { Details::Unknown },
+        id: TrackId::audio(0),
+        codec: Codec::Mp3,
+        time_base: TimeBase::MILLIS,
+        details: Details::Audio(audio),
+        ..pictures(b"")
     }
 }
 
-fn push(publication: &mut Publication, kind: FrameKind, millis: i64) {
-    let (track, base) = match kind {
-        FrameKind::Audio => (TrackId::audio(0), TimeBase::MILLIS),
-        _ => (TrackId::video(0), TimeBase::VIDEO),
-    };
-    let (data, units) = (Bytes::from_static(b"\0\0\0\x01e"), Units::new());
-    let (dts, arrival) = (Ticks::from_millis(millis, base), Instant::now());
-    publication
-        .push(Frame { track, kind, dts, cts: 0, arrival, data, units })
-        .expect("it publishes");
+/// What is heard at a time.
+fn heard(millis: i64) -> Frame {
+    let dts = Ticks::from_millis(millis, TimeBase::MILLIS);
+    Frame { track: TrackId::audio(0), dts, ..picture(FrameKind::Audio, 0, &b"sound"[..]) }
 }
 
 /// How many beginnings a viewer gets of a stream that has had these picture configurations before
 /// its sound came.
-fn beginnings(pictures: &[&'static [u8]]) -> usize {
-    let settings = Arc::new(StreamSettings::default());
-    let registry = Registry::new(Arc::new(move |_: &StreamName| settings.clone()), 1);
-    let name = StreamName::new("live", "a", Identity::AppAndName).expect("a name");
-    let kind = Kind { protocol: Protocol::Rtmp, role: Role::Pub };
-    let session = Sessions::default().open(kind, None, SystemTime::now());
+fn beginnings(configs: &[&'static [u8]]) -> usize {
+    let registry = stage::registry(StreamSettings::default());
     let now = Instant::now();
-    let mut publication =
-        registry.publish(&name, &session, now, SystemTime::now()).expect("nobody else publishes");
-    for (at, config) in (0..).step_by(40).zip(pictures) {
-        let video = track(TrackId::video(0), Codec::H264, config);
-        publication.set_track(video, at, now).expect("it publishes");
-        push(&mut publication, if at == 0 { FrameKind::Key } else { FrameKind::Delta }, at);
+    let mut publication = publish(&registry, &Sessions::default(), "a", now);
+    for (at, config) in (0..).step_by(40).zip(configs) {
+        let kind = if at == 0 { FrameKind::Key } else { FrameKind::Delta };
+        publication.set_track(pictures(config), at, now).expect("it publishes");
+        publication.push(picture(kind, at, Bytes::from_static(b"picture"))).expect("it publishes");
     }
-    let sound = track(TrackId::audio(0), Codec::Mp3, b"");
-    publication.set_track(sound, 400, now).expect("it publishes");
-    push(&mut publication, FrameKind::Audio, 400);
-    let stream = registry.find(&name).expect("the stream");
+    publication.set_track(sound(), 400, now).expect("it publishes");
+    publication.push(heard(400)).expect("it publishes");
+    let stream = registry.find(&name("a")).expect("the stream");
     let packaging = Packaging::Flv { websocket: false, dialect: Dialect::default() };
     let joined = stream.lock().subscribe(packaging, Arc::new(Nobody));
     assert!(!joined.packets.is_empty());

@@ -194,6 +194,7 @@ async fn a_recording_may_be_silent_while_it_waits() {
     world.devices.playback(&stream, Playback::Pause).unwrap();
     let info = world.hear(Method::Info).await;
     world.answer(&info, 200, "").await;
+    // Longer than a recording that goes on may be silent: nothing is to happen.
     sleep(Duration::from_millis(2500)).await;
     assert!(world.devices.holds(&stream));
     world.devices.playback(&stream, Playback::Play).unwrap();
