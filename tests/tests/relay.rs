@@ -263,8 +263,8 @@ fn a_publisher_here_comes_before_a_pull() {
     publisher.kill();
     wait_until("the publisher is gone", || !here.is_live("live/here"));
     assert_eq!(here.v1("POST", "pulls", &order).0, 200);
-    wait_until("the stream is pulled", || here.is_live("live/here"));
-    assert_eq!(state(&here, "pulls"), "running");
+    wait_until("the stream is pulled", || state(&here, "pulls") == "running");
+    assert!(here.is_live("live/here"));
 }
 
 #[test]
