@@ -28,7 +28,7 @@ pub enum Quantity {
     Memory,
     /// From the start to the first accepted publisher.
     Ready,
-    /// Resident memory without connections.
+    /// The process's own memory without connections.
     IdleMemory,
     /// CPU time without connections, of a core.
     IdleLoad,
@@ -130,7 +130,7 @@ impl Quantity {
             Self::PacketsLost => Some(100.0 * load()?.loss()?),
             Self::Memory => load()?.kilobytes_per_viewer(),
             Self::Ready => Some(row.start()?.ready),
-            Self::IdleMemory => Some(float(row.start()?.resident) / f64::from(1 << 20)),
+            Self::IdleMemory => Some(float(row.start()?.anonymous) / f64::from(1 << 20)),
             Self::IdleLoad => Some(100.0 * row.start()?.load),
             Self::ChurnLost => {
                 let churn = row.churn()?;
@@ -159,7 +159,7 @@ impl Quantity {
             Self::PacketsLost => "packets lost",
             Self::Memory => "memory per viewer",
             Self::Ready => "start to first publisher",
-            Self::IdleMemory => "idle memory",
+            Self::IdleMemory => "own idle memory",
             Self::IdleLoad => "idle CPU",
             Self::AnswerCost => "CPU per answer",
             Self::LastAnswer => "first answer to last",

@@ -118,7 +118,8 @@ fn legend(record: &Record) -> String {
          - *KB per viewer*: growth of the server's resident memory from before the first viewer, \
          divided by viewers; what a stream needs as soon as it has a viewer is in it, socket \
          buffers in the kernel are not. Of relays and devices, growth from before the first one. MB and KB of memory \
-         are powers of two.\n\
+         are powers of two. *Own* memory leaves out pages of the program's file: the kernel maps \
+         as many of them as it likes, and takes them back when it needs them.\n\
          - *Viewers' core*: what the load generator took of its core, and what feeds the server \
          where that was measured; above a half, latencies are its own. *Others*: what everything \
          but server, viewers and publisher took of a core; more than a few percent is a \

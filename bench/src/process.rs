@@ -26,10 +26,26 @@ pub fn cpu(pid: u32) -> Result<Duration> {
 /// # Errors
 /// When there is no such process.
 pub fn resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS")
+}
+
+/// Resident memory that the process has for itself, in bytes: not the pages of its program, of
+/// which the kernel maps as many as it likes, shares them, and takes them back when it needs them.
+///
+/// # Errors
+/// When there is no such process.
+pub fn anonymous(pid: u32) -> Result<u64> {
+    memory(pid, "RssAnon")
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+fn memory(pid: u32, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("reading memory")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    Ok(kilobytes.context("no VmRSS in status")?.parse::<u64>()? * 1024)
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    let value = lines.find_map(|(key, value)| (key == name).then_some(value));
+    let kilobytes = value.and_then(|value| value.split_whitespace().next());
+    let kilobytes = kilobytes.with_context(|| format!("no {name} in status"))?;
+    Ok(kilobytes.parse::<u64>()? * 1024)
 }
 
 /// How many files the process has open, sockets included.
@@ -65,6 +81,7 @@ mod tests {
         assert!(cpu(pid).is_ok());
         assert!(cpu(pid).unwrap() <= busy().unwrap());
         assert!(descriptors(pid).unwrap() >= 3);
-        assert!(resident(pid).unwrap() > 100_000);
+        assert!(anonymous(pid).unwrap() > 10_000);
+        assert!(resident(pid).unwrap() > anonymous(pid).unwrap());
     }
 }

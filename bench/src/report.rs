@@ -77,10 +77,11 @@ const PACKETS: Table<13> = Table {
     },
 };
 
-const START: Table<4> = Table {
+const START: Table<5> = Table {
     head: [
         "first publisher after ms (quickest to slowest)",
         "idle memory MB",
+        "own of it MB",
         "idle CPU",
         "starts",
     ],
@@ -89,6 +90,7 @@ const START: Table<4> = Table {
         Some([
             format!("{:.1} ({:.1} to {:.1})", start.ready, start.quickest, start.slowest),
             megabytes(start.resident),
+            megabytes(start.anonymous),
             format!("{:.1} %", 100.0 * start.load),
             (5 * row.runs.len()).to_string(),
         ])

@@ -28,6 +28,8 @@ pub struct Start {
     pub slowest: f64,
     /// Resident memory without any connection, in bytes.
     pub resident: u64,
+    /// What of it is the process's own, in bytes.
+    pub anonymous: u64,
     /// How much of a core it takes without any connection.
     pub load: f64,
 }
@@ -62,6 +64,7 @@ pub fn measure(kind: Kind, programs: &Programs) -> Result<Start> {
         quickest: at(0),
         slowest: at(STARTS - 1),
         resident: process::resident(pid)?,
+        anonymous: process::anonymous(pid)?,
         load: used.as_secs_f64() / begun.elapsed().as_secs_f64(),
     })
 }
