@@ -58,7 +58,8 @@ fn play(settings: &[&str], players: &[(&str, &str)]) {
         assert_moves(&seen);
         assert_sounds(&seen);
         if *player == "hls.js-ll" {
-            assert!(seen["latency"].as_f64() < Some(2.0), "{seen}");
+            // Without parts it would stay three segments behind.
+            assert!(seen["latency"].as_f64() < Some(2.7), "{seen}");
         }
     }
     server.assert_healthy();

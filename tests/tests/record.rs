@@ -103,7 +103,7 @@ fn files_may_end_with_their_publisher_and_be_watched_by_those_who_have_a_session
         "stream.grace=1h",
         "stream.record_grace=0s",
         "hls.session_key=secret",
-        "hls.session_timeout=1s",
+        "hls.session_timeout=3s",
     ];
     let mut server = start(&settings, &more);
     let sent = reference(folder.path());
