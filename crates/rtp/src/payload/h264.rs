@@ -295,6 +295,40 @@ mod tests {
     }
 
     #[test]
+    fn after_a_whole_unit_a_fragment_begins_though_it_does_not_say_so() {
+        let fragments = [&[0x7C, 0x05, 0x88, 1][..], &[0x7C, 0x05, 2], &[0x7C, 0x45, 3]];
+        // In what comes first, after a loss before the parameter sets, and after one behind them.
+        for (lost, whole) in [(None, true), (Some(0), true), (Some(1), true), (Some(2), false)] {
+            let mut depacketizer = Depacketizer::new();
+            let packets = [SPS, PPS].into_iter().chain(fragments).enumerate();
+            for (index, payload) in packets {
+                depacketizer.push(&packet(0, 1, false, payload), lost == Some(index)).unwrap();
+            }
+            depacketizer.push(&packet(0, 2, true, P), false).unwrap();
+            let got = depacketizer.poll().unwrap();
+            assert_eq!(got.torn, !whole, "{lost:?}");
+            let picture = packed(&[SPS, PPS, &[0x65, 0x88, 1, 2, 3]]);
+            assert_eq!(got.data == picture, whole, "{lost:?}");
+        }
+    }
+
+    #[test]
+    fn a_middle_is_no_beginning_until_it_has_ended() {
+        let mut depacketizer = Depacketizer::new();
+        let mut push = |payload: &[u8]| {
+            depacketizer.push(&packet(0, 1, false, payload), false).unwrap();
+        };
+        for middle in [&[0x7C, 0x05, 0x88, 1][..], &[0x7C, 0x05, 2], &[0x7C, 0x45, 3]] {
+            push(middle);
+        }
+        push(&[0x7C, 0x05, 0x08, 4]);
+        push(&[0x7C, 0x45, 5]);
+        depacketizer.flush();
+        let (data, torn) = (packed(&[&[0x65, 0x08, 4, 5]]).into(), true);
+        assert_eq!(depacketizer.poll(), Some(Unit { timestamp: 1, data, torn }));
+    }
+
+    #[test]
     fn a_fragment_of_one_byte_is_no_disaster() {
         let mut depacketizer = Depacketizer::new();
         assert!(depacketizer.push(&packet(1, 1, true, &[0x7C]), false).is_err());

@@ -51,6 +51,9 @@ pub(crate) struct Assembler {
     /// Packets are missing right before the access unit in hand, or nobody knows: its first slice
     /// tells whether they were part of it.
     suspect: bool,
+    /// A fragment may be the middle of a unit: packets are missing right before it, nobody knows
+    /// what came before it, or all that came since is such a middle.
+    adrift: bool,
     /// Where the unit begins whose end is still to come.
     fragment: Option<usize>,
     /// A marker came with the access unit in hand.
@@ -70,6 +73,7 @@ impl Assembler {
             torn: false,
             // One may come in the middle of a picture.
             suspect: true,
+            adrift: true,
             fragment: None,
             marked: false,
             markers: Markers::Unproven(0),
@@ -92,6 +96,7 @@ impl Assembler {
         }
         self.come_to(packet.timestamp);
         self.suspect |= lost;
+        self.adrift |= lost;
     }
 
     /// What follows has this time.
@@ -106,7 +111,10 @@ impl Assembler {
             }
             self.complete();
         }
-        self.timestamp = timestamp;
+        if timestamp != self.timestamp {
+            self.fragment = None;
+            self.timestamp = timestamp;
+        }
     }
 
     /// A packet has been read.
@@ -125,6 +133,7 @@ impl Assembler {
     pub(super) fn damage(&mut self) {
         self.lose_fragment();
         self.torn = true;
+        self.adrift = true;
     }
 
     /// Takes a whole NAL unit.
@@ -134,11 +143,13 @@ impl Assembler {
         self.begin_unit(unit)?;
         self.close();
         self.fragment = None;
+        self.adrift = false;
         Ok(())
     }
 
     /// Takes a fragment of a NAL unit: its header (made from the fragment's) and a part of what
-    /// follows that. A beginning that is not marked as one is taken for one if nothing is missing.
+    /// follows that. A beginning that is not marked as one is taken for one after the end of a
+    /// unit or of an access unit, if nothing is missing between them.
     pub(super) fn fragment(
         &mut self,
         role: impl FnOnce() -> Role,
@@ -150,14 +161,16 @@ impl Assembler {
         let other = self.fragment.is_some_and(|at| {
             self.data.get(at + LENGTH..at + LENGTH + header.len()) != Some(header)
         });
-        if start || other || (self.fragment.is_none() && !self.suspect) {
+        if start || other || (self.fragment.is_none() && !self.adrift) {
             self.fragment = None;
+            self.adrift = false;
             self.place(role());
             self.begin_unit(header)?;
         } else if self.fragment.is_none() {
             // The beginning is among the packets that are missing.
             self.has_slice = true;
             self.torn = true;
+            self.adrift = !end;
             return Ok(());
         }
         self.append(part)?;
@@ -183,7 +196,7 @@ impl Assembler {
         }
         (self.has_slice, self.torn, self.marked) = (false, false, false);
         // The next one begins here.
-        self.suspect = false;
+        (self.suspect, self.adrift) = (false, false);
     }
 
     /// Finds out whether a unit that begins belongs to the access unit in hand.
