@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use media::TrackKind;
 
+use crate::entry::Entry;
 use crate::{Packet, Ring, Start, StreamSettings};
 
 /// Slices of one vectored write. 64 × 16 bytes of `iovec` stay on the stack, and more bytes than
@@ -33,6 +34,8 @@ pub struct Cursor {
     epoch: Option<u32>,
     audio: bool,
     video: bool,
+    /// Where it is in the pictures since it was put to its place.
+    entry: Entry,
     /// Packets do not go to the sink: see [`Cursor::next_datagrams`].
     datagrams: bool,
     skips: Skips,
@@ -110,6 +113,7 @@ impl Cursor {
             epoch: None,
             audio: true,
             video: true,
+            entry: Entry::Ahead,
             datagrams: false,
             skips: Skips { minute: now, count: 0 },
         };
@@ -224,7 +228,7 @@ impl Cursor {
     #[must_use]
     pub fn is_level_with(&self, other: &Self) -> bool {
         let plain = |cursor: &Self| cursor.rest.is_empty() && cursor.own.is_empty();
-        let wants = |cursor: &Self| (cursor.place, cursor.audio, cursor.video);
+        let wants = |cursor: &Self| (cursor.place, cursor.audio, cursor.video, cursor.entry);
         plain(self) && plain(other) && wants(self) == wants(other)
     }
 
@@ -268,7 +272,8 @@ impl Cursor {
             next += 1;
             self.place = Place::At(next);
             self.epoch = Some(packet.epoch);
-            if self.wants(packet) {
+            // Its packets are numbered: none can be left out.
+            if self.wants(packet, &mut Entry::Past) {
                 return Some((number, packet));
             }
         }
@@ -336,6 +341,7 @@ impl Cursor {
     /// Puts the cursor at `number`, with the prologue if the viewer does not know that epoch.
     fn enter(&mut self, ring: &Ring, number: u64) {
         self.place = Place::At(number);
+        self.entry = Entry::Ahead;
         if let Some(prologue) = ring.prologue_for(number)
             && self.epoch != Some(prologue.epoch)
         {
@@ -344,10 +350,11 @@ impl Cursor {
         }
     }
 
-    fn wants(&self, packet: &Packet) -> bool {
+    /// Whether the viewer gets a packet to which it comes from `entry`.
+    fn wants(&self, packet: &Packet, entry: &mut Entry) -> bool {
         match packet.track {
             TrackKind::Audio => self.audio,
-            TrackKind::Video => self.video,
+            TrackKind::Video => self.video && entry.admits(packet.kind),
             TrackKind::Data => true,
         }
     }
@@ -358,7 +365,9 @@ impl Cursor {
             Place::At(number) if !self.datagrams => Some(ring.from(number)),
             Place::At(_) | Place::KeyFrom { .. } | Place::Paused => None,
         };
-        let packets = packets.into_iter().flatten().filter(|p| self.wants(p)).map(|p| &p.bytes);
+        let mut entry = self.entry;
+        let wanted = move |packet: &&Packet| self.wants(packet, &mut entry);
+        let packets = packets.into_iter().flatten().filter(wanted).map(|packet| &packet.bytes);
         let rest = Some(&self.rest).filter(|rest| !rest.is_empty());
         rest.into_iter().chain(&self.own).chain(packets)
     }
@@ -403,13 +412,15 @@ impl Cursor {
         if self.datagrams {
             return;
         }
+        let mut entry = self.entry;
         for packet in ring.from(number) {
-            if self.wants(packet) {
+            if self.wants(packet, &mut entry) {
                 if taken == 0 {
                     break;
                 }
                 taken = self.leave(&packet.bytes, taken);
             }
+            self.entry = entry;
             self.epoch = Some(packet.epoch);
             number += 1;
         }
@@ -468,6 +479,13 @@ mod tests {
                 datagrams: None,
             });
         }
+    }
+
+    /// A ten-byte packet as those of [`feed`], for those alone who began before its key frame.
+    fn lead(ring: &mut Ring, number: u8) {
+        feed(ring, number..number + 1, u8::MAX, 1);
+        let kind = FrameKind::Leading;
+        ring.newest_mut().take(1).for_each(|packet| packet.kind = kind);
     }
 
     fn ring() -> Ring {
@@ -606,9 +624,18 @@ mod tests {
         #[test]
         fn cuts_change_nothing(cuts in prop::collection::vec(1usize..40, 1..50), replies in any::<u8>()) {
             let (mut ring, now) = (ring(), Instant::now());
-            feed(&mut ring, 0..20, 50, 1);
-            let whole = drain_all(&mut Cursor::join(&ring, [], now), &ring);
-            let mut cursor = Cursor::join(&ring, [], now);
+            feed(&mut ring, 0..1, 50, 1);
+            for i in 1..3 {
+                lead(&mut ring, i);
+            }
+            feed(&mut ring, 3..10, 50, 1);
+            ring.push(Packet { kind: FrameKind::Key, ..ring.get(9).unwrap().clone() });
+            lead(&mut ring, 11);
+            feed(&mut ring, 12..20, 50, 1);
+            let start = Start::At(0);
+            let whole = drain_all(&mut Cursor::join_at(&ring, [], start, now), &ring);
+            prop_assert_eq!(whole.len(), 8 + 18 * 10);
+            let mut cursor = Cursor::join_at(&ring, [], start, now);
             let (mut out, mut turn) = (Vec::new(), 0);
             while out.iter().filter(|b| **b != 0xEE).count() < whole.len() {
                 if turn % 8 == 0 && replies & (1 << (turn / 8 % 8)) != 0 {

@@ -9,6 +9,7 @@
 //! leads the peers, and both pass the time in.
 
 mod cursor;
+mod entry;
 pub mod events;
 pub mod gate;
 mod keys;

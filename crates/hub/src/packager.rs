@@ -147,7 +147,12 @@ fn begin(websocket: bool, len: usize) -> BytesMut {
 /// What a frame means to a viewer who starts or skips: only the first video track decides that.
 pub(crate) fn meaning(frame: &Frame) -> FrameKind {
     match (frame.kind, frame.track.index) {
-        (FrameKind::Key, 1..) => FrameKind::Delta,
+        (FrameKind::Key | FrameKind::Leading, 1..) => FrameKind::Delta,
         (kind, _) => kind,
     }
+}
+
+/// As [`meaning`], in formats that number their packets: no viewer can be spared one in between.
+pub(crate) fn numbered(kind: FrameKind) -> FrameKind {
+    if kind == FrameKind::Leading { FrameKind::Delta } else { kind }
 }

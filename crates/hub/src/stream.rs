@@ -10,10 +10,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use media::{Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackSet};
+use media::{Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackSet, inspect};
 
 pub use self::output::{Delivery, PacketSink, Subscription};
 use self::output::{Logged, Output, Reader};
+use crate::entry::Entry;
 use crate::keys::KeyFrames;
 use crate::rate::FrameRate;
 use crate::registry::Counted;
@@ -109,6 +110,8 @@ struct Publisher {
     announced: Vec<TrackKind>,
     /// Until its first key frame, pictures that refer to the last publisher's are left out.
     joins_at_key: bool,
+    /// Where it is in its pictures.
+    entry: Entry,
 }
 
 impl Stream {
@@ -242,6 +245,7 @@ impl Stream {
             shown: Vec::new(),
             announced: vec![TrackKind::Video, TrackKind::Audio],
             joins_at_key: resuming.is_some(),
+            entry: Entry::Ahead,
         });
         self.state = StreamState::Live;
         self.ready = false;
@@ -456,7 +460,10 @@ impl Stream {
     }
 
     /// Appends a frame. Its track must have been set.
-    pub(crate) fn push(&mut self, frame: Frame) {
+    pub(crate) fn push(&mut self, mut frame: Frame) {
+        if frame.kind == FrameKind::Delta && self.is_leading(&frame) {
+            frame.kind = FrameKind::Leading;
+        }
         if !self.admit(&frame) {
             return;
         }
@@ -516,12 +523,17 @@ impl Stream {
         let first = *publisher.first_frame.get_or_insert(frame.arrival);
         let waited = frame.arrival.saturating_duration_since(first);
         if frame.track.kind == TrackKind::Video && publisher.joins_at_key {
-            if frame.kind == FrameKind::Delta && waited < key_frame_wait {
+            if frame.kind != FrameKind::Key && waited < key_frame_wait {
                 return false;
             }
             publisher.joins_at_key = false;
         }
-        true
+        frame.track != TrackId::video(0) || publisher.entry.admits(frame.kind)
+    }
+
+    fn is_leading(&self, frame: &Frame) -> bool {
+        let track = self.tracks.get(frame.track);
+        track.is_some_and(|t| inspect::is_skipped_leading(t.codec, &frame.data, &frame.units))
     }
 
     /// Whether the tracks are known by now.

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use media::{Frame, TrackSet};
+use media::{Frame, TrackId, TrackSet};
 use parking_lot::Mutex;
 
+use crate::entry::Entry;
 use crate::{EndReason, Stream};
 
 /// What a tap brings.
@@ -45,6 +46,8 @@ struct Inner {
     lost: bool,
     /// Frames that there was no room for, in all.
     lost_frames: u64,
+    /// Where it is in the pictures since it began, or lost some.
+    entry: Entry,
     ended: bool,
     waker: Option<Waker>,
 }
@@ -59,6 +62,7 @@ impl Queue {
             max_bytes,
             lost: false,
             lost_frames: 0,
+            entry: Entry::Ahead,
             ended: false,
             waker: None,
         })))
@@ -92,10 +96,14 @@ impl Queue {
         if inner.ended {
             return;
         }
+        if frame.track == TrackId::video(0) && !inner.entry.admits(frame.kind) {
+            return;
+        }
         // A single frame always fits.
         if inner.bytes > 0 && inner.bytes + frame.data.len() > inner.max_bytes {
             inner.lost = true;
             inner.lost_frames += 1;
+            inner.entry = Entry::Ahead;
             return;
         }
         if std::mem::take(&mut inner.lost) {

@@ -20,6 +20,10 @@ pub enum FrameKind {
     Key,
     /// A video frame that refers to others.
     Delta,
+    /// As [`FrameKind::Delta`], but it refers to frames before the key frame that it follows, and is
+    /// shown before that one: whoever starts with the key frame cannot decode it. Those who take
+    /// frames in need not tell it from others; a stream does.
+    Leading,
     /// An audio frame.
     Audio,
     /// Script data, captions, cue points and the like.

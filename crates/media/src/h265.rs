@@ -85,8 +85,15 @@ pub fn is_parameter_set(unit: &[u8]) -> bool {
 }
 
 /// Whether a frame is an intra random access point picture: IDR, BLA or CRA. A decoder can start
-/// at it; leading pictures of a CRA are skipped then.
+/// at it; leading pictures of a CRA are skipped then, see [`is_skipped_leading`].
 #[must_use]
 pub fn is_key(data: &[u8], units: &[Range<u32>]) -> bool {
     nal::iter(data, units).any(|unit| matches!(NalType::of(unit), Some(NalType::Irap(_))))
+}
+
+/// Whether a frame is a RASL picture (table 7-1): one that decoders skip which start at the CRA or
+/// BLA picture that it follows, since it refers to pictures before that (§8.1.3).
+#[must_use]
+pub fn is_skipped_leading(data: &[u8], units: &[Range<u32>]) -> bool {
+    nal::iter(data, units).any(|unit| matches!(NalType::of(unit), Some(NalType::Slice(8 | 9))))
 }

@@ -18,6 +18,13 @@ pub fn is_key(data: &[u8], units: &[Range<u32>]) -> bool {
     nal::iter(data, units).any(|unit| matches!(nal_type(unit), Some(7..=10)))
 }
 
+/// Whether a frame is a RASL picture (3): one that decoders skip which start at the CRA picture that
+/// it follows, since it refers to pictures before that.
+#[must_use]
+pub fn is_skipped_leading(data: &[u8], units: &[Range<u32>]) -> bool {
+    nal::iter(data, units).any(|unit| nal_type(unit) == Some(3))
+}
+
 /// The size of NAL unit lengths that a configuration record tells: 1 to 4.
 ///
 /// # Errors
@@ -36,6 +43,7 @@ mod tests {
         for kind in 0..32 {
             let frame = [0, 1, 0x80, 0, kind << 3 | 1, 0x80];
             assert_eq!(is_key(&frame, &[0..3, 3..6]), (7..=10).contains(&kind));
+            assert_eq!(is_skipped_leading(&frame, &[0..3, 3..6]), kind == 3);
         }
         assert_eq!(length_size(&[0xFF, 0]), Ok(4));
         assert!(length_size(&[]).is_err());

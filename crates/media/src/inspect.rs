@@ -156,6 +156,17 @@ pub fn is_random_access(codec: Codec, data: &[u8], units: &[Range<u32>]) -> Opti
     }
 }
 
+/// Whether a canonical frame is one that decoders skip which start at the key frame before it: see
+/// [`crate::FrameKind::Leading`]. Only codecs whose frames tell have such frames.
+#[must_use]
+pub fn is_skipped_leading(codec: Codec, data: &[u8], units: &[Range<u32>]) -> bool {
+    match codec {
+        Codec::H265 => h265::is_skipped_leading(data, units),
+        Codec::H266 => h266::is_skipped_leading(data, units),
+        _ => false,
+    }
+}
+
 /// How long an audio frame of the track lasts, in samples of [`AudioDetails::sample_rate`]
 /// (48 kHz for Opus); `None` where nobody can tell.
 #[must_use]

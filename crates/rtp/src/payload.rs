@@ -13,6 +13,9 @@ pub(crate) mod mp3;
 mod nal;
 pub(crate) mod opaque;
 pub(crate) mod raw;
+#[cfg(test)]
+mod tests;
+mod vp;
 pub(crate) mod vp8;
 pub(crate) mod vp9;
 
@@ -73,80 +76,4 @@ pub trait Packetizer: Send + fmt::Debug {
     /// piece of media does not fit, all its packets but the last have exactly `max` bytes, so that
     /// the system can cut them apart.
     fn push(&mut self, frame: &Frame, max: usize, sink: &mut dyn Sink);
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use std::time::Instant;
-
-    use media::{FrameKind, Ticks, TimeBase, TrackId, Units};
-
-    use super::*;
-
-    /// Keeps payloads as packets of one timestamp.
-    #[derive(Debug, Default)]
-    pub(crate) struct Packets {
-        pub(crate) list: Vec<Packet>,
-        pub(crate) timestamp: u32,
-    }
-
-    impl Sink for Packets {
-        fn packet(&mut self, pieces: &[&[u8]], marker: bool) {
-            self.list.push(Packet {
-                marker,
-                payload_type: 96,
-                sequence: u16::try_from(self.list.len() & 0xFFFF).unwrap(),
-                timestamp: self.timestamp,
-                ssrc: 1,
-                payload: pieces.concat().into(),
-            });
-        }
-
-        fn advance(&mut self, ticks: u32) {
-            self.timestamp = self.timestamp.wrapping_add(ticks);
-        }
-    }
-
-    /// A frame as a packetizer gets it.
-    pub(crate) fn frame(track: TrackId, kind: FrameKind, data: Bytes, units: Units) -> Frame {
-        Frame {
-            track,
-            kind,
-            dts: Ticks::new(0, TimeBase::VIDEO),
-            cts: 0,
-            arrival: Instant::now(),
-            data,
-            units,
-        }
-    }
-
-    /// The payloads of a frame; none is longer than `max`.
-    pub(crate) fn packetize(
-        packetizer: &mut dyn Packetizer,
-        frame: &Frame,
-        max: usize,
-        timestamp: u32,
-    ) -> Vec<Packet> {
-        let mut packets = Packets { list: Vec::new(), timestamp };
-        packetizer.push(frame, max, &mut packets);
-        for packet in &packets.list {
-            assert!(packet.payload.len() <= max, "{} > {max}", packet.payload.len());
-        }
-        packets.list
-    }
-
-    /// Everything that comes out of packets.
-    pub(crate) fn depacketize(
-        depacketizer: &mut dyn Depacketizer,
-        packets: &[Packet],
-    ) -> Vec<Unit> {
-        let mut units = Vec::new();
-        for packet in packets {
-            depacketizer.push(packet, false).unwrap();
-            units.extend(std::iter::from_fn(|| depacketizer.poll()));
-        }
-        depacketizer.flush();
-        units.extend(std::iter::from_fn(|| depacketizer.poll()));
-        units
-    }
 }

@@ -87,7 +87,9 @@ impl Packager for Mp4 {
         self.fragmenter.push(frame);
         let paces = match frame.kind {
             FrameKind::Config | FrameKind::Data => false,
-            FrameKind::Key | FrameKind::Delta => frame.track == TrackId::video(0),
+            FrameKind::Key | FrameKind::Delta | FrameKind::Leading => {
+                frame.track == TrackId::video(0)
+            }
             FrameKind::Audio => {
                 !self.fragmenter.carries(TrackId::video(0))
                     || self.fragmenter.waiting_sound().is_some_and(|span| span > SOUND_PATIENCE)

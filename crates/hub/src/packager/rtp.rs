@@ -18,7 +18,7 @@ use media::{
     Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackSet,
 };
 
-use super::{Packager, meaning};
+use super::{Packager, meaning, numbered};
 use crate::Packet;
 use crate::ring::Datagrams;
 
@@ -286,7 +286,7 @@ impl Packager for Rtp {
             packets: out,
             like: Packet {
                 bytes: bytes::Bytes::new(),
-                kind: meaning(frame),
+                kind: numbered(meaning(frame)),
                 track: frame.track.kind,
                 dts_ms: frame.dts.millis(),
                 epoch: tracks.epoch,

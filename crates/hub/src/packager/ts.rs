@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 use media::{Frame, TrackSet};
 use mpeg::ts::{Muxer, Unit};
 
-use super::{Packager, begin};
+use super::{Packager, begin, numbered};
 use crate::Packet;
 
 /// The packager of HTTP-TS and WebSocket-TS.
@@ -51,7 +51,7 @@ impl Ts {
             };
             out.push(Packet {
                 bytes: bytes.freeze(),
-                kind: unit.kind,
+                kind: numbered(unit.kind),
                 track: unit.track,
                 dts_ms: unit.dts.millis(),
                 epoch,

@@ -250,26 +250,17 @@ impl super::Packetizer for Packetizer {
 
 #[cfg(test)]
 mod tests {
-    use media::{FrameKind, TrackId, Units};
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
     use crate::payload::Depacketizer as _;
-    use crate::payload::tests::{depacketize, frame, packetize};
+    use crate::payload::tests::{
+        anything, damaged, depacketize, losses, lossy, packet, packetize, rest, sound, unit,
+    };
 
     fn packets(data: &[u8], max: usize, timestamp: u32) -> Vec<Packet> {
-        let data = Bytes::copy_from_slice(data);
-        let frame = frame(TrackId::audio(0), FrameKind::Audio, data, Units::new());
-        packetize(&mut Packetizer::new(), &frame, max, timestamp)
-    }
-
-    fn packet(timestamp: u32, marker: bool, payload: &[u8]) -> Packet {
-        let payload = Bytes::copy_from_slice(payload);
-        Packet { marker, payload_type: 97, sequence: 0, timestamp, ssrc: 1, payload }
-    }
-
-    fn unit(timestamp: u32, data: &[u8], torn: bool) -> Unit {
-        Unit { timestamp, data: Bytes::copy_from_slice(data), torn }
+        packetize(&mut Packetizer::new(), &sound(data), max, timestamp)
     }
 
     fn hbr() -> Depacketizer {
@@ -445,18 +436,15 @@ mod tests {
         }
 
         #[test]
-        fn what_is_not_torn_is_whole(frames in frames(), max in 64usize..400, kept: Vec<bool>) {
+        fn what_is_not_torn_is_whole(
+            frames in frames(),
+            max in 64usize..400,
+            kept in losses(),
+        ) {
             let mut depacketizer = hbr();
-            let mut lost = false;
-            let kept = kept.into_iter().chain(std::iter::repeat(true));
-            for (packet, kept) in sent(&frames, max).iter().zip(kept) {
-                if kept {
-                    depacketizer.push(packet, lost).unwrap();
-                }
-                lost = !kept;
-            }
-            depacketizer.flush();
-            for got in std::iter::from_fn(|| depacketizer.poll()).filter(|got| !got.torn) {
+            let (mut got, _) = lossy(&mut depacketizer, &sent(&frames, max), &kept);
+            got.extend(rest(&mut depacketizer));
+            for got in got.iter().filter(|got| !got.torn) {
                 let index = usize::try_from(got.timestamp / 1024).unwrap();
                 prop_assert_eq!(&got.data[..], &frames[index][..]);
             }
@@ -465,18 +453,10 @@ mod tests {
         #[test]
         fn damage_does_no_harm(
             frames in frames(),
-            harm: Vec<(prop::sample::Index, prop::sample::Index, u8)>,
+            harm: Vec<(Index, Index, u8)>,
             lost: bool,
         ) {
-            let mut list = sent(&frames, 100);
-            for (packet, place, mask) in harm {
-                let packet = packet.get(&list).clone();
-                let mut payload = packet.payload.to_vec();
-                let place = place.index(payload.len());
-                payload[place] ^= mask;
-                payload.truncate(if mask == 0 { place.max(1) } else { payload.len() });
-                list.push(Packet { payload: payload.into(), ..packet });
-            }
+            let list = damaged(sent(&frames, 100), &harm);
             let mut depacketizer = hbr();
             for packet in &list {
                 let _ = depacketizer.push(packet, lost);
@@ -485,20 +465,19 @@ mod tests {
 
         #[test]
         fn whatever_comes_is_read_or_refused(
-            payloads: Vec<(Vec<u8>, u8, bool, bool)>,
+            packets in anything(),
             size_length in 0u8..40,
             index_length in 0u8..40,
             index_delta_length in 0u8..40,
         ) {
             let layout = Layout { size_length, index_length, index_delta_length };
             let mut depacketizer = Depacketizer::new(layout, u32::MAX / 3);
-            for (payload, timestamp, marker, lost) in payloads {
-                let _ = depacketizer.push(&packet(timestamp.into(), marker, &payload), lost);
-                let small = [&[0, timestamp], &payload[..]].concat();
-                let _ = depacketizer.push(&packet(timestamp.into(), marker, &small), lost);
+            for (timestamp, marker, lost, payload) in packets {
+                let _ = depacketizer.push(&packet(timestamp, marker, &payload), lost);
+                let small = [&[0, 8 * u8::try_from(timestamp).unwrap()], &payload[..]].concat();
+                let _ = depacketizer.push(&packet(timestamp, marker, &small), lost);
             }
-            depacketizer.flush();
-            while depacketizer.poll().is_some() {}
+            rest(&mut depacketizer);
         }
     }
 }

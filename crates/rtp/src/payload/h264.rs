@@ -2,18 +2,14 @@
 //!
 //! Reads single units, STAP-A, STAP-B, MTAP and FU-A, FU-B (§5.6–5.8); decoding order numbers are
 //! passed over, since nobody sends what is interleaved by them. Writes single units, STAP-A and
-//! FU-A, as packetization mode 1 allows, with the parameter sets in front of each key frame, so
-//! that players survive a change of them.
+//! FU-A, as packetization mode 1 allows, with the parameter sets in front of each key frame.
 //!
-//! Tolerated: start and end bits of fragments that are missing; see also [`super::nal`].
+//! Tolerated: see [`super::nal`].
 
-use bytes::Bytes;
-use media::{Error, Frame, Reader, h264, nal};
+use media::{Error, Reader, h264};
 use smallvec::{SmallVec, smallvec};
 
-use super::nal::{Assembler, ParameterSets, Role, Syntax, aggregated, packetize};
-use super::{Sink, Unit};
-use crate::Packet;
+use super::nal::{self, Assembler, Role, Syntax, aggregated};
 
 const STAP_A: u8 = 24;
 const STAP_B: u8 = 25;
@@ -23,24 +19,54 @@ const FU_A: u8 = 28;
 const FU_B: u8 = 29;
 
 /// Puts access units together.
-#[derive(Debug)]
-pub(crate) struct Depacketizer {
-    assembler: Assembler,
-}
+pub(crate) type Depacketizer = nal::Depacketizer<H264>;
 
 impl Depacketizer {
     pub(crate) fn new() -> Self {
-        Self { assembler: Assembler::new() }
+        Self::with(H264)
+    }
+}
+
+/// Cuts access units.
+pub(crate) type Packetizer = nal::Packetizer<H264>;
+
+impl Packetizer {
+    /// `config` is the track's `AVCDecoderConfigurationRecord`; an unreadable one has no parameter
+    /// sets.
+    pub(crate) fn new(config: &[u8]) -> Self {
+        let config = h264::Config::parse(config).ok();
+        Self::with(config.iter().flat_map(h264::Config::parameter_sets))
+    }
+}
+
+/// The units of H.264.
+#[derive(Debug)]
+pub(crate) struct H264;
+
+impl Syntax for H264 {
+    const HEADER: usize = 1;
+
+    /// §7.4.1.2.3 of H.264: what begins an access unit.
+    fn role(unit: &[u8]) -> Role {
+        match unit {
+            // `first_mb_in_slice` is zero if its Exp-Golomb code is the bit 1.
+            [header, second, ..] if matches!(header & 0x1F, 1 | 2 | 5) => {
+                Role::Slice { first: second & 0x80 != 0 }
+            }
+            [header, ..] if matches!(header & 0x1F, 6..=9 | 16..=18) => Role::Lead,
+            _ => Role::Any,
+        }
     }
 
-    fn payload(&mut self, timestamp: u32, payload: &[u8]) -> Result<(), Error> {
+    fn read(&self, timestamp: u32, payload: &[u8], units: &mut Assembler) -> Result<(), Error> {
         let mut r = Reader::new(payload);
         let header = r.u8()?;
+        let mut aggregate = |rest| aggregated(rest).try_for_each(|unit| units.unit::<Self>(unit?));
         match header & 0x1F {
-            STAP_A => self.aggregate(r.rest()),
+            STAP_A => aggregate(r.rest()),
             STAP_B => {
                 let _decoding_order = r.u16()?;
-                self.aggregate(r.rest())
+                aggregate(r.rest())
             }
             kind @ (MTAP16 | MTAP24) => {
                 let _decoding_order = r.u16()?;
@@ -49,8 +75,8 @@ impl Depacketizer {
                     let size = r.u16()?;
                     let _difference_of_decoding_order = r.u8()?;
                     let later = if kind == MTAP16 { r.u16()?.into() } else { r.u24()? };
-                    self.assembler.come_to(timestamp.wrapping_add(later));
-                    self.unit(r.take(size.into())?)?;
+                    units.come_to(timestamp.wrapping_add(later));
+                    units.unit::<Self>(r.take(size.into())?)?;
                 }
                 Ok(())
             }
@@ -62,88 +88,12 @@ impl Depacketizer {
                 let part = r.rest();
                 let header = [header & 0xE0 | fragment & 0x1F];
                 let ends = (fragment & 0x80 != 0, fragment & 0x40 != 0);
-                let begun = [header[0], part.first().copied().unwrap_or_default()];
-                self.assembler.fragment(|| role(&begun), &header, part, ends)
+                units.fragment::<Self>(&header, part, ends)
             }
-            1..=23 => self.unit(payload),
+            1..=23 => units.unit::<Self>(payload),
             kind => Err(Error::Invalid { what: "NAL unit type", value: kind.into() }),
         }
     }
-
-    fn aggregate(&mut self, units: &[u8]) -> Result<(), Error> {
-        aggregated(units).try_for_each(|unit| self.unit(unit?))
-    }
-
-    fn unit(&mut self, unit: &[u8]) -> Result<(), Error> {
-        if unit.len() < 2 { Ok(()) } else { self.assembler.unit(role(unit), unit) }
-    }
-}
-
-impl super::Depacketizer for Depacketizer {
-    fn push(&mut self, packet: &Packet, lost: bool) -> Result<(), Error> {
-        self.assembler.begin_packet(packet, lost);
-        // Some senders pad with packets that have nothing in them.
-        let empty = packet.payload.is_empty();
-        let read = if empty { Ok(()) } else { self.payload(packet.timestamp, &packet.payload) };
-        if read.is_err() {
-            self.assembler.damage();
-        }
-        self.assembler.end_packet(packet);
-        read
-    }
-
-    fn poll(&mut self) -> Option<Unit> {
-        self.assembler.poll()
-    }
-
-    fn flush(&mut self) {
-        self.assembler.flush();
-    }
-}
-
-/// §7.4.1.2.3 of H.264: what begins an access unit.
-fn role(unit: &[u8]) -> Role {
-    match unit {
-        // `first_mb_in_slice` is zero if its Exp-Golomb code is the bit 1.
-        [header, second, ..] if matches!(header & 0x1F, 1 | 2 | 5) => {
-            Role::Slice { first: second & 0x80 != 0 }
-        }
-        [header, ..] if matches!(header & 0x1F, 6..=9 | 16..=18) => Role::Lead,
-        _ => Role::Any,
-    }
-}
-
-/// Cuts access units.
-#[derive(Debug)]
-pub(crate) struct Packetizer {
-    parameter_sets: ParameterSets,
-    /// No frame has gone out with the parameter sets.
-    fresh: bool,
-}
-
-impl Packetizer {
-    /// `config` is the track's `AVCDecoderConfigurationRecord`; an unreadable one has no parameter
-    /// sets.
-    pub(crate) fn new(config: &[u8]) -> Self {
-        let sets = h264::Config::parse(config).map(|c| c.parameter_sets().cloned().collect());
-        Self { parameter_sets: sets.unwrap_or_default(), fresh: true }
-    }
-}
-
-impl super::Packetizer for Packetizer {
-    fn push(&mut self, frame: &Frame, max: usize, sink: &mut dyn Sink) {
-        // They may have changed between key frames.
-        let needed = std::mem::take(&mut self.fresh) || frame.is_key();
-        let sets: &[Bytes] = if needed { &self.parameter_sets } else { &[] };
-        let units = nal::iter(&frame.data, &frame.units);
-        packetize::<H264>(sets.iter().map(|set| &**set).chain(units), max, sink);
-    }
-}
-
-struct H264;
-
-impl Syntax for H264 {
-    const HEADER: usize = 1;
 
     /// §5.7: the forbidden bit is that of any unit, the importance the highest of all.
     fn aggregation(units: &[&[u8]]) -> SmallVec<[u8; 4]> {
@@ -163,24 +113,16 @@ impl Syntax for H264 {
 
 #[cfg(test)]
 mod tests {
-    use media::{FrameKind, TrackId};
-    use proptest::prelude::*;
+    use media::{FrameKind, TrackId, nal};
 
-    use super::super::Depacketizer as _;
-    use super::super::tests::{depacketize, frame, packetize};
     use super::*;
-
-    fn packet(sequence: u16, timestamp: u32, marker: bool, payload: &[u8]) -> Packet {
-        let payload = Bytes::copy_from_slice(payload);
-        Packet { marker, payload_type: 96, sequence, timestamp, ssrc: 1, payload }
-    }
+    use crate::payload::Depacketizer as _;
+    use crate::payload::tests::{depacketize, frame, packet, packetize, ready, rest, unit};
 
     /// All that comes out of packets given as time, marker and payload.
     fn read(packets: &[(u32, bool, &[u8])]) -> Vec<(u32, Vec<u8>)> {
-        let packets: Vec<_> = packets
-            .iter()
-            .map(|(time, marker, payload)| packet(0, *time, *marker, payload))
-            .collect();
+        let packets: Vec<_> =
+            packets.iter().map(|(time, marker, payload)| packet(*time, *marker, payload)).collect();
         let units = depacketize(&mut Depacketizer::new(), &packets);
         units.into_iter().map(|unit| (unit.timestamp, unit.data.to_vec())).collect()
     }
@@ -227,9 +169,9 @@ mod tests {
     fn believed_markers_hand_out_at_once() {
         let mut depacketizer = Depacketizer::new();
         for time in 1..=3 {
-            depacketizer.push(&packet(0, time, true, P), false).unwrap();
+            depacketizer.push(&packet(time, true, P), false).unwrap();
         }
-        let units: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+        let units = ready(&mut depacketizer);
         assert_eq!(units.iter().map(|unit| unit.timestamp).collect::<Vec<_>>(), [1, 2, 3]);
     }
 
@@ -255,10 +197,10 @@ mod tests {
         // Without a first slice, and without the beginning of a unit.
         for middle in [&[0x41, 0x1A, 7][..], &[0x7C, 0x05, 3], &[0x7C, 0x45, 3]] {
             let mut depacketizer = Depacketizer::new();
-            depacketizer.push(&packet(0, 1, true, middle), false).unwrap();
-            depacketizer.push(&packet(1, 2, true, P), false).unwrap();
-            depacketizer.push(&packet(2, 3, true, P), false).unwrap();
-            let got: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+            depacketizer.push(&packet(1, true, middle), false).unwrap();
+            depacketizer.push(&packet(2, true, P), false).unwrap();
+            depacketizer.push(&packet(3, true, P), false).unwrap();
+            let got = ready(&mut depacketizer);
             let torn: Vec<_> = got.iter().map(|unit| (unit.timestamp, unit.torn)).collect();
             assert_eq!(torn, [(1, true), (2, false), (3, false)], "{middle:?}");
         }
@@ -269,11 +211,10 @@ mod tests {
         let mut depacketizer = Depacketizer::new();
         for time in 1..10 {
             let lost = time == 1 || time == 4;
-            depacketizer.push(&packet(0, time, false, &[0x7C, 0x05, 0x88, 1]), lost).unwrap();
-            depacketizer.push(&packet(0, time, true, &[0x7C, 0x45, 2, 3]), false).unwrap();
+            depacketizer.push(&packet(time, false, &[0x7C, 0x05, 0x88, 1]), lost).unwrap();
+            depacketizer.push(&packet(time, true, &[0x7C, 0x45, 2, 3]), false).unwrap();
         }
-        depacketizer.flush();
-        let got: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+        let got = rest(&mut depacketizer);
         let torn: Vec<_> = got.iter().filter(|u| u.torn).map(|unit| unit.timestamp).collect();
         // The end of 3 may be among what is missing as well, but it was marked.
         assert_eq!((got.len(), torn), (9, vec![1, 4]));
@@ -295,17 +236,50 @@ mod tests {
     }
 
     #[test]
+    fn after_a_whole_unit_a_fragment_begins_though_it_does_not_say_so() {
+        let fragments = [&[0x7C, 0x05, 0x88, 1][..], &[0x7C, 0x05, 2], &[0x7C, 0x45, 3]];
+        // In what comes first, after a loss before the parameter sets, and after one behind them.
+        for (lost, whole) in [(None, true), (Some(0), true), (Some(1), true), (Some(2), false)] {
+            let mut depacketizer = Depacketizer::new();
+            let packets = [SPS, PPS].into_iter().chain(fragments).enumerate();
+            for (index, payload) in packets {
+                depacketizer.push(&packet(1, false, payload), lost == Some(index)).unwrap();
+            }
+            depacketizer.push(&packet(2, true, P), false).unwrap();
+            let got = depacketizer.poll().unwrap();
+            assert_eq!(got.torn, !whole, "{lost:?}");
+            let picture = packed(&[SPS, PPS, &[0x65, 0x88, 1, 2, 3]]);
+            assert_eq!(got.data == picture, whole, "{lost:?}");
+        }
+    }
+
+    #[test]
+    fn a_middle_is_no_beginning_until_it_has_ended() {
+        let mut depacketizer = Depacketizer::new();
+        let mut push = |payload: &[u8]| {
+            depacketizer.push(&packet(1, false, payload), false).unwrap();
+        };
+        for middle in [&[0x7C, 0x05, 0x88, 1][..], &[0x7C, 0x05, 2], &[0x7C, 0x45, 3]] {
+            push(middle);
+        }
+        push(&[0x7C, 0x05, 0x08, 4]);
+        push(&[0x7C, 0x45, 5]);
+        let second = packed(&[&[0x65, 0x08, 4, 5]]);
+        assert_eq!(rest(&mut depacketizer), [unit(1, &second, true)]);
+    }
+
+    #[test]
     fn a_fragment_of_one_byte_is_no_disaster() {
         let mut depacketizer = Depacketizer::new();
-        assert!(depacketizer.push(&packet(1, 1, true, &[0x7C]), false).is_err());
-        assert!(depacketizer.push(&packet(1, 1, true, &[0x7D, 0x85]), false).is_err());
+        assert!(depacketizer.push(&packet(1, true, &[0x7C]), false).is_err());
+        assert!(depacketizer.push(&packet(1, true, &[0x7D, 0x85]), false).is_err());
     }
 
     #[test]
     fn what_lost_a_part_is_torn_and_the_next_is_not() {
         let mut depacketizer = Depacketizer::new();
         let mut push = |time, marker, payload: &[u8], lost| {
-            depacketizer.push(&packet(0, time, marker, payload), lost).unwrap();
+            depacketizer.push(&packet(time, marker, payload), lost).unwrap();
         };
         push(1, false, &[0x7C, 0x85, 0x88, 1], false);
         push(1, true, &[0x7C, 0x45, 3], true);
@@ -315,8 +289,7 @@ mod tests {
         push(5, true, &[0x41, 0x1A, 7], true);
         push(6, true, P, false);
         push(7, false, P, false);
-        depacketizer.flush();
-        let got: Vec<_> = std::iter::from_fn(|| depacketizer.poll()).collect();
+        let got = rest(&mut depacketizer);
         let torn: Vec<_> = got.iter().map(|unit| (unit.timestamp, unit.torn)).collect();
         // The end of picture 1 is missing, and the beginning of picture 5.
         assert_eq!(torn, [(1, true), (2, true), (4, false), (5, true), (6, false), (7, true)]);
@@ -346,84 +319,5 @@ mod tests {
         assert_eq!(got[0].data, packed(&[SPS_REAL, PPS_REAL, P]));
         let without = packetize(&mut packetizer, &frame, 1200, 7);
         assert_eq!(without[0].payload, P);
-    }
-
-    /// SEI, then slices of which the first says that it is.
-    fn units() -> impl Strategy<Value = Vec<Vec<u8>>> {
-        let bodies = prop::collection::vec(prop::collection::vec(any::<u8>(), 2..400), 1..8);
-        (prop::option::of(prop::collection::vec(any::<u8>(), 2..50)), bodies).prop_map(
-            |(sei, bodies)| {
-                let slice = |(index, body): (usize, &Vec<u8>)| {
-                    let second = if index == 0 { 0x80 } else { 0x40 };
-                    [&[0x41, second][..], body].concat()
-                };
-                let sei = sei.map(|body| [&[6][..], &body].concat());
-                sei.into_iter().chain(bodies.iter().enumerate().map(slice)).collect()
-            },
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_cut_is_put_together_again(units in units(), max in 64usize..1500) {
-            let (data, spans) = nal::pack(units.iter().map(|unit| &unit[..]), 0).unwrap();
-            let frame = frame(TrackId::video(0), FrameKind::Delta, data.clone(), spans);
-            let packets = packetize(&mut Packetizer::new(&[]), &frame, max, 7);
-            let got = depacketize(&mut Depacketizer::new(), &packets);
-            prop_assert_eq!(got, vec![Unit { timestamp: 7, data, torn: false }]);
-        }
-
-        #[test]
-        fn losses_tear_and_never_forge(
-            frames in prop::collection::vec(units(), 1..6),
-            keep in prop::collection::vec(prop::bool::weighted(0.8), 64),
-        ) {
-            let mut depacketizer = Depacketizer::new();
-            let mut lost = false;
-            let mut keep = keep.into_iter().cycle();
-            let mut whole = Vec::new();
-            let mut got = Vec::new();
-            for (time, units) in (1..).zip(&frames) {
-                let (data, spans) = nal::pack(units.iter().map(|unit| &unit[..]), 0).unwrap();
-                let frame = frame(TrackId::video(0), FrameKind::Delta, data.clone(), spans);
-                whole.push(data);
-                for packet in packetize(&mut Packetizer::new(&[]), &frame, 100, time) {
-                    if keep.next() == Some(true) {
-                        depacketizer.push(&packet, lost).unwrap();
-                        lost = false;
-                    } else {
-                        lost = true;
-                    }
-                    got.extend(std::iter::from_fn(|| depacketizer.poll()));
-                }
-            }
-            // SEI may go missing without a trace: nothing says that there was any.
-            let slices = |data: &Bytes| -> Vec<Vec<u8>> {
-                let spans = nal::split(data, 4).unwrap();
-                let units = nal::iter(data, &spans).filter(|unit| unit[0] != 6);
-                units.map(<[u8]>::to_vec).collect()
-            };
-            for unit in got.iter().filter(|unit| !unit.torn) {
-                let sent = &whole[usize::try_from(unit.timestamp - 1).unwrap()];
-                prop_assert_eq!(slices(&unit.data), slices(sent), "time {}", unit.timestamp);
-            }
-        }
-
-        #[test]
-        fn anything_is_survived(
-            packets in prop::collection::vec(
-                (any::<u8>(), any::<bool>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)),
-                0..60,
-            ),
-        ) {
-            let mut depacketizer = Depacketizer::new();
-            for (time, marker, lost, payload) in packets {
-                let _ = depacketizer.push(&packet(0, time.into(), marker, &payload), lost);
-            }
-            depacketizer.flush();
-            while let Some(unit) = depacketizer.poll() {
-                prop_assert!(nal::split(&unit.data, 4).is_ok());
-            }
-        }
     }
 }

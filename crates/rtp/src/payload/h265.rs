@@ -3,34 +3,66 @@
 //! Reads single units, aggregation packets (§4.4.2) and fragmentation units (§4.4.3), with decoding
 //! order numbers where `sprop-max-don-diff` announces them; PACI packets (§4.4.4) are passed over.
 //! Writes without decoding order numbers, with the parameter sets in front of each key frame.
+//!
+//! Tolerated: see [`super::nal`].
 
-use bytes::Bytes;
-use media::{Error, Frame, Reader, h265, nal};
+use media::{Error, Reader, h265};
 use smallvec::{SmallVec, smallvec};
 
-use super::nal::{Assembler, ParameterSets, Role, Syntax, packetize};
-use super::{Sink, Unit};
-use crate::Packet;
+use super::nal::{self, Assembler, Role, Syntax};
 
 const AP: u8 = 48;
 const FU: u8 = 49;
 const PACI: u8 = 50;
 
 /// Puts access units together.
-#[derive(Debug)]
-pub(crate) struct Depacketizer {
-    assembler: Assembler,
-    /// Payloads have decoding order numbers.
-    numbered: bool,
-}
+pub(crate) type Depacketizer = nal::Depacketizer<H265>;
 
 impl Depacketizer {
     /// `numbered`: `sprop-max-don-diff` is above zero.
     pub(crate) fn new(numbered: bool) -> Self {
-        Self { assembler: Assembler::new(), numbered }
+        Self::with(H265 { numbered })
+    }
+}
+
+/// Cuts access units.
+pub(crate) type Packetizer = nal::Packetizer<H265>;
+
+impl Packetizer {
+    /// `config` is the track's `HEVCDecoderConfigurationRecord`; an unreadable one has no
+    /// parameter sets.
+    pub(crate) fn new(config: &[u8]) -> Self {
+        let config = h265::Config::parse(config).ok();
+        Self::with(config.iter().flat_map(h265::Config::parameter_sets))
+    }
+}
+
+/// The units of H.265.
+#[derive(Debug)]
+pub(crate) struct H265 {
+    /// Payloads that are read have decoding order numbers.
+    numbered: bool,
+}
+
+impl Syntax for H265 {
+    const HEADER: usize = 2;
+
+    /// §7.4.2.4.4 of H.265: what begins an access unit.
+    fn role(unit: &[u8]) -> Role {
+        match unit {
+            // `first_slice_segment_in_pic_flag` is the first bit after the header.
+            [header, _, third, ..] if header >> 1 & 0x3F < 32 => {
+                Role::Slice { first: third & 0x80 != 0 }
+            }
+            // VPS, SPS, PPS, AUD, prefix SEI, reserved and unspecified ones that come first.
+            [header, ..] if matches!(header >> 1 & 0x3F, 32..=35 | 39 | 41..=44 | 48..=55) => {
+                Role::Lead
+            }
+            _ => Role::Any,
+        }
     }
 
-    fn payload(&mut self, payload: &[u8]) -> Result<(), Error> {
+    fn read(&self, _timestamp: u32, payload: &[u8], units: &mut Assembler) -> Result<(), Error> {
         let mut r = Reader::new(payload);
         let header @ [first, second] = r.array::<2>()?;
         let kind = first >> 1 & 0x3F;
@@ -47,7 +79,7 @@ impl Depacketizer {
                         let _difference = r.u8()?;
                     }
                     let length = r.u16()?;
-                    self.unit(r.take(length.into())?)?;
+                    units.unit::<Self>(r.take(length.into())?)?;
                 }
                 Ok(())
             }
@@ -59,95 +91,20 @@ impl Depacketizer {
                 }
                 let part = r.rest();
                 let header = [first & 0x81 | (fragment & 0x3F) << 1, second];
-                let begun = [header[0], second, part.first().copied().unwrap_or_default()];
-                self.assembler.fragment(|| role(&begun), &header, part, ends)
+                units.fragment::<Self>(&header, part, ends)
             }
             PACI => Ok(()),
             0..=47 => {
                 if self.numbered {
                     let _decoding_order = r.u16()?;
                     let unit = [&header, r.rest()].concat();
-                    return self.unit(&unit);
+                    return units.unit::<Self>(&unit);
                 }
-                self.unit(payload)
+                units.unit::<Self>(payload)
             }
             kind => Err(Error::Invalid { what: "NAL unit type", value: kind.into() }),
         }
     }
-
-    fn unit(&mut self, unit: &[u8]) -> Result<(), Error> {
-        if unit.len() < 3 { Ok(()) } else { self.assembler.unit(role(unit), unit) }
-    }
-}
-
-impl super::Depacketizer for Depacketizer {
-    fn push(&mut self, packet: &Packet, lost: bool) -> Result<(), Error> {
-        self.assembler.begin_packet(packet, lost);
-        // Some senders pad with packets that have nothing in them.
-        let empty = packet.payload.is_empty();
-        let read = if empty { Ok(()) } else { self.payload(&packet.payload) };
-        if read.is_err() {
-            self.assembler.damage();
-        }
-        self.assembler.end_packet(packet);
-        read
-    }
-
-    fn poll(&mut self) -> Option<Unit> {
-        self.assembler.poll()
-    }
-
-    fn flush(&mut self) {
-        self.assembler.flush();
-    }
-}
-
-/// §7.4.2.4.4 of H.265: what begins an access unit.
-fn role(unit: &[u8]) -> Role {
-    match unit {
-        // `first_slice_segment_in_pic_flag` is the first bit after the header.
-        [header, _, third, ..] if header >> 1 & 0x3F < 32 => {
-            Role::Slice { first: third & 0x80 != 0 }
-        }
-        // VPS, SPS, PPS, AUD, prefix SEI, reserved and unspecified ones that come first.
-        [header, ..] if matches!(header >> 1 & 0x3F, 32..=35 | 39 | 41..=44 | 48..=55) => {
-            Role::Lead
-        }
-        _ => Role::Any,
-    }
-}
-
-/// Cuts access units.
-#[derive(Debug)]
-pub(crate) struct Packetizer {
-    parameter_sets: ParameterSets,
-    /// No frame has gone out with the parameter sets.
-    fresh: bool,
-}
-
-impl Packetizer {
-    /// `config` is the track's `HEVCDecoderConfigurationRecord`; an unreadable one has no
-    /// parameter sets.
-    pub(crate) fn new(config: &[u8]) -> Self {
-        let sets = h265::Config::parse(config).map(|c| c.parameter_sets().cloned().collect());
-        Self { parameter_sets: sets.unwrap_or_default(), fresh: true }
-    }
-}
-
-impl super::Packetizer for Packetizer {
-    fn push(&mut self, frame: &Frame, max: usize, sink: &mut dyn Sink) {
-        // They may have changed between key frames.
-        let needed = std::mem::take(&mut self.fresh) || frame.is_key();
-        let sets: &[Bytes] = if needed { &self.parameter_sets } else { &[] };
-        let units = nal::iter(&frame.data, &frame.units);
-        packetize::<H265>(sets.iter().map(|set| &**set).chain(units), max, sink);
-    }
-}
-
-struct H265;
-
-impl Syntax for H265 {
-    const HEADER: usize = 2;
 
     /// §4.4.2: layer and temporal id are the lowest of all units.
     fn aggregation(units: &[&[u8]]) -> SmallVec<[u8; 4]> {
@@ -175,17 +132,11 @@ impl Syntax for H265 {
 
 #[cfg(test)]
 mod tests {
-    use media::{FrameKind, TrackId};
-    use proptest::prelude::*;
+    use media::{FrameKind, TrackId, nal};
 
-    use super::super::Depacketizer as _;
-    use super::super::tests::{depacketize, frame, packetize};
     use super::*;
-
-    fn packet(timestamp: u32, marker: bool, payload: &[u8]) -> Packet {
-        let payload = Bytes::copy_from_slice(payload);
-        Packet { marker, payload_type: 96, sequence: 0, timestamp, ssrc: 1, payload }
-    }
+    use crate::payload::Depacketizer as _;
+    use crate::payload::tests::{depacketize, frame, packet, packetize};
 
     fn packed(units: &[&[u8]]) -> Vec<u8> {
         nal::pack(units.iter().copied(), 0).unwrap().0.to_vec()
@@ -236,49 +187,6 @@ mod tests {
         let mut depacketizer = Depacketizer::new(true);
         for payload in [&[0x62][..], &[0x62, 1], &[0x62, 1, 0x93], &[0x60, 1, 0], &[0x26, 1]] {
             let _ = depacketizer.push(&packet(1, true, payload), false);
-        }
-    }
-
-    fn units() -> impl Strategy<Value = Vec<Vec<u8>>> {
-        let bodies = prop::collection::vec(prop::collection::vec(any::<u8>(), 2..400), 1..8);
-        (prop::option::of(prop::collection::vec(any::<u8>(), 2..50)), bodies).prop_map(
-            |(sei, bodies)| {
-                let slice = |(index, body): (usize, &Vec<u8>)| {
-                    let third = if index == 0 { 0x80 } else { 0 };
-                    [&[0x02, 1, third][..], body].concat()
-                };
-                let sei = sei.map(|body| [&[0x4E, 1][..], &body].concat());
-                sei.into_iter().chain(bodies.iter().enumerate().map(slice)).collect()
-            },
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_cut_is_put_together_again(units in units(), max in 64usize..1500) {
-            let (data, spans) = nal::pack(units.iter().map(|unit| &unit[..]), 0).unwrap();
-            let frame = frame(TrackId::video(0), FrameKind::Delta, data.clone(), spans);
-            let packets = packetize(&mut Packetizer::new(&[]), &frame, max, 7);
-            let got = depacketize(&mut Depacketizer::new(false), &packets);
-            prop_assert_eq!(got, vec![Unit { timestamp: 7, data, torn: false }]);
-        }
-
-        #[test]
-        fn anything_is_survived(
-            numbered in any::<bool>(),
-            packets in prop::collection::vec(
-                (any::<u8>(), any::<bool>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)),
-                0..60,
-            ),
-        ) {
-            let mut depacketizer = Depacketizer::new(numbered);
-            for (time, marker, lost, payload) in packets {
-                let _ = depacketizer.push(&packet(time.into(), marker, &payload), lost);
-            }
-            depacketizer.flush();
-            while let Some(unit) = depacketizer.poll() {
-                prop_assert!(nal::split(&unit.data, 4).is_ok());
-            }
         }
     }
 }

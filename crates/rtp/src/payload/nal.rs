@@ -1,19 +1,36 @@
 //! What H.264 and H.265 have in common: units gathered into access units, and units aggregated or
 //! fragmented into payloads.
 //!
-//! A marker bit should end an access unit, but real cameras set it on every slice, on parameter
-//! sets, or never; some send parameter sets with the time of the picture before. So an access unit
-//! also ends where the time changes, or where a unit comes that can only begin the next one; a
-//! marker is believed once two pictures in a row have borne it out.
+//! Tolerated: start and end bits of fragments that are missing; see also [`Assembler`] for markers.
 
-use std::collections::VecDeque;
+mod assembler;
+#[cfg(test)]
+mod tests;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use media::Error;
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use media::{Error, Frame, nal};
 use smallvec::SmallVec;
 
-use super::{MAX_UNIT, Sink, Unit};
+pub(super) use self::assembler::Assembler;
+use super::{Sink, Unit};
 use crate::Packet;
+
+/// A codec's NAL units, and how they are aggregated and fragmented.
+pub(super) trait Syntax: fmt::Debug + Send {
+    /// Bytes of a NAL unit header, and of what stands before aggregated units.
+    const HEADER: usize;
+    /// What a unit is to its access unit, by its header and the byte behind that.
+    fn role(unit: &[u8]) -> Role;
+    /// Hands the units of a payload of this time to the assembler.
+    fn read(&self, timestamp: u32, payload: &[u8], assembler: &mut Assembler) -> Result<(), Error>;
+    /// What stands before aggregated units.
+    fn aggregation(units: &[&[u8]]) -> SmallVec<[u8; 4]>;
+    /// What stands before a fragment of a unit with this header.
+    fn fragmentation(header: &[u8], start: bool, end: bool) -> SmallVec<[u8; 4]>;
+}
 
 /// How a unit stands to the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,232 +43,72 @@ pub(super) enum Role {
     Any,
 }
 
-/// Whether markers end access units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Markers {
-    /// So many pictures in a row had it at their end and nowhere else.
-    Unproven(u8),
-    Believed,
-    /// One came inside a picture.
-    Disbelieved,
-}
-
-/// Pictures that bear markers out: the first one may have been cut.
-const PROOF: u8 = 2;
-
-/// Gathers NAL units.
+/// Puts access units together.
 #[derive(Debug)]
-pub(crate) struct Assembler {
-    /// The access unit in hand: NAL units with four-byte lengths.
-    data: BytesMut,
-    /// That of the first slice, or of what came last before it.
-    timestamp: u32,
-    has_slice: bool,
-    torn: bool,
-    /// Packets are missing right before the access unit in hand, or nobody knows: its first slice
-    /// tells whether they were part of it.
-    suspect: bool,
-    /// Where the unit begins whose end is still to come.
-    fragment: Option<usize>,
-    /// A marker came with the access unit in hand.
-    marked: bool,
-    markers: Markers,
-    /// The time of the access unit that a marker ended last.
-    ended: Option<u32>,
-    ready: VecDeque<Unit>,
+pub(crate) struct Depacketizer<S> {
+    syntax: S,
+    assembler: Assembler,
 }
 
-impl Assembler {
-    pub(crate) fn new() -> Self {
-        Self {
-            data: BytesMut::new(),
-            timestamp: 0,
-            has_slice: false,
-            torn: false,
-            // One may come in the middle of a picture.
-            suspect: true,
-            fragment: None,
-            marked: false,
-            markers: Markers::Unproven(0),
-            ended: None,
-            ready: VecDeque::new(),
-        }
-    }
-
-    pub(super) fn poll(&mut self) -> Option<Unit> {
-        self.ready.pop_front()
-    }
-
-    /// A packet begins.
-    pub(super) fn begin_packet(&mut self, packet: &Packet, lost: bool) {
-        if lost {
-            self.lose_fragment();
-            if self.has_slice {
-                self.torn = true;
-            }
-        }
-        self.come_to(packet.timestamp);
-        self.suspect |= lost;
-    }
-
-    /// What follows has this time.
-    pub(super) fn come_to(&mut self, timestamp: u32) {
-        if timestamp != self.timestamp && self.has_slice {
-            if self.marked {
-                self.markers = match self.markers {
-                    Markers::Unproven(count) if count + 1 >= PROOF => Markers::Believed,
-                    Markers::Unproven(count) => Markers::Unproven(count + 1),
-                    settled => settled,
-                };
-            }
-            self.complete();
-        }
-        self.timestamp = timestamp;
-    }
-
-    /// A packet has been read.
-    pub(super) fn end_packet(&mut self, packet: &Packet) {
-        if !packet.marker || !self.has_slice {
-            return;
-        }
-        self.marked = true;
-        if self.markers == Markers::Believed {
-            self.ended = Some(self.timestamp);
-            self.complete();
-        }
-    }
-
-    /// A packet could not be read: whatever it was is missing.
-    pub(super) fn damage(&mut self) {
-        self.lose_fragment();
-        self.torn = true;
-    }
-
-    /// Takes a whole NAL unit.
-    pub(super) fn unit(&mut self, role: Role, unit: &[u8]) -> Result<(), Error> {
-        self.fragment = None;
-        self.place(role);
-        self.begin_unit(unit)?;
-        self.close();
-        self.fragment = None;
-        Ok(())
-    }
-
-    /// Takes a fragment of a NAL unit: its header (made from the fragment's) and a part of what
-    /// follows that. A beginning that is not marked as one is taken for one if nothing is missing.
-    pub(super) fn fragment(
-        &mut self,
-        role: impl FnOnce() -> Role,
-        header: &[u8],
-        part: &[u8],
-        (start, end): (bool, bool),
-    ) -> Result<(), Error> {
-        // The end of the one before, and the start of this one, may both have gone unmarked.
-        let other = self.fragment.is_some_and(|at| {
-            self.data.get(at + LENGTH..at + LENGTH + header.len()) != Some(header)
-        });
-        if start || other || (self.fragment.is_none() && !self.suspect) {
-            self.fragment = None;
-            self.place(role());
-            self.begin_unit(header)?;
-        } else if self.fragment.is_none() {
-            // The beginning is among the packets that are missing.
-            self.has_slice = true;
-            self.torn = true;
-            return Ok(());
-        }
-        self.append(part)?;
-        self.close();
-        if end {
-            self.fragment = None;
-        }
-        Ok(())
-    }
-
-    /// No packet follows: where markers end access units, one without is not whole.
-    pub(super) fn flush(&mut self) {
-        self.torn |= self.has_slice && self.markers == Markers::Believed;
-        self.complete();
-    }
-
-    /// Ends the access unit in hand.
-    pub(super) fn complete(&mut self) {
-        self.fragment = None;
-        let data = self.data.split().freeze();
-        if !data.is_empty() || self.torn {
-            self.ready.push_back(Unit { timestamp: self.timestamp, data, torn: self.torn });
-        }
-        (self.has_slice, self.torn, self.marked) = (false, false, false);
-        // The next one begins here.
-        self.suspect = false;
-    }
-
-    /// Finds out whether a unit that begins belongs to the access unit in hand.
-    fn place(&mut self, role: Role) {
-        match role {
-            Role::Lead if self.has_slice => self.complete(),
-            Role::Slice { first } => {
-                if (self.marked || self.ended == Some(self.timestamp)) && !first {
-                    self.markers = Markers::Disbelieved;
-                }
-                if std::mem::take(&mut self.suspect) && !first && !self.has_slice {
-                    self.torn = true;
-                }
-                self.ended = None;
-                self.has_slice = true;
-            }
-            Role::Lead | Role::Any => {}
-        }
-    }
-
-    fn begin_unit(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.fragment = Some(self.data.len());
-        self.data.put_u32(0);
-        self.append(bytes)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.data.len() + bytes.len() > MAX_UNIT {
-            self.data.clear();
-            self.damage();
-            return Err(Error::Invalid { what: "access unit size", value: MAX_UNIT as u64 });
-        }
-        self.data.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    /// Writes the length of the unit in hand, as long as it is now.
-    fn close(&mut self) {
-        let Some(start) = self.fragment else { return };
-        let length = self.data.len().saturating_sub(start + LENGTH);
-        if let Some(field) = self.data.get_mut(start..start + LENGTH) {
-            // MAX_UNIT fits 32 bits.
-            field.copy_from_slice(&u32::try_from(length).unwrap_or_default().to_be_bytes());
-        }
-    }
-
-    /// The rest of the unit in hand is missing.
-    fn lose_fragment(&mut self) {
-        if self.fragment.take().is_some() {
-            self.torn = true;
-        }
+impl<S> Depacketizer<S> {
+    pub(super) fn with(syntax: S) -> Self {
+        Self { syntax, assembler: Assembler::new() }
     }
 }
 
-const LENGTH: usize = media::nal::LENGTH_SIZE as usize;
+impl<S: Syntax> super::Depacketizer for Depacketizer<S> {
+    fn push(&mut self, packet: &Packet, lost: bool) -> Result<(), Error> {
+        self.assembler.begin_packet(packet, lost);
+        let read = match &packet.payload[..] {
+            // Some senders pad with packets that have nothing in them.
+            [] => Ok(()),
+            payload => self.syntax.read(packet.timestamp, payload, &mut self.assembler),
+        };
+        if read.is_err() {
+            self.assembler.damage();
+        }
+        self.assembler.end_packet(packet);
+        read
+    }
 
-/// How a codec's units are aggregated and fragmented.
-pub(super) trait Syntax {
-    /// Bytes of a NAL unit header, and of what stands before aggregated units.
-    const HEADER: usize;
-    /// What stands before aggregated units.
-    fn aggregation(units: &[&[u8]]) -> SmallVec<[u8; 4]>;
-    /// What stands before a fragment of a unit with this header.
-    fn fragmentation(header: &[u8], start: bool, end: bool) -> SmallVec<[u8; 4]>;
+    fn poll(&mut self) -> Option<Unit> {
+        self.assembler.poll()
+    }
+
+    fn flush(&mut self) {
+        self.assembler.flush();
+    }
+}
+
+/// Cuts access units, with the parameter sets in front of each key frame, so that players survive
+/// a change of them.
+#[derive(Debug)]
+pub(crate) struct Packetizer<S> {
+    parameter_sets: Vec<Bytes>,
+    /// No frame has gone out with the parameter sets.
+    fresh: bool,
+    syntax: PhantomData<S>,
+}
+
+impl<S> Packetizer<S> {
+    pub(super) fn with<'a>(parameter_sets: impl Iterator<Item = &'a Bytes>) -> Self {
+        let parameter_sets = parameter_sets.cloned().collect();
+        Self { parameter_sets, fresh: true, syntax: PhantomData }
+    }
+}
+
+impl<S: Syntax> super::Packetizer for Packetizer<S> {
+    fn push(&mut self, frame: &Frame, max: usize, sink: &mut dyn Sink) {
+        // They may have changed between key frames.
+        let needed = std::mem::take(&mut self.fresh) || frame.is_key();
+        let sets: &[Bytes] = if needed { &self.parameter_sets } else { &[] };
+        let units = nal::iter(&frame.data, &frame.units);
+        packetize::<S>(sets.iter().map(|set| &**set).chain(units), max, sink);
+    }
 }
 
 /// Cuts the units of an access unit into payloads: small neighbours together, large ones apart.
-pub(super) fn packetize<'a, S: Syntax>(
+fn packetize<'a, S: Syntax>(
     units: impl IntoIterator<Item = &'a [u8]>,
     max: usize,
     sink: &mut dyn Sink,
@@ -323,6 +180,3 @@ pub(super) fn aggregated(mut payload: &[u8]) -> impl Iterator<Item = Result<&[u8
         Some(Ok(unit))
     })
 }
-
-/// Parameter sets as a packetizer keeps them.
-pub(super) type ParameterSets = Vec<Bytes>;

@@ -149,12 +149,9 @@ mod tests {
 
     use super::*;
     use crate::payload::Depacketizer as _;
-    use crate::payload::tests::{depacketize, frame, packetize};
-
-    fn packet(timestamp: u32, marker: bool, payload: &[u8]) -> Packet {
-        let payload = Bytes::copy_from_slice(payload);
-        Packet { marker, payload_type: 26, sequence: 0, timestamp, ssrc: 1, payload }
-    }
+    use crate::payload::tests::{
+        anything, depacketize, frame, losses, lossy, packet, packetize, read_anything, unit,
+    };
 
     /// The packets of a unit.
     fn packets(timestamp: u32, payloads: &[Vec<u8>]) -> Vec<Packet> {
@@ -176,7 +173,7 @@ mod tests {
         let frame = frame(TrackId::data(), FrameKind::Data, unit.data.clone(), Units::new());
         let mut list = packetize(&mut Packetizer::new(), &frame, usize::MAX, unit.timestamp);
         for packet in &mut list {
-            (packet.payload_type, packet.sequence) = (26, 0);
+            packet.sequence = 0;
         }
         list
     }
@@ -247,33 +244,21 @@ mod tests {
         }
 
         #[test]
-        fn what_is_not_torn_is_whole(list in units(), kept: Vec<bool>) {
-            let mut depacketizer = Depacketizer::new();
-            let mut units = Vec::new();
-            let mut lost = false;
-            let sent = (0..).zip(&list).flat_map(|(time, unit)| packets(time, unit));
-            for (packet, kept) in sent.zip(kept.into_iter().chain(std::iter::repeat(true))) {
-                if kept {
-                    depacketizer.push(&packet, lost).unwrap();
-                    units.extend(std::iter::from_fn(|| depacketizer.poll()));
-                    lost = false;
-                }
-                lost |= !kept;
-            }
+        fn what_is_not_torn_is_whole(list in units(), kept in losses()) {
+            let sent: Vec<_> =
+                (0..).zip(&list).flat_map(|(time, unit)| packets(time, unit)).collect();
+            let (units, _) = lossy(&mut Depacketizer::new(), &sent, &kept);
             for unit in units.iter().filter(|unit| !unit.torn) {
                 prop_assert_eq!(&unit.data, &data(&list[usize::try_from(unit.timestamp).unwrap()]));
             }
         }
 
         #[test]
-        fn whatever_comes_is_sent(payloads: Vec<(Vec<u8>, u8, bool, bool)>, data: Vec<u8>) {
-            let mut depacketizer = Depacketizer::new();
-            for (payload, timestamp, marker, lost) in payloads {
-                let packet = packet(timestamp.into(), marker, &payload);
-                depacketizer.push(&packet, lost).unwrap();
-                while depacketizer.poll().is_some() {}
+        fn whatever_comes_is_sent(packets in anything(), data: Vec<u8>) {
+            for (timestamp, data, torn) in read_anything(&mut Depacketizer::new(), &packets) {
+                sent_again(&unit(timestamp, &data, torn));
             }
-            sent_again(&Unit { timestamp: 0, data: data.into(), torn: false });
+            sent_again(&unit(0, &data, false));
         }
     }
 }

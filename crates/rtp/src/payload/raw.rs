@@ -79,35 +79,16 @@ impl super::Packetizer for Packetizer {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use media::{FrameKind, TrackId, Units};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::payload::tests::{Packets, depacketize, frame, packetize};
+    use crate::payload::tests::{Packets, depacketize, packetize, sound, unit};
     use crate::payload::{Depacketizer as _, Packetizer as _};
 
-    /// Keeps packets, each with its own time.
-    #[derive(Default)]
-    struct Timed(Packets);
-
-    impl Sink for Timed {
-        fn packet(&mut self, pieces: &[&[u8]], marker: bool) {
-            self.0.packet(pieces, marker);
-        }
-
-        fn advance(&mut self, ticks: u32) {
-            self.0.timestamp = self.0.timestamp.wrapping_add(ticks);
-        }
-    }
-
-    fn sound(data: &[u8]) -> Frame {
-        frame(TrackId::audio(0), FrameKind::Audio, Bytes::copy_from_slice(data), Units::new())
-    }
-
     fn cut(data: &[u8], channels: u32, max: usize) -> Vec<Packet> {
-        let mut timed = Timed::default();
-        Packetizer::new(Some(channels)).push(&sound(data), max, &mut timed);
-        timed.0.list
+        let mut sent = Packets::default();
+        Packetizer::new(Some(channels)).push(&sound(data), max, &mut sent);
+        sent.list
     }
 
     #[test]
@@ -116,8 +97,7 @@ mod tests {
         assert_eq!(packets.len(), 1);
         assert!(!packets[0].marker);
         let units = depacketize(&mut Depacketizer::new(), &packets);
-        let data = Bytes::from_static(&[0xFC, 1, 2]);
-        assert_eq!(units, [Unit { timestamp: 960, data, torn: false }]);
+        assert_eq!(units, [unit(960, &[0xFC, 1, 2], false)]);
         assert!(packetize(&mut Packetizer::new(None), &sound(&[0; 65]), 64, 0).is_empty());
     }
 

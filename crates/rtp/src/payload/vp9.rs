@@ -6,50 +6,17 @@
 //! that. Writes the byte of the descriptor that is mandatory, in non-flexible mode without
 //! scalability structure, where no picture number is needed; all layers travel as one frame.
 //!
-//! What comes out of a picture that lost a part is what [`super::vp8`] says, except that a frame of
-//! an upper layer that is not whole is left out.
+//! What comes out of a picture that lost a part is what [`super::vp`] says.
 //!
-//! Tolerated: markers that are missing; a flexible mode without picture numbers.
+//! Tolerated: a flexible mode without picture numbers; see also [`super::vp`].
 
 use media::{Error, Frame, Reader};
 
-use super::vp8::{Assembler, Place, cut};
-use super::{Sink, Unit};
-use crate::Packet;
+use super::Sink;
+use super::vp::{self, Place, cut};
 
 /// Puts pictures together.
-#[derive(Debug)]
-pub(crate) struct Depacketizer {
-    assembler: Assembler,
-}
-
-impl Depacketizer {
-    pub(crate) fn new() -> Self {
-        Self { assembler: Assembler::new() }
-    }
-
-    fn payload(&mut self, payload: &[u8]) -> Result<(), Error> {
-        let mut r = Reader::new(payload);
-        let place = descriptor(&mut r)?;
-        self.assembler.append(place, r.rest())
-    }
-}
-
-impl super::Depacketizer for Depacketizer {
-    fn push(&mut self, packet: &Packet, lost: bool) -> Result<(), Error> {
-        self.assembler.begin_packet(packet, lost);
-        let read = if packet.payload.is_empty() { Ok(()) } else { self.payload(&packet.payload) };
-        self.assembler.end_packet(packet, read)
-    }
-
-    fn poll(&mut self) -> Option<Unit> {
-        self.assembler.poll()
-    }
-
-    fn flush(&mut self) {
-        self.assembler.complete();
-    }
-}
+pub(crate) type Depacketizer = vp::Depacketizer<Descriptor>;
 
 /// The bits of the first byte of a descriptor.
 const PICTURE_ID: u8 = 0x80;
@@ -60,31 +27,40 @@ const BEGIN: u8 = 0x08;
 const END: u8 = 0x04;
 const STRUCTURE: u8 = 0x02;
 
-/// §4.2: passes over the descriptor.
-fn descriptor(r: &mut Reader<'_>) -> Result<Place, Error> {
-    let first = r.u8()?;
-    let has = |bits| first & bits == bits;
-    if has(PICTURE_ID) && r.u8()? & 0x80 != 0 {
-        let _picture_id_low = r.u8()?;
-    }
-    let mut spatial = 0;
-    if has(LAYERS) {
-        spatial = r.u8()? >> 1 & 7;
-        if !has(FLEXIBLE) {
-            let _tl0_pic_idx = r.u8()?;
+/// What stands before each payload.
+#[derive(Debug)]
+pub(crate) struct Descriptor;
+
+impl vp::Descriptor for Descriptor {
+    /// All of one time is one picture, whose layers may each begin.
+    const BEGINNING_ENDS: bool = false;
+
+    /// §4.2.
+    fn read(r: &mut Reader<'_>) -> Result<Place, Error> {
+        let first = r.u8()?;
+        let has = |bits| first & bits == bits;
+        if has(PICTURE_ID) && r.u8()? & 0x80 != 0 {
+            let _picture_id_low = r.u8()?;
         }
+        let mut spatial = 0;
+        if has(LAYERS) {
+            spatial = r.u8()? >> 1 & 7;
+            if !has(FLEXIBLE) {
+                let _tl0_pic_idx = r.u8()?;
+            }
+        }
+        if has(INTER | FLEXIBLE) {
+            references(r)?;
+        }
+        if has(STRUCTURE) {
+            scalability_structure(r)?;
+        }
+        Ok(match (has(BEGIN), spatial) {
+            (false, _) => Place::Inside,
+            (true, 0) => Place::Picture,
+            (true, _) => Place::Layer,
+        })
     }
-    if has(INTER | FLEXIBLE) {
-        references(r)?;
-    }
-    if has(STRUCTURE) {
-        scalability_structure(r)?;
-    }
-    Ok(match (has(BEGIN), spatial) {
-        (false, _) => Place::Inside,
-        (true, 0) => Place::Picture,
-        (true, _) => Place::Layer,
-    })
 }
 
 /// The differences of picture numbers to the pictures referred to; each says whether one follows.
@@ -137,34 +113,20 @@ impl super::Packetizer for Packetizer {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use media::{FrameKind, TrackId, Units};
-    use proptest::prelude::*;
+    use media::FrameKind;
 
-    use super::super::tests::{depacketize, frame, packetize};
-    use super::super::{Depacketizer as _, MAX_UNIT};
     use super::*;
+    use crate::Packet;
+    use crate::payload::tests::{self, packet, packetize, picture};
+    use crate::payload::{Depacketizer as _, MAX_UNIT};
 
-    fn packet(timestamp: u32, marker: bool, payload: &[u8]) -> Packet {
-        let payload = Bytes::copy_from_slice(payload);
-        Packet { marker, payload_type: 96, sequence: 0, timestamp, ssrc: 1, payload }
-    }
-
-    /// All that comes out of packets given as time, marker, loss before it and payload: time,
-    /// data and whether it is torn.
+    /// As [`tests::read`].
     fn read(packets: &[(u32, bool, bool, &[u8])]) -> Vec<(u32, Vec<u8>, bool)> {
-        let mut depacketizer = Depacketizer::new();
-        for (time, marker, lost, payload) in packets {
-            let _ = depacketizer.push(&packet(*time, *marker, payload), *lost);
-        }
-        depacketizer.flush();
-        std::iter::from_fn(|| depacketizer.poll())
-            .map(|unit| (unit.timestamp, unit.data.to_vec(), unit.torn))
-            .collect()
+        tests::read(&mut Depacketizer::new(), packets)
     }
 
     fn cut_up(kind: FrameKind, data: &Bytes, max: usize, timestamp: u32) -> Vec<Packet> {
-        let frame = frame(TrackId::video(0), kind, data.clone(), Units::new());
-        packetize(&mut Packetizer::new(), &frame, max, timestamp)
+        packetize(&mut Packetizer::new(), &picture(kind, data), max, timestamp)
     }
 
     #[test]
@@ -287,71 +249,5 @@ mod tests {
         );
         assert_eq!(cut_up(FrameKind::Key, &data, 151, 1)[0].payload[0], 0x0C);
         assert!(cut_up(FrameKind::Key, &Bytes::new(), 64, 1).is_empty());
-    }
-
-    fn data() -> impl Strategy<Value = Bytes> {
-        prop::collection::vec(any::<u8>(), 1..3000).prop_map(Bytes::from)
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_cut_is_put_together_again(
-            frames in prop::collection::vec(data(), 1..4),
-            max in 64usize..1500,
-            key: bool,
-            markers: bool,
-        ) {
-            let kind = if key { FrameKind::Key } else { FrameKind::Delta };
-            let mut packets: Vec<_> =
-                (1..).zip(&frames).flat_map(|(time, data)| cut_up(kind, data, max, time)).collect();
-            prop_assert_eq!(packets.iter().filter(|packet| packet.marker).count(), frames.len());
-            for packet in &mut packets {
-                packet.marker &= markers;
-            }
-            let got = depacketize(&mut Depacketizer::new(), &packets);
-            let sent = (1..).zip(frames);
-            let sent = sent.map(|(timestamp, data)| Unit { timestamp, data, torn: false });
-            prop_assert_eq!(got, sent.collect::<Vec<_>>());
-        }
-
-        #[test]
-        fn losses_tear_what_they_hit(
-            frames in prop::collection::vec(data(), 1..6),
-            keep in prop::collection::vec(prop::bool::weighted(0.8), 64),
-        ) {
-            let mut depacketizer = Depacketizer::new();
-            let mut keep = keep.into_iter().cycle();
-            let (mut lost, mut got, mut complete) = (false, Vec::new(), Vec::new());
-            for (time, data) in (1..).zip(&frames) {
-                let mut whole = true;
-                for packet in cut_up(FrameKind::Delta, data, 400, time) {
-                    if keep.next() == Some(true) {
-                        depacketizer.push(&packet, std::mem::take(&mut lost)).unwrap();
-                    } else {
-                        (lost, whole) = (true, false);
-                    }
-                    got.extend(std::iter::from_fn(|| depacketizer.poll()));
-                }
-                if whole {
-                    complete.push(Unit { timestamp: time, data: data.clone(), torn: false });
-                }
-            }
-            let intact: Vec<_> = got.into_iter().filter(|unit| !unit.torn).collect();
-            prop_assert_eq!(intact, complete);
-        }
-
-        #[test]
-        fn anything_is_survived(
-            packets in prop::collection::vec(
-                (0u32..3, any::<bool>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..20)),
-                0..60,
-            ),
-        ) {
-            let packets: Vec<_> = packets
-                .iter()
-                .map(|(time, marker, lost, data)| (*time, *marker, *lost, &data[..]))
-                .collect();
-            read(&packets);
-        }
     }
 }

@@ -250,7 +250,7 @@ impl Reader {
             TrackKind::Audio | TrackKind::Data => inbound.on_grid(unit.pts, &unit.data),
         };
         let cts = match unit.kind {
-            FrameKind::Key | FrameKind::Delta => unit.pts - dts.value,
+            FrameKind::Key | FrameKind::Delta | FrameKind::Leading => unit.pts - dts.value,
             _ => 0,
         };
         let Unit { track, kind, data, units, .. } = unit;

@@ -161,7 +161,9 @@ impl Contents {
             Self::Fragments { fragmenter, since, entries, offset } => {
                 fragmenter.push(frame);
                 let leads = match frame.kind {
-                    FrameKind::Key | FrameKind::Delta => frame.track.index == 0,
+                    FrameKind::Key | FrameKind::Delta | FrameKind::Leading => {
+                        frame.track.index == 0
+                    }
                     FrameKind::Audio => !tracks.has(TrackKind::Video),
                     FrameKind::Config | FrameKind::Data => false,
                 };
