@@ -617,7 +617,8 @@ section! {
 
 impl Webhooks {
     /// All URLs with their keys; the first is that of events that have none of their own.
-    pub(crate) fn urls(&self) -> [(&'static str, &String); 22] {
+    #[must_use]
+    pub fn urls(&self) -> [(&'static str, &String); 22] {
         [
             ("url", &self.url),
             ("on_server_start", &self.on_server_start),
