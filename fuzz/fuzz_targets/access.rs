@@ -8,20 +8,18 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
-use control::access::{Access, Rules};
-use control::config::Config;
-use control::outgoing::Client;
+use access::{Access, Rules};
+use config::Config;
+use config::values::{Guarded, LalGuard};
 use hub::gate::{Action, Credentials, Gate, Request};
 use hub::{Address, Identity, Kind, Protocol, Role, Sessions, StreamName};
 use libfuzzer_sys::fuzz_target;
+use outgoing::Client;
 
 static ACCESS: LazyLock<Arc<Access>> = LazyLock::new(|| {
     let mut config = Config::default();
-    config.auth.required = control::toml::Value::from(vec!["publish", "play"])
-        .try_into()
-        .expect("what may be guarded");
-    config.auth.lal_for =
-        control::toml::Value::from(vec!["sub_httpts"]).try_into().expect("what lal guards");
+    config.auth.required = [Guarded::Publish, Guarded::Play].into_iter().collect();
+    config.auth.lal_for = [LalGuard::SubHttpts].into_iter().collect();
     config.auth.lal_key = "key-that-nobody-guesses".to_owned();
     config.auth.lal_override = "override-that-nobody-guesses".to_owned();
     config.auth.jwt_secret = "a secret of more than thirty-two bytes".to_owned();

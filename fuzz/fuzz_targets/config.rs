@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use control::config::load;
+use config::load;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

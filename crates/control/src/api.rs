@@ -8,6 +8,7 @@ mod view;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use access::Access;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,7 +17,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hub::{Registry, Sessions, StreamName, Summary};
 
-use crate::access::Access;
 use crate::edges::Edges;
 use crate::events::Feed;
 use crate::history::History;

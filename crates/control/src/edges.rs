@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hub::{Sessions, StreamName};
+use outgoing::{Client, Targets};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tracing::{debug, warn};
 
 use crate::operations::Operations;
-use crate::outgoing::{Client, Targets};
 
 /// How often an edge says what it has.
 const INTERVAL: Duration = Duration::from_secs(5);

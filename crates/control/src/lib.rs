@@ -1,8 +1,6 @@
-//! Configuration, the operator's API and the page.
+//! What an operator sees and touches: the API, events and webhooks, metrics, the pages.
 
-pub mod access;
 pub mod api;
-pub mod config;
 pub mod devices;
 pub mod edges;
 pub mod events;
@@ -10,11 +8,8 @@ pub mod history;
 pub mod logs;
 mod metrics;
 pub mod operations;
-pub mod outgoing;
 pub mod page;
 pub mod receivers;
 pub mod relays;
 pub mod web;
 pub mod webhooks;
-
-pub use {ipnet, toml};

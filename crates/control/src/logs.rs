@@ -5,11 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use config::values::Level;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
-
-use crate::config::values::Level;
 
 /// Lines that are kept.
 const KEPT: usize = 500;

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use config::values::{Level, RecordFormat};
 use hub::StreamName;
 use ipnet::IpNet;
 
-use crate::config::values::{Level, RecordFormat};
 use crate::devices::Devices;
 use crate::receivers::Receivers;
 use crate::relays::Relays;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use config::values::RtspTransport;
 use hub::{SessionId, StreamName};
-
-use crate::config::values::RtspTransport;
 
 /// Relays, as far as the API has to do with them.
 pub trait Relays: Send + Sync {

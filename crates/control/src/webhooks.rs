@@ -16,16 +16,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use config::Config;
+use config::sections;
+use outgoing::{Client, Targets};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
-use crate::config::Config;
-use crate::config::sections;
 use crate::events::Notification;
-use crate::outgoing::{Client, Targets};
 
 use self::delivery::Outcome;
 use self::queue::{Lane, Pushed, Queue};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use control::config::Sources;
+use config::Sources;
 use hub::{StreamName, StreamSettings};
 use tracing::warn;
 

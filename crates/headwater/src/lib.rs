@@ -73,7 +73,7 @@ pub use ::flv;
 pub use ::media;
 pub use builder::Builder;
 #[doc(inline)]
-pub use control::config::Error as ConfigError;
+pub use config::Error as ConfigError;
 pub use events::SessionInfo;
 pub use handle::{Handle, StreamInfo};
 #[doc(inline)]
@@ -92,7 +92,7 @@ pub use server::{Addresses, Server, StartError};
 /// Streams from other servers, and to them.
 pub mod relay {
     #[doc(inline)]
-    pub use control::config::values::RtspTransport;
+    pub use config::values::RtspTransport;
     #[doc(inline)]
     pub use control::relays::{PullOrder, RelayError, Relayed};
 }
@@ -108,7 +108,7 @@ pub mod receive {
 /// Streams in files.
 pub mod record {
     #[doc(inline)]
-    pub use control::config::values::RecordFormat;
+    pub use config::values::RecordFormat;
     #[doc(inline)]
     pub use control::operations::{RecordError, Recording};
 }

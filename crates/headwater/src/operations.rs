@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use control::config::Config;
-use control::config::values::{Level, RecordFormat};
-use control::ipnet::IpNet;
+use config::Config;
+use config::values::{Level, RecordFormat};
 use control::logs::Logs;
 use control::operations::{Operations, RecordError, Recording, Reloaded};
 use hub::{EndReason, NameError, StreamName, StreamState};
+use ipnet::IpNet;
 use parking_lot::RwLock;
 use session::Ps;
 use session::gb28181::Devices;
@@ -168,7 +168,7 @@ impl Operations for House {
         Box::pin(recordings::find(self.context.clone()))
     }
 
-    fn settings(&self) -> control::toml::Table {
+    fn settings(&self) -> toml::Table {
         self.config.read().without_secrets()
     }
 

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Algorithm, Scheme};
-use control::access;
-use control::api::Answers;
-use control::config::sections::Stream;
-use control::config::units::Span;
-use control::config::values::{
+use config::sections::Stream;
+use config::units::Span;
+use config::values::{
     Addresses, DeviceTransport, Download, Egress, HevcOut, HlsCleanup, HlsContainer, Identity,
     PullStart, RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
 };
-use control::config::{Config, sections};
+use config::{Config, sections};
+use control::api::Answers;
 use control::edges;
 use control::logs::Logs;
 use control::webhooks;

@@ -1,6 +1,6 @@
 //! Orders of operators for relays.
 
-use control::config::values::RtspTransport;
+use config::values::RtspTransport;
 use control::relays::{PullOrder, RelayError, Relayed, Relays};
 use hub::{SessionId, StreamName};
 use rtsp::client::TransportChoice;

@@ -20,6 +20,7 @@ use axum::http::header::{
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Redirect, Response};
 use axum::routing::any;
+use config::values::{RtspTransport, network};
 use hub::{EndReason, Session, StreamName};
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -28,7 +29,6 @@ use serde_json::{Value, json};
 use self::parameters::{Body, Missing, of_query};
 use super::Api;
 use super::view::{self, Group};
-use crate::config::values::{RtspTransport, network};
 use crate::receivers::{ReceiveError, ReceiveOrder, Transport};
 use crate::relays::{PullOrder, RelayError, Relayed};
 

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use config::Config;
 use hub::events::{Call, File, Group, Segment};
 use hub::{Address, EndReason, Identity, Kind, Protocol, Role, Session, Sessions};
 use serde_json::json;
 
 use super::*;
-use crate::config::Config;
 use crate::webhooks::Rules;
 
 const PUBLISHED: Group = Group { inputs: 1, outputs: 0, pushes: 0 };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
+use outgoing::{Client, Error};
 use sha2::Sha256;
 use tokio::time::sleep;
 
 use super::Rules;
 use crate::events::Notification;
-use crate::outgoing::{Client, Error};
 
 /// The longest pause before a retry.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ fn signature(secret: &str, body: &[u8]) -> Option<String> {
 
 /// What of a URL may be logged.
 fn host(url: &str) -> String {
-    let url = reqwest::Url::parse(url).ok();
+    let url = url::Url::parse(url).ok();
     url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 

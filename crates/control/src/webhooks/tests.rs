@@ -30,7 +30,7 @@ fn told(number: u64, name: &'static str, stream: &str) -> Arc<Notification> {
 
 fn rules(change: impl FnOnce(&mut sections::Webhooks)) -> Rules {
     let mut rules = Rules::from_config(&Config::default());
-    rules.0.timeout = crate::config::units::Span::from_secs(30);
+    rules.0.timeout = config::units::Span::from_secs(30);
     change(&mut rules.0);
     rules
 }
@@ -107,7 +107,7 @@ async fn a_receiver_that_does_not_answer_is_given_up() {
     let receiver = Receiver::start(|_| Reaction::Hang).await;
     let (webhooks, _worker) = started(rules(|rules| {
         rules.url = receiver.url();
-        rules.timeout = crate::config::units::Span::from_millis(100);
+        rules.timeout = config::units::Span::from_millis(100);
         rules.retries = 1;
     }));
     webhooks.push(&told(1, "on_pub_start", "a"));
@@ -186,7 +186,7 @@ async fn rules_change_for_what_waits_already() {
     let url = hanging.url();
     let (webhooks, _worker) = started(rules(|rules| {
         rules.url = url;
-        rules.timeout = crate::config::units::Span::from_millis(300);
+        rules.timeout = config::units::Span::from_millis(300);
     }));
     (1..=2).for_each(|number| webhooks.push(&told(number, "on_pub_start", "a")));
     until("the first attempt", || hanging.numbers() == [1]).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use control::config::values::Level;
+use config::values::Level;
 use control::logs::{Line, LogFeed, Logs, rfc3339};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use control::config::values::{LogFormat, Rotation};
-use control::config::{Config, Loaded, Sources};
+use config::values::{LogFormat, Rotation};
+use config::{Config, Loaded, Sources};
 use control::logs::Logs;
 use control::operations::Reloaded;
 use headwater::{Addresses, Options, ReloadRequest, Server};

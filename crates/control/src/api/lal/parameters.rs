@@ -4,9 +4,8 @@
 //! several times the last one counts, and in a query the first. What is not known is passed over. A
 //! value of another type is an error.
 
+use access::query::Query;
 use serde_json::{Map, Value};
-
-use crate::access::query::Query;
 
 /// A body, which is an object of JSON.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Json;
+use config::values::{Level, network};
 use hub::{Role, StreamState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +14,6 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, Schem
 use super::views::ServerHistory;
 use super::{Answer, Body, Fault};
 use crate::api::Api;
-use crate::config::values::{Level, network};
 use crate::history::kbps;
 use crate::logs::rfc3339;
 use crate::page::{Paths, Ports};

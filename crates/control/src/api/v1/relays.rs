@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Json;
+use config::values;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Answer, Body, Fault, Params};
 use crate::api::Api;
-use crate::config::values;
 use crate::edges;
 use crate::relays::{PullOrder, RelayError, Relayed};
 

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Json;
+use config::values::RecordFormat;
 use hub::gate::Action;
 use hub::{EndReason, Protocol, Role, StreamName, Summary};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,7 +16,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::views::{Play, RepairsView, StreamDetail, StreamHistory, StreamView, state};
 use super::{Answer, Body, Fault, Paging, Params};
 use crate::api::Api;
-use crate::config::values::RecordFormat;
 use crate::logs::rfc3339;
 use crate::operations::RecordError;
 

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use config::sections::Auth;
+use config::values::Pattern;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use outgoing::{Client, Targets};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tracing::warn;
-
-use crate::config::sections::Auth;
-use crate::config::values::Pattern;
-use crate::outgoing::{Client, Targets};
 
 /// No token is longer.
 const MAX_TOKEN: usize = 8 << 10;

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hub::gate::Denial;
+use outgoing::{Client, Targets};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::warn;
-
-use crate::outgoing::{Client, Targets};
 
 /// Questions at once; further ones wait for their turn, within the time that they have.
 const AT_ONCE: usize = 256;

@@ -56,9 +56,7 @@ impl Checks<'_> {
             let what = "there is no ps.shared_listen";
             self.report("gb28181.shared_port", what, "set ps.shared_listen, such as \":9000\"");
         }
-        if section.shared_port
-            && section.transport == crate::config::values::DeviceTransport::TcpActive
-        {
+        if section.shared_port && section.transport == crate::values::DeviceTransport::TcpActive {
             let what = "a connection that the server makes has no port to share";
             self.report("gb28181.shared_port", what, "use transport \"udp\" or \"tcp\"");
         }

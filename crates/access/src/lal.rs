@@ -1,13 +1,13 @@
 //! lal's simple authentication: `lal_secret` is the MD5 of a key and the stream's name, or a secret
 //! that always fits.
 
+use config::sections::Auth;
+use config::values::LalGuard;
 use hub::Protocol;
 use hub::gate::{Action, Proof};
 use md5::{Digest, Md5};
 
 use super::query::Query;
-use crate::config::sections::Auth;
-use crate::config::values::LalGuard;
 
 /// Whether it holds for what is asked.
 pub(super) fn guards(auth: &Auth, action: Action, protocol: Protocol) -> bool {

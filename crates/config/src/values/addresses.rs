@@ -104,12 +104,12 @@ impl Addresses {
     }
 
     /// Nowhere.
-    pub(in crate::config) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(Vec::new())
     }
 
     /// A single, valid address.
-    pub(in crate::config) fn one(text: &str) -> Self {
+    pub(crate) fn one(text: &str) -> Self {
         Self(vec![Address(text.to_owned())])
     }
 }

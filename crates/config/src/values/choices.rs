@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::config::suggest::nearest;
+use crate::suggest::nearest;
 
 /// Defines an enum that is written as one of a few words.
 macro_rules! choice {

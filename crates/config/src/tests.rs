@@ -328,7 +328,7 @@ fn rows() -> Vec<String> {
 
 #[test]
 fn the_documentation_has_every_key_as_it_is() {
-    let documentation = include_str!("../../../../docs/configuration.md");
+    let documentation = include_str!("../../../docs/configuration.md");
     let missing: Vec<_> = rows().into_iter().filter(|row| !documentation.contains(row)).collect();
     assert!(missing.is_empty(), "put these into the tables:\n{}", missing.join("\n"));
     for section in Config::SECTIONS {
@@ -339,7 +339,7 @@ fn the_documentation_has_every_key_as_it_is() {
 
 #[test]
 fn the_examples_of_the_documentation_are_valid() {
-    let documentation = include_str!("../../../../docs/configuration.md");
+    let documentation = include_str!("../../../docs/configuration.md");
     let mut count = 0;
     for block in documentation.split("```toml\n").skip(1) {
         let text = block.split("```").next().unwrap();

@@ -39,9 +39,9 @@ pub struct Section {
 }
 
 /// Takes notice of a value that is out of range: its path, the value, and the range.
-pub(super) type Report<'a> = &'a mut dyn FnMut(String, String, (String, String));
+pub(crate) type Report<'a> = &'a mut dyn FnMut(String, String, (String, String));
 
-/// Declares a section.
+/// Declares a section. What it names is named by its path: sections stand in several modules.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
@@ -51,7 +51,7 @@ macro_rules! section {
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name { $( $(#[doc = $doc])+ pub $key: $type, )+ }
 
@@ -62,25 +62,27 @@ macro_rules! section {
         }
 
         impl $name {
-            pub(super) const ABOUT: &[&str] = &[$($about),+];
-            pub(super) const KEYS: &[Key] = &[ $( Key {
+            pub(crate) const ABOUT: &[&str] = &[$($about),+];
+            pub(crate) const KEYS: &[$crate::schema::Key] = &[ $( $crate::schema::Key {
                 name: stringify!($key),
                 about: &[$($doc),+],
-                effect: Effect::$effect,
-                range: section!(@range $type $(, $range)?),
+                effect: $crate::schema::Effect::$effect,
+                range: $crate::schema::section!(@range $type $(, $range)?),
             } ),+ ];
 
             /// Reports every value that is out of range.
             #[allow(unused_variables, reason = "not every section has a range")]
-            pub(super) fn check(&self, section: &str, report: Report<'_>) {
-                $( section!(@check self.$key, section, stringify!($key), report $(, $range)?); )+
+            pub(crate) fn check(&self, section: &str, report: $crate::schema::Report<'_>) {
+                $( $crate::schema::section!(
+                    @check self.$key, section, stringify!($key), report $(, $range)?
+                ); )+
             }
         }
 
         #[cfg(test)]
-        impl Sample for $name {
-            fn sample(rng: &mut TestRng) -> Self {
-                Self { $( $key: Sample::sample(rng), )+ }
+        impl $crate::tests::Sample for $name {
+            fn sample(rng: &mut $crate::tests::TestRng) -> Self {
+                Self { $( $key: $crate::tests::Sample::sample(rng), )+ }
             }
         }
     };
@@ -88,7 +90,7 @@ macro_rules! section {
     (@range $type:ty) => { None };
     (@range $type:ty, $range:expr) => {
         Some(|| {
-            let range: RangeInclusive<$type> = $range;
+            let range: std::ops::RangeInclusive<$type> = $range;
             (range.start().to_string(), range.end().to_string())
         })
     };
@@ -112,7 +114,7 @@ macro_rules! section_with_overrides {
         $( $(#[doc = $doc:literal])+
            $effect:ident $key:ident: $type:ty = $default:expr $(; $range:expr)?, )+
     ) => {
-        section! {
+        $crate::schema::section! {
             $(#[doc = $about])+
             pub struct $name {
                 $( $(#[doc = $doc])+ $effect $key: $type = $default $(; $range)?, )+
@@ -120,13 +122,13 @@ macro_rules! section_with_overrides {
         }
 
         $(#[$override_about])+
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct $override {
             /// The paths of the streams that are meant: `*` stands for any characters, slashes
             /// included, `?` for one.
             #[serde(rename = "match")]
-            pub pattern: Pattern,
+            pub pattern: $crate::values::Pattern,
             $( $(#[doc = $doc])+
                #[serde(skip_serializing_if = "Option::is_none")]
                pub $key: Option<$type>, )+
@@ -140,8 +142,9 @@ macro_rules! section_with_overrides {
         }
 
         #[cfg(test)]
-        impl Sample for $override {
-            fn sample(rng: &mut TestRng) -> Self {
+        impl $crate::tests::Sample for $override {
+            fn sample(rng: &mut $crate::tests::TestRng) -> Self {
+                use $crate::tests::Sample;
                 Self { pattern: Sample::sample(rng), $( $key: Sample::sample(rng), )+ }
             }
         }
@@ -190,4 +193,4 @@ macro_rules! configuration {
     };
 }
 
-pub(super) use {configuration, section, section_with_overrides};
+pub(crate) use {configuration, section, section_with_overrides};

@@ -1,7 +1,7 @@
 //! Relays: addresses of other servers, and what their rules can mean.
 
 use super::{Checks, MAX_TEXT};
-use crate::config::values::PullStart;
+use crate::values::PullStart;
 
 /// Every rule is looked at whenever a stream begins or is asked for.
 const MAX_RULES: usize = 1000;
@@ -125,7 +125,7 @@ fn check_address(text: &str, schemes: &[&str]) -> Result<(), String> {
         return Err("a brace was not opened".to_owned());
     }
     filled.push_str(rest);
-    match reqwest::Url::parse(&filled) {
+    match url::Url::parse(&filled) {
         Ok(url) if url.has_host() => Ok(()),
         Ok(_) => Err("the address has no host".to_owned()),
         Err(error) => Err(format!("it is no address: {error}")),

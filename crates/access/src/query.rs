@@ -6,16 +6,18 @@ use percent_encoding::percent_decode_str;
 
 /// A query, read as it is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Query<'a>(&'a str);
+pub struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
     /// `text` is what stands behind the `?`.
-    pub(crate) fn of(text: &'a str) -> Self {
+    #[must_use]
+    pub fn of(text: &'a str) -> Self {
         Self(text)
     }
 
     /// The value of a parameter; the first, if there are several.
-    pub(crate) fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
         let mut pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
         let (_, value) = pairs.find(|(key, _)| *key == name)?;
         percent_decode_str(value).decode_utf8().ok()

@@ -146,7 +146,7 @@ impl Config {
             else {
                 continue;
             };
-            if let Ok(url) = reqwest::Url::parse(url) {
+            if let Ok(url) = url::Url::parse(url) {
                 *shown = format!("{}/***", url.origin().ascii_serialization()).into();
             }
         }

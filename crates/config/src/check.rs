@@ -268,7 +268,7 @@ impl Checks<'_> {
 fn is_url(text: &str) -> bool {
     let is_short = text.len() <= MAX_URL;
     is_short
-        && reqwest::Url::parse(text)
+        && url::Url::parse(text)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 

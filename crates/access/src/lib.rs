@@ -1,4 +1,4 @@
-//! Who may publish and play: users, tokens, lal's simple authentication, a callback.
+//! Who may publish, play and call: users, tokens, lal's simple authentication, a callback.
 //!
 //! Whatever needs credentials is open to those who show them in any of the ways that are
 //! configured; but RTSP's own login and lal's secret, where both are asked for, do not stand in for
@@ -7,7 +7,7 @@
 mod callback;
 mod jwt;
 mod lal;
-pub(crate) mod query;
+pub mod query;
 mod tickets;
 
 use std::fmt;
@@ -15,13 +15,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use config::Config;
+use config::sections::{Auth, Rtsp};
+use config::values::{CallbackFor, Guarded, Pattern, RtspAuth};
 use hub::gate::{Action, Answer, Credentials, Denial, Gate, Grant, Proof, Request};
 use hub::{Protocol, StreamName};
-
-use crate::config::Config;
-use crate::config::sections::{Auth, Rtsp};
-use crate::config::values::{CallbackFor, Guarded, Pattern, RtspAuth};
-use crate::outgoing::{Client, Targets};
+use outgoing::{Client, Targets};
 
 use self::callback::{Callback, Question};
 use self::jwt::Tokens;
