@@ -159,6 +159,12 @@ fn second_requests_on_one_connection() {
     assert_eq!(status(2, &raw::publish("first")), "NetStream.Publish.BadName");
     assert_eq!(status(2, &raw::play("witness")), "NetStream.Play.Failed");
     assert!(server.is_live("live/first") && !server.is_live("live/second"));
+    // Numbers that createStream does not give are nobody's.
+    assert_eq!(status(9, &raw::publish("second")), "NetStream.Publish.BadName");
+    // It goes on under its own name, whatever else it asked for.
+    let (_, sessions) = server.v1("GET", "sessions?role=PUB&stream=live/first", &Json::Null);
+    let url = sessions["items"][0]["url"].as_str().unwrap_or_default();
+    assert!(url.ends_with("/live/first"), "{sessions}");
     // A second message stream may publish a second stream.
     assert_eq!(status(3, &raw::publish("second")), "NetStream.Publish.Start");
     assert!(server.is_live("live/first") && server.is_live("live/second"));
@@ -638,7 +644,15 @@ fn websocket_abuse() {
         peer.send(format!("{upgrade}{key}{version}\r\n").as_bytes());
         assert!(peer.read(12).starts_with(b"HTTP/1.1 101"));
         peer.send(&frames);
-        peer.read_to_end();
+        let code: u16 = match what {
+            "close" => 1000,
+            "oversized" | "endless" => 1009,
+            _ => 1002,
+        };
+        let [high, low] = code.to_be_bytes();
+        let said = peer.read_to_end();
+        let closes = said.windows(4).any(|w| w[0] == 0x88 && w[2..] == [high, low]);
+        assert!(closes, "{what}: no Close with {code}");
         scene.server.wait_for_log(&["session ended", &name, why]);
     }
     // What may come in any number of pieces, and the connection breaks off in the middle.

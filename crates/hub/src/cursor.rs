@@ -171,9 +171,10 @@ impl Cursor {
         self.audio = on;
     }
 
-    /// Chooses whether video is sent; switched on again, it begins at a key frame.
+    /// Chooses whether video is sent; switched on again, it begins at a key frame. Who pauses goes on
+    /// with [`Cursor::resume`] only.
     pub fn set_video(&mut self, on: bool, ring: &Ring, now: Instant) {
-        if on && !self.video && ring.has_video() {
+        if on && !self.video && ring.has_video() && self.place != Place::Paused {
             self.place = Place::KeyFrom { number: ring.end(), since: now };
         }
         self.video = on;

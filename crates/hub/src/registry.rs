@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -400,7 +401,34 @@ impl Waiting {
 
     /// Waits until the stream is live and its tracks are known. The caller limits the time.
     pub async fn ready(&self) {
-        poll_fn(|cx| self.stream.lock().poll_ready(cx)).await;
+        Ready { stream: &self.stream, waiter: None }.await;
+    }
+}
+
+/// Waits for a stream to be ready; dropped, it leaves nothing in the stream.
+struct Ready<'a> {
+    stream: &'a Mutex<Stream>,
+    waiter: Option<u64>,
+}
+
+impl Future for Ready<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut stream = self.stream.lock();
+        if stream.is_ready() {
+            return Poll::Ready(());
+        }
+        stream.wake_when_ready(&mut self.waiter, cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter {
+            self.stream.lock().forget_waiter(waiter);
+        }
     }
 }
 

@@ -75,6 +75,8 @@ pub trait Preamble {
     fn epoch(&self) -> u32;
     /// Whether there are pictures, so that one has to start at a key frame.
     fn has_video(&self) -> bool;
+    /// Bytes that it holds.
+    fn size(&self) -> usize;
 }
 
 impl Item for Packet {
@@ -102,6 +104,10 @@ impl Preamble for Prologue {
 
     fn has_video(&self) -> bool {
         self.has_video
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len()
     }
 }
 
@@ -138,8 +144,12 @@ pub struct Ring<T = Packet, P = Prologue> {
     bytes: usize,
     /// The numbers of the key frames in `items`.
     keys: VecDeque<u64>,
+    /// Where somebody begins who gets the sound of the last moment. It only moves on, so that
+    /// looking for it costs nothing, however many items have the same time.
+    backlog: u64,
     /// One for each epoch that an item in `items` or the next one may need.
     prologues: VecDeque<P>,
+    prologue_bytes: usize,
     /// Keep at least this much time, so that a viewer may lag.
     window: Duration,
     gops: usize,
@@ -151,6 +161,9 @@ pub struct Ring<T = Packet, P = Prologue> {
 /// time must not fill the memory with prologues. GStreamer renews its metadata some ten times a
 /// second at first.
 const MAX_PROLOGUES: usize = 128;
+
+/// Bytes of all of them, but for the newest one, which stays whatever its size.
+const MAX_PROLOGUE_BYTES: usize = 4 << 20;
 
 /// Sound that a viewer of a stream without pictures gets at once.
 const AUDIO_BACKLOG_MS: i64 = 1_000;
@@ -170,7 +183,9 @@ impl<T: Item, P: Preamble> Ring<T, P> {
             base: 0,
             bytes: 0,
             keys: VecDeque::new(),
+            backlog: 0,
             prologues: VecDeque::new(),
+            prologue_bytes: 0,
             window,
             gops: settings.gops,
             max_items: settings.max_gop_frames.saturating_mul(settings.gops.max(1)),
@@ -182,8 +197,11 @@ impl<T: Item, P: Preamble> Ring<T, P> {
     pub fn push_prologue(&mut self, prologue: P) {
         self.prologues.retain(|old| old.epoch() != prologue.epoch());
         self.prologues.push_back(prologue);
-        while self.prologues.len() > MAX_PROLOGUES {
-            let oldest = self.prologues.pop_front().map(|prologue| prologue.epoch());
+        self.prologue_bytes = self.prologues.iter().map(P::size).sum();
+        while self.prologues.len() > MAX_PROLOGUES
+            || (self.prologues.len() > 1 && self.prologue_bytes > MAX_PROLOGUE_BYTES)
+        {
+            let oldest = self.drop_prologue();
             while self.items.front().is_some_and(|item| Some(item.epoch()) <= oldest) {
                 self.drop_front();
             }
@@ -196,8 +214,12 @@ impl<T: Item, P: Preamble> Ring<T, P> {
         if item.kind() == FrameKind::Key {
             self.keys.push_back(self.end());
         }
+        let since = item.dts_ms() - AUDIO_BACKLOG_MS;
         self.bytes += item.size();
         self.items.push_back(item);
+        while self.get(self.backlog).is_some_and(|item| item.dts_ms() < since) {
+            self.backlog += 1;
+        }
         self.evict();
     }
 
@@ -230,10 +252,10 @@ impl<T: Item, P: Preamble> Ring<T, P> {
         self.items.iter_mut().rev()
     }
 
-    /// The bytes that the items hold.
+    /// The bytes that the items and prologues hold.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.prologue_bytes
     }
 
     /// What a viewer needs to begin at item `number`.
@@ -273,7 +295,7 @@ impl<T: Item, P: Preamble> Ring<T, P> {
             };
         }
         if !self.has_video() {
-            return Start::At(self.first_since(self.newest_dts_ms() - AUDIO_BACKLOG_MS));
+            return Start::At(self.backlog);
         }
         match self.keys.len().checked_sub(self.gops.min(self.keys.len())) {
             Some(oldest) if oldest < self.keys.len() => {
@@ -312,12 +334,6 @@ impl<T: Item, P: Preamble> Ring<T, P> {
         before.map_or(unfinished, |before| unfinished.max(last - before))
     }
 
-    /// The number of the first packet at or after `dts_ms`.
-    fn first_since(&self, dts_ms: i64) -> u64 {
-        let later = self.items.iter().rev().take_while(|p| p.dts_ms() >= dts_ms).count();
-        self.end() - later as u64
-    }
-
     fn evict(&mut self) {
         let newest = self.newest_dts_ms();
         let window = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
@@ -325,7 +341,7 @@ impl<T: Item, P: Preamble> Ring<T, P> {
         while let Some(front) = self.items.front() {
             let cached = self.cache_start().is_some_and(|start| self.base >= start);
             let in_window = newest - front.dts_ms() <= window;
-            let over = self.items.len() > self.max_items || self.bytes > max_bytes;
+            let over = self.items.len() > self.max_items || self.bytes() > max_bytes;
             // The newest item stays whatever its size: it must be sent before it can go.
             if self.items.len() <= 1 || ((cached || in_window) && !over) {
                 break;
@@ -339,6 +355,7 @@ impl<T: Item, P: Preamble> Ring<T, P> {
         let Some(front) = self.items.pop_front() else { return };
         self.bytes -= front.size();
         self.base += 1;
+        self.backlog = self.backlog.max(self.base);
         while self.keys.front().is_some_and(|key| *key < self.base) {
             self.keys.pop_front();
         }
@@ -354,16 +371,18 @@ impl<T: Item, P: Preamble> Ring<T, P> {
 
     /// The newest prologue stays, and those of epochs that items still belong to.
     fn forget_prologues(&mut self) {
-        let Some(oldest) = self.items.front().map(T::epoch) else {
-            while self.prologues.len() > 1 {
-                self.prologues.pop_front();
-            }
-            return;
-        };
+        let oldest = self.items.front().map_or(u32::MAX, T::epoch);
         while self.prologues.len() > 1 && self.prologues.front().is_some_and(|p| p.epoch() < oldest)
         {
-            self.prologues.pop_front();
+            self.drop_prologue();
         }
+    }
+
+    /// Forgets the oldest prologue; its epoch.
+    fn drop_prologue(&mut self) -> Option<u32> {
+        let oldest = self.prologues.pop_front()?;
+        self.prologue_bytes = self.prologue_bytes.saturating_sub(oldest.size());
+        Some(oldest.epoch())
     }
 }
 
@@ -411,6 +430,22 @@ mod tests {
         assert_eq!(ring.start(), Start::At(149));
     }
 
+    /// A publisher whose sound stands still must not make each frame cost more than the one before.
+    #[test]
+    fn sound_that_stands_still_costs_no_more() {
+        let max_gop_frames = 1 << 20;
+        let settings = StreamSettings { max_gop_frames, ..StreamSettings::default() };
+        let mut ring: Ring = Ring::new(&settings, Duration::ZERO);
+        ring.push_prologue(Prologue { epoch: 1, bytes: Bytes::new(), has_video: false });
+        // If each looked at all others, this would take minutes.
+        for _ in 0..1 << 20 {
+            ring.push(Packet { bytes: Bytes::new(), ..packet(FrameKind::Audio, 5_000) });
+        }
+        assert_eq!((ring.start(), ring.base()), (Start::At(0), 0));
+        ring.push(packet(FrameKind::Audio, 6_001));
+        assert_eq!((ring.start(), ring.base()), (Start::At(1 << 20), 1 << 20));
+    }
+
     #[test]
     fn an_endless_gop_is_bounded_and_no_longer_a_start() {
         let settings = StreamSettings { max_gop_frames: 50, ..StreamSettings::default() };
@@ -446,6 +481,24 @@ mod tests {
         }
         assert_eq!(ring.prologues().count(), MAX_PROLOGUES);
         assert!(ring.end() - ring.base() <= MAX_PROLOGUES as u64);
+    }
+
+    #[test]
+    fn large_prologues_are_bounded_and_counted() {
+        let mut ring = ring(1, true);
+        ring.push(packet(FrameKind::Key, 0));
+        for epoch in 2..100 {
+            let bytes = Bytes::from(vec![0; 500_000]);
+            ring.push_prologue(Prologue { epoch, bytes, has_video: true });
+            ring.push(Packet { epoch, ..packet(FrameKind::Config, 1) });
+            assert!(ring.bytes() <= MAX_PROLOGUE_BYTES + 100 * 100, "{}", ring.bytes());
+        }
+        assert_eq!(ring.prologues().count(), 8);
+        let oldest = ring.prologues().next().map(|p| p.epoch);
+        assert_eq!(ring.get(ring.base()).map(|packet| packet.epoch), oldest);
+        // They go with the packets that needed them.
+        ring.push(Packet { epoch: 99, ..packet(FrameKind::Key, 5_000) });
+        assert_eq!(ring.bytes(), 500_000 + 100);
     }
 
     #[test]

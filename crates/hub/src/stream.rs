@@ -5,8 +5,9 @@
 
 mod output;
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -83,7 +84,9 @@ pub struct Stream {
     last_token: u64,
     /// Whether the tracks are known well enough to tell viewers.
     ready: bool,
-    wakers: Vec<Waker>,
+    /// Those who wait for it to be ready.
+    wakers: HashMap<u64, Waker>,
+    last_waiter: u64,
     frames: u64,
     repairs: Repairs,
     /// Time and arrival of the newest frame.
@@ -136,7 +139,8 @@ impl Stream {
             last_subscription: 0,
             last_token: 0,
             ready: false,
-            wakers: Vec::new(),
+            wakers: HashMap::new(),
+            last_waiter: 0,
             frames: 0,
             repairs: Repairs::default(),
             newest: None,
@@ -332,15 +336,24 @@ impl Stream {
         self.ready = false;
     }
 
-    /// Ready once the stream is live and its tracks are known.
-    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ready && self.state != StreamState::Idle {
-            return Poll::Ready(());
-        }
-        if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.wakers.push(cx.waker().clone());
-        }
-        Poll::Pending
+    /// Whether it is live and its tracks are known.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready && self.state != StreamState::Idle
+    }
+
+    /// Wakes somebody once it is ready; `waiter` is who that is, from the first call on.
+    pub(crate) fn wake_when_ready(&mut self, waiter: &mut Option<u64>, waker: &Waker) {
+        let number = *waiter.get_or_insert_with(|| {
+            self.last_waiter += 1;
+            self.last_waiter
+        });
+        self.wakers.entry(number).or_insert_with(|| waker.clone()).clone_from(waker);
+    }
+
+    /// Somebody waits no more.
+    pub(crate) fn forget_waiter(&mut self, waiter: u64) {
+        self.wakers.remove(&waiter);
     }
 
     /// Begins to read a format; a packager is started if nobody reads it yet.
@@ -467,7 +480,9 @@ impl Stream {
         if !self.admit(&frame) {
             return;
         }
-        self.newest = Some((frame.dts.millis(), frame.arrival));
+        // Of several tracks one may lie behind.
+        let before = self.newest.map_or(i64::MIN, |(dts, _)| dts);
+        self.newest = Some((before.max(frame.dts.millis()), frame.arrival));
         if frame.track.kind == TrackKind::Video && frame.track.index == 0 {
             self.fps.count(frame.arrival);
             self.keys.count(frame.is_key(), frame.dts.millis());
@@ -562,7 +577,7 @@ impl Stream {
         self.settle();
         self.ready = true;
         self.taps.iter().for_each(|(_, queue)| queue.release());
-        self.wakers.drain(..).for_each(Waker::wake);
+        self.wakers.drain().for_each(|(_, waker)| waker.wake());
     }
 
     /// Frames that came while tracks were still being added belong to all of them, so that viewers

@@ -42,8 +42,12 @@ struct Inner {
     /// What comes is kept back until the tracks are known.
     held: bool,
     bytes: usize,
+    /// How many items are frames.
+    frames: usize,
     max_bytes: usize,
     lost: bool,
+    /// The tracks that there was no room for.
+    missed: Option<Tapped>,
     /// Frames that there was no room for, in all.
     lost_frames: u64,
     /// Where it is in the pictures since it began, or lost some.
@@ -59,8 +63,10 @@ impl Queue {
             available: 0,
             held: false,
             bytes: 0,
+            frames: 0,
             max_bytes,
             lost: false,
+            missed: None,
             lost_frames: 0,
             entry: Entry::Ahead,
             ended: false,
@@ -74,10 +80,15 @@ impl Queue {
         let available = inner.available;
         let known =
             inner.items.range_mut(available..).find(|item| matches!(item, Tapped::Tracks { .. }));
-        match known {
+        if let Some(known) = known {
             // All that is held back belongs to the tracks as they are in the end.
-            Some(known) => *known = fresh,
-            None => inner.push(fresh),
+            let before = std::mem::replace(known, fresh).size();
+            inner.bytes = inner.bytes + tracks.size() - before;
+        } else if inner.lost || !(inner.items.is_empty() || inner.has_room(tracks.size())) {
+            inner.lost = true;
+            inner.missed = Some(fresh);
+        } else {
+            inner.push(fresh);
         }
     }
 
@@ -100,7 +111,8 @@ impl Queue {
             return;
         }
         // A single frame always fits.
-        if inner.bytes > 0 && inner.bytes + frame.data.len() > inner.max_bytes {
+        let missed = inner.missed.as_ref().map_or(0, Tapped::size);
+        if inner.frames > 0 && !inner.has_room(frame.data.len() + missed) {
             inner.lost = true;
             inner.lost_frames += 1;
             inner.entry = Entry::Ahead;
@@ -109,7 +121,10 @@ impl Queue {
         if std::mem::take(&mut inner.lost) {
             inner.push(Tapped::Lost);
         }
-        inner.bytes += frame.data.len();
+        if let Some(tracks) = inner.missed.take() {
+            inner.push(tracks);
+        }
+        inner.frames += 1;
         inner.push(Tapped::Frame(frame.clone()));
     }
 
@@ -122,8 +137,25 @@ impl Queue {
     }
 }
 
+impl Tapped {
+    /// Bytes that it holds.
+    fn size(&self) -> usize {
+        match self {
+            Self::Tracks { tracks, .. } => tracks.size(),
+            Self::Frame(frame) => frame.data.len(),
+            Self::Lost | Self::End(_) => 0,
+        }
+    }
+}
+
 impl Inner {
+    /// Whether so many bytes more may wait.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= self.max_bytes
+    }
+
     fn push(&mut self, item: Tapped) {
+        self.bytes += item.size();
         self.items.push_back(item);
         if !self.held {
             self.release();
@@ -210,9 +242,8 @@ impl Tap {
             return Poll::Pending;
         };
         inner.available -= 1;
-        if let Tapped::Frame(frame) = &item {
-            inner.bytes -= frame.data.len();
-        }
+        inner.bytes -= item.size();
+        inner.frames -= usize::from(matches!(item, Tapped::Frame(_)));
         Poll::Ready(item)
     }
 }

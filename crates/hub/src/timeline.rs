@@ -57,10 +57,22 @@ impl Clock {
         Some(at + self.shift)
     }
 
+    /// As [`Clock::step`] of a clock whose times lie no further back than `oldest`.
+    fn step_since(&self, timestamp: u32, arrival: Instant, oldest: i64) -> Option<i64> {
+        let step = self.step(timestamp, arrival)?;
+        (self.last + step + self.shift >= oldest).then_some(step)
+    }
+
     /// How far a time stamp lies from the last one, unless that is a jump.
     fn step(&self, timestamp: u32, arrival: Instant) -> Option<i64> {
         let step = i64::from(timestamp.wrapping_sub(low_word(self.last)).cast_signed());
         (-MAX_STEP_MS..=self.longest_step(arrival)).contains(&step).then_some(step)
+    }
+
+    /// Whether a time of it came a moment ago: its tracks may still be changing over to another.
+    fn was_heard(&self, arrival: Instant) -> bool {
+        arrival.saturating_duration_since(self.seen).as_millis()
+            < MAX_CHANGE_MS.unsigned_abs().into()
     }
 
     /// A step forward is no jump if as much time has really passed: a publisher may be silent for
@@ -77,6 +89,14 @@ struct TrackClock {
     dts: Ticks,
     /// Where the next frame should be by the count of samples.
     predicted: Option<i64>,
+    /// How many frames in a row lay further back than tracks do while they change over.
+    far_back: u32,
+}
+
+impl TrackClock {
+    fn new(track: TrackId, dts: Ticks, predicted: Option<i64>) -> Self {
+        Self { track, dts, predicted, far_back: 0 }
+    }
 }
 
 /// Interleaving and pauses of real encoders stay below this; restarts of their clock do not.
@@ -84,6 +104,10 @@ const MAX_STEP_MS: i64 = 10_000;
 
 /// While tracks change over to another clock, those of the one before lie no further back than this.
 const MAX_CHANGE_MS: i64 = 2_000;
+
+/// After so many frames in a row that lie that far back, the clock has been set back by less than a
+/// jump: a short clip that begins anew, or one time stamp of the future before.
+const MAX_FAR_BACK: u32 = 3;
 
 /// The step that is put in the place of a jump: about one frame.
 const JOIN_STEP_MS: i64 = 40;
@@ -130,7 +154,7 @@ impl Timeline {
     pub fn exact(&mut self, track: TrackId, dts: Ticks) -> Ticks {
         let known = self.tracks.iter_mut().find(|clock| clock.track == track);
         let Some(clock) = known else {
-            self.tracks.push(TrackClock { track, dts, predicted: None });
+            self.tracks.push(TrackClock::new(track, dts, None));
             return dts;
         };
         if dts < clock.dts {
@@ -144,23 +168,27 @@ impl Timeline {
     /// The stream's time of a message that arrived with `timestamp` milliseconds, without any
     /// rule of a track (configuration, script data).
     pub fn millis(&mut self, timestamp: u32, arrival: Instant) -> i64 {
-        let [current, before] = &mut self.clocks;
-        let mut found = current.as_mut().and_then(|clock| clock.read(timestamp, arrival));
-        if found.is_none() {
-            // A time that was there long ago is that of a clock that has jumped back there.
-            let oldest = self.resume_at.saturating_sub(MAX_CHANGE_MS);
-            let is_of_before = |clock: &&mut Clock| {
-                clock
-                    .step(timestamp, arrival)
-                    .is_some_and(|step| clock.last + step + clock.shift >= oldest)
-            };
-            let clock = before.as_mut().filter(is_of_before);
-            found = clock.and_then(|clock| clock.read(timestamp, arrival));
-            if found.is_some() {
-                self.clocks.swap(0, 1);
+        let [current, before] = &self.clocks;
+        let step = current.and_then(|clock| clock.step(timestamp, arrival));
+        // A time that was there long ago is that of a clock that has jumped back there.
+        let oldest = self.resume_at.saturating_sub(MAX_CHANGE_MS);
+        let step_before = before.and_then(|clock| clock.step_since(timestamp, arrival, oldest));
+        let is_of_before = match (step, step_before) {
+            // Where the clock was set back a little, what comes late may be of either.
+            (Some(step), Some(other)) => {
+                other.abs() < step.abs() && before.is_some_and(|clock| clock.was_heard(arrival))
             }
+            (None, other) => other.is_some(),
+            (Some(_), None) => false,
+        };
+        if step.is_none() && is_of_before {
+            self.clocks.swap(0, 1);
         }
-        let Some(millis) = found else { return self.join(timestamp, arrival) };
+        let index = usize::from(step.is_some() && is_of_before);
+        let clock = self.clocks.get_mut(index).and_then(Option::as_mut);
+        let Some(millis) = clock.and_then(|clock| clock.read(timestamp, arrival)) else {
+            return self.join(timestamp, arrival);
+        };
         self.resume_at = self.resume_at.max(millis + JOIN_STEP_MS);
         millis
     }
@@ -177,7 +205,10 @@ impl Timeline {
         duration: Option<i64>,
         arrival: Instant,
     ) -> Ticks {
-        let millis = self.millis(timestamp, arrival);
+        let mut millis = self.millis(timestamp, arrival);
+        if self.was_set_back(track, millis) {
+            millis = self.join(timestamp, arrival);
+        }
         let mut value = Ticks::from_millis(millis, base).value;
         let known = self.tracks.iter_mut().find(|clock| clock.track == track);
         if let Some(clock) = known {
@@ -194,9 +225,19 @@ impl Timeline {
             clock.predicted = duration.map(|d| value.saturating_add(d));
         } else {
             let predicted = duration.map(|d| value.saturating_add(d));
-            self.tracks.push(TrackClock { track, dts: Ticks::new(value, base), predicted });
+            self.tracks.push(TrackClock::new(track, Ticks::new(value, base), predicted));
         }
         Ticks::new(value, base)
+    }
+
+    /// Whether a track has gone on far behind where it was, with this time now.
+    fn was_set_back(&mut self, track: TrackId, millis: i64) -> bool {
+        let known = self.tracks.iter_mut().find(|clock| clock.track == track);
+        known.is_some_and(|clock| {
+            let is_far = clock.dts.millis() - millis > MAX_CHANGE_MS;
+            clock.far_back = if is_far { clock.far_back + 1 } else { 0 };
+            clock.far_back >= MAX_FAR_BACK
+        })
     }
 
     /// Starts a new clock at the place where the stream's time has come to.
@@ -319,6 +360,49 @@ mod tests {
         video(&mut line, 1000, now);
         assert_eq!(video(&mut line, 990, now), 1000);
         assert_eq!(line.repairs().regressions, 1);
+    }
+
+    /// A playout of pictures and sound that begins anew every eight seconds.
+    #[test]
+    fn a_short_clip_that_begins_anew_goes_on() {
+        let (mut line, start) = (Timeline::new(), Instant::now());
+        let base = TimeBase::new(48_000).unwrap();
+        let (mut pictures, mut sounds) = (Vec::new(), Vec::new());
+        for round in 0..4 {
+            // The sound of the last round comes a little late.
+            for n in 0..200u32 {
+                let time = n * 40;
+                let at = start + Duration::from_millis(u64::from(round * 8_000 + time));
+                pictures.push(video(&mut line, time, at));
+                let sound = if n < 5 && round > 0 { 8_000 + time } else { time }.max(200) - 200;
+                if round == 0 || n != 5 {
+                    sounds.push(line.dts(AUDIO, sound, base, None, at).millis());
+                }
+            }
+        }
+        for times in [&pictures, &sounds] {
+            let held = times.windows(2).filter(|pair| pair[0] == pair[1]).count();
+            assert!(held <= 3 * 3 + 5, "{held}: {times:?}");
+            let total = times.last().unwrap() - times[0];
+            assert!((31_000..33_000).contains(&total), "{total}");
+        }
+        let apart = pictures.last().unwrap() - sounds.last().unwrap();
+        assert!((0..=400).contains(&apart), "{apart}");
+    }
+
+    #[test]
+    fn a_time_of_the_future_does_not_stop_those_after_it() {
+        let (mut line, start) = (Timeline::new(), Instant::now());
+        let mut times = Vec::new();
+        for n in 0..300u32 {
+            let at = start + Duration::from_millis(u64::from(n) * 40);
+            let glitch = if n == 100 { 9_000 } else { 0 };
+            times.push(video(&mut line, n * 40 + glitch, at));
+        }
+        let held = times.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert_eq!(held, 2, "{times:?}");
+        assert_eq!(times[299], 299 * 40 + 9_000 - 2 * 40);
+        assert_eq!(line.repairs(), Repairs { jumps: 1, regressions: 2, ..Repairs::default() });
     }
 
     #[test]

@@ -64,3 +64,17 @@ fn tracks_that_come_one_after_the_other_make_one_beginning() {
 fn changes_of_a_track_keep_their_place() {
     assert_eq!(beginnings(&[b"one", b"two"]), 2);
 }
+
+#[test]
+fn a_publisher_that_returns_goes_on_after_all_tracks() {
+    let registry = stage::registry(StreamSettings::default());
+    let (sessions, now) = (Sessions::default(), Instant::now());
+    let mut publication = publish(&registry, &sessions, "a", now);
+    publication.set_track(pictures(b"one"), 0, now).expect("it publishes");
+    publication.set_track(sound(), 0, now).expect("it publishes");
+    publication.push(picture(FrameKind::Key, 3_000, &b"picture"[..])).expect("it publishes");
+    publication.push(heard(1_000)).expect("it publishes");
+    drop(publication);
+    let mut publication = publish(&registry, &sessions, "a", now);
+    assert!(publication.timeline().start() > 3_000, "{}", publication.timeline().start());
+}

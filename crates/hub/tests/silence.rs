@@ -41,7 +41,7 @@ impl World {
 
     fn is_ready(&self) -> bool {
         let stream = self.registry.find(&name()).expect("the stream");
-        stream.lock().poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()
+        stream.lock().is_ready()
     }
 
     fn is_silent(&self) -> bool {

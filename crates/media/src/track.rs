@@ -147,4 +147,11 @@ impl TrackSet {
     pub fn has(&self, kind: TrackKind) -> bool {
         self.tracks.iter().any(|track| track.id.kind == kind)
     }
+
+    /// Bytes of its configurations and metadata.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let metadata = self.metadata.as_ref().map_or(0, Bytes::len);
+        self.tracks.iter().map(|track| track.config.len()).sum::<usize>() + metadata
+    }
 }

@@ -54,6 +54,13 @@ pub async fn serve(
     let peer = connecting.peer();
     let settings = context.settings.load_full();
     let admitted = context.admission.admit(peer);
+    if let Err(refusal) = &admitted
+        && connecting.is_tls()
+    {
+        // To say it takes a handshake, for which there is no room.
+        warn!(%peer, proto = "HTTP", %refusal, "connection refused");
+        return;
+    }
     let mut conn = match connecting.establish(settings.http.head_timeout).await {
         Ok(conn) => conn,
         Err(error) => {

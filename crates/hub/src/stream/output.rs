@@ -74,6 +74,10 @@ impl Preamble for Arc<TrackSet> {
     fn has_video(&self) -> bool {
         self.has(TrackKind::Video)
     }
+
+    fn size(&self) -> usize {
+        TrackSet::size(self)
+    }
 }
 
 /// One wire format that somebody reads.

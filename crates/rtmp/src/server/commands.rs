@@ -188,10 +188,12 @@ impl Session {
     }
 
     /// The state of a message stream that can be given a task. Some encoders skip createStream:
-    /// what was not created is created now. `None` if it is in use, or one too many.
+    /// what was not created is created now, by one of the numbers that createStream gives: players
+    /// with the same number share what is sent. `None` if it is in use, or another one.
     fn claim(&mut self, id: StreamId) -> Option<&mut StreamState> {
         if self.streams.iter().all(|stream| stream.id != id) {
-            if self.streams.len() >= MAX_STREAMS {
+            let is_usual = usize::try_from(id.0).is_ok_and(|id| id <= MAX_STREAMS);
+            if !is_usual || self.streams.len() >= MAX_STREAMS {
                 return None;
             }
             self.open(id);

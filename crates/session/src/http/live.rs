@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hub::gate;
 use hub::{
     Address, Dialect, EndReason, Form, NameError, Packaging, Role, StreamName, StreamState,
@@ -114,6 +114,7 @@ pub(super) async fn answer(mut exchange: Exchange, container: Container) {
         reader: is_websocket.then(|| Reader::new(frame::Role::Server, MAX_MESSAGE)),
         ignored: 0,
         actions: VecDeque::new(),
+        close_code: None,
     };
     if let Err(reason) = viewer.handle_input(&exchange.beyond, Instant::now()) {
         viewer.ended(&reason);
@@ -221,6 +222,8 @@ struct Viewer {
     /// Bytes that a plain viewer has sent for nobody.
     ignored: usize,
     actions: VecDeque<Action>,
+    /// What a WebSocket is closed with: the viewer's own code, or that of its fault.
+    close_code: Option<u16>,
 }
 
 impl Peer for Viewer {
@@ -233,16 +236,23 @@ impl Peer for Viewer {
                 Err(EndReason::Protocol("the viewer sends instead of reading".into()))
             };
         };
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && self.close_code.is_none() {
             match reader.decode(&mut bytes) {
                 Ok(Some(Event::Ping(payload))) => {
                     self.actions.push_back(Action::Send(pong_frame(&payload)));
                 }
-                Ok(Some(Event::Close { .. })) => return Err(EndReason::PeerClosed),
+                // RFC 6455 §5.5.1: a Close is answered with one.
+                Ok(Some(Event::Close { code, .. })) => {
+                    self.close_code = Some(code.unwrap_or(1000));
+                    self.actions.push_back(Action::Leave);
+                }
                 // Players say nothing that a live stream would heed.
                 Ok(Some(Event::Text(_) | Event::Binary(_) | Event::Pong(_))) => {}
                 Ok(None) => break,
-                Err(error) => return Err(EndReason::Protocol(error.to_string())),
+                Err(error) => {
+                    self.close_code = Some(error.close_code());
+                    return Err(EndReason::Protocol(error.to_string()));
+                }
             }
         }
         Ok(())
@@ -263,14 +273,19 @@ impl Peer for Viewer {
         let code = match reason {
             EndReason::StreamEnded => 1000,
             EndReason::Shutdown => 1001,
-            EndReason::Protocol(_) => 1002,
+            EndReason::Protocol(_) => self.close_code.unwrap_or(1002),
             _ => 1008,
         };
         close_frame(code, &reason.to_string())
     }
 
-    fn released(self: Box<Self>, _conn: Conn, _remains: Bytes, _shard: &Rc<Shard>) {
-        // An HTTP viewer never asks to leave: its connection ends with it.
+    fn released(mut self: Box<Self>, conn: Conn, remains: Bytes, shard: &Rc<Shard>) {
+        let mut last_words = BytesMut::from(&remains[..]);
+        last_words.extend_from_slice(&close_frame(self.close_code.unwrap_or(1000), ""));
+        shard.spawn(async move {
+            self.tenure.end(&EndReason::PeerClosed);
+            conn.close(last_words.freeze()).await;
+        });
     }
 
     fn ended(&mut self, reason: &EndReason) {

@@ -25,6 +25,7 @@ impl Publishers {
         stream: StreamId,
         name: &str,
     ) -> Result<(), EndReason> {
+        let before = (!self.streams.is_empty()).then(|| state.tenure.session().address());
         let refusal = match state.resolve(name, Role::Pub) {
             Ok(name) => {
                 let asked = state.tenure.ask(Action::Publish, Some(&name), Credentials::default());
@@ -51,10 +52,12 @@ impl Publishers {
             .machine
             .reject_publish(stream, code, &text, Instant::now())
             .map_err(|e| protocol_reason(&e))?;
-        if self.streams.is_empty() {
+        let Some(address) = before else {
             // Encoders retry for ever when the connection stays open after a refusal.
             return Err(EndReason::Refused(text));
-        }
+        };
+        // What it publishes already goes on under its own name.
+        state.tenure.session().assume(Role::Pub, address);
         Ok(())
     }
 
