@@ -117,6 +117,14 @@ impl Program {
         found.unwrap_or_default()
     }
 
+    /// Sends it a signal by its name.
+    ///
+    /// # Panics
+    /// When there is no program `kill`.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
         // Both only fail when it has ended already.
@@ -175,4 +183,10 @@ impl Drop for Program {
             eprintln!("--- {} said ---\n{}", self.name, self.words());
         }
     }
+}
+
+/// Sends a signal by its name to a process that the test has started.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill");
+    assert!(status.success());
 }

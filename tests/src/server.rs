@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::peers::signal;
 use crate::{PATIENCE, Program, program, root, wait_until};
 
 /// `headwater serve` on ports of its own, in a folder of its own.
@@ -280,9 +281,7 @@ impl Server {
     /// # Panics
     /// When there is no program `kill`.
     pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
-        assert!(status.success());
+        signal(self.pid(), name);
     }
 
     /// Waits for the server's end after it was told to stop; its exit code.

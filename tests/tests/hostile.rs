@@ -646,7 +646,7 @@ fn websocket_abuse() {
         peer.send(&frames);
         let code: u16 = match what {
             "close" => 1000,
-            "oversized" | "endless" => 1009,
+            "oversized" => 1009,
             _ => 1002,
         };
         let [high, low] = code.to_be_bytes();

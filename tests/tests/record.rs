@@ -232,9 +232,15 @@ fn recordings_are_listed_and_fetched_in_part() {
     let (head, body) = ask(path, "Range: bytes=1000-1999\r\n");
     assert!(head.starts_with("HTTP/1.1 206"), "{head}");
     assert_eq!(body, whole[1000..2000]);
-    for bad in
-        ["/record/mp4/../../../etc/passwd", "/record/mp4/%2e%2e/%2e%2e/etc/passwd", "/record/x/y"]
-    {
+    // Other files of that folder are none.
+    let beside = files(folder.path(), "mp4").remove(0).with_file_name("secret.toml");
+    fs::write(&beside, "token = 'x'").expect("a file");
+    for bad in [
+        "/record/mp4/../../../etc/passwd",
+        "/record/mp4/%2e%2e/%2e%2e/etc/passwd",
+        "/record/x/y",
+        "/record/mp4/live/secret.toml",
+    ] {
         let (head, _) = ask(bad, "");
         assert!(head.starts_with("HTTP/1.1 4"), "{bad}: {head}");
     }

@@ -304,6 +304,29 @@ fn what_a_file_has_no_place_for_is_said() {
 }
 
 #[test]
+fn a_tool_that_is_stopped_completes_its_file() {
+    let server = Server::start(&[]);
+    let flv = Flv::material("h264-aac.mp4");
+    let _publisher = headwater(&["push", &flv.input(), &server.url("rtmp", "live/trip"), "--loop"]);
+    wait_until("it is live", || server.is_live("live/trip"));
+    let from = server.url("http", "live/trip");
+    for (tool, name, told) in [("pull", "out.mp4", "INT"), ("relay", "out.ts", "TERM")] {
+        let out = flv.path(name);
+        let mut viewer = headwater(&[tool, &from, &out]);
+        let size = || std::fs::metadata(&out).map_or(0, |file| file.len());
+        wait_until("some of it is there", || size() > 50_000);
+        viewer.signal(told);
+        assert!(viewer.wait().success(), "{}", viewer.stderr());
+        // What was printed as taken is there.
+        let said = viewer.stdout();
+        let taken: usize =
+            said.split(" frames").next().and_then(|n| n.trim().parse().ok()).unwrap_or(0);
+        let saved = frames(&out).count("video0");
+        assert!(taken > 10 && saved == taken, "{saved} of {taken}: {said}");
+    }
+}
+
+#[test]
 fn names_and_passwords_stand_in_addresses() {
     let user = "auth.users=[{name='us er',password='p@ss',publish=['*'],play=['*']}]";
     let mut server = Server::start(&["stream.grace=0s", user]);

@@ -36,6 +36,16 @@ pub(crate) fn files(context: Arc<Context>) -> Router {
     Router::new().route("/record/{*path}", get(download)).with_state(context)
 }
 
+/// The endings of a format's files: what is listed, and what belongs to it.
+fn endings(format: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match format {
+        "hls" => (&["m3u8"], &["m3u8", "ts", "m4s", "mp4"]),
+        "flv" => (&["flv"], &["flv"]),
+        "ts" => (&["ts"], &["ts"]),
+        _ => (&["mp4"], &["mp4"]),
+    }
+}
+
 /// The folders that recordings are in, by format.
 fn roots(settings: &Settings) -> [(&'static str, PathBuf); 4] {
     let record = &settings.record;
@@ -63,13 +73,8 @@ pub(crate) async fn find(context: Arc<Context>) -> Vec<Recording> {
         let mut found = Vec::new();
         let mut seen = 0;
         for (format, root) in roots {
-            let endings: &[&str] = match format {
-                "hls" => &["m3u8"],
-                "flv" => &["flv"],
-                "ts" => &["ts"],
-                _ => &["mp4"],
-            };
-            walk(&root, &root, format, endings, 0, &mut seen, &mut found);
+            let (listed, _) = endings(format);
+            walk(&root, &root, format, listed, 0, &mut seen, &mut found);
         }
         found.sort_by_key(|recording| std::cmp::Reverse(recording.modified_ms));
         found.truncate(MAX_LISTED);
@@ -121,6 +126,11 @@ async fn download(State(context): State<Arc<Context>>, mut request: Request) -> 
     let Some((_, root)) = roots.into_iter().find(|(name, _)| *name == format) else {
         return not_found();
     };
+    // The folder may have other files, which are nobody's business.
+    let (_, served) = endings(format);
+    if !rest.rsplit_once('.').is_some_and(|(_, ending)| served.contains(&ending)) {
+        return not_found();
+    }
     let Ok(below) = format!("/{rest}").parse::<Uri>() else { return not_found() };
     // A list that grows must be asked for again; a file that is complete has its date.
     let grows = rest.ends_with(".m3u8");

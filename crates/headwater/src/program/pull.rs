@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use tokio::time::{Instant, timeout_at};
 
 use super::crowd::{self, Crowd};
 use super::saver::Saver;
 use super::source::{Access, Source};
-use super::transfer::{Meter, block_on};
+use super::transfer::{Meter, Stop, block_on};
 
 pub(super) const HELP: &str = "Examples:
   headwater pull rtmp://127.0.0.1/live/me                    watch the bit rate and the key frames
@@ -70,30 +69,26 @@ impl Pull {
 
     async fn pull(&self, duration: Option<Duration>) -> Result<()> {
         let mut file = self.file.as_deref().map(Saver::create).transpose()?;
-        let until = duration.map(|duration| Instant::now() + duration);
+        let mut stop = Stop::after(duration)?;
         let mut meter = Meter::new(self.quiet, None);
         let mut source = Source::open(&self.url.replace("{i}", "0"), &self.access).await?;
         let outcome = loop {
-            let next = match until {
-                Some(until) => timeout_at(until, source.next()).await.ok(),
-                None => Some(source.next().await),
-            };
-            let Some(next) = next else { break source.finish().await };
-            match next {
-                Ok(Some(tag)) => {
+            match stop.before(source.next()).await {
+                None => break source.finish().await,
+                Some(Ok(Some(tag))) => {
                     meter.count(&tag);
-                    if let Some(file) = &mut file {
-                        file.save(&tag)?;
+                    let saved = file.as_mut().map_or(Ok(()), |file| file.save(&tag));
+                    if saved.is_err() {
+                        break saved;
                     }
                 }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+                Some(Ok(None)) => break Ok(()),
+                Some(Err(error)) => break Err(error),
             }
         };
         println!("{}", meter.finish());
-        if let Some(file) = file {
-            file.finish()?;
-        }
-        outcome
+        // What has come is complete in the file, whatever has ended it.
+        let finished = file.map_or(Ok(()), Saver::finish);
+        outcome.and(finished)
     }
 }

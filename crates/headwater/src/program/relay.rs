@@ -10,7 +10,7 @@ use net::Conn;
 use rtmp::client::Config;
 use rtmp::tokio_client::{Pusher, connect_push};
 use rtmp::url::Target;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::crowd;
 use super::media_file;
@@ -18,7 +18,7 @@ use super::push::{Publishing, length, send_tag};
 use super::rtsp::{self, Pushing};
 use super::saver::Saver;
 use super::source::{Access, Source, seed};
-use super::transfer::{Meter, block_on};
+use super::transfer::{Meter, Stop, block_on};
 
 pub(super) const HELP: &str = "From: rtmp[s]://, rtsp[s]://, http[s]:// (FLV, MPEG-TS, HLS), ws[s]://, or a file (FLV, MPEG-TS, MP4).
 To: rtmp[s]://, rtsp[s]://, or a file (.flv, .ts, .mp4). Files are sent in real time; from file to
@@ -95,21 +95,17 @@ impl Relay {
 
     /// From a server, as it comes.
     async fn carry(&self, duration: Option<Duration>) -> Result<()> {
-        let until = duration.map(|duration| Instant::now() + duration);
+        let mut stop = Stop::after(duration)?;
         let mut source = Source::open(&self.from, &self.access).await?;
         let mut sink = Sink::open(&self.to, &self.access).await?;
         let mut meter = Meter::new(self.quiet, None);
         let outcome = loop {
-            let next = match until {
-                Some(until) => timeout_at(until, source.next()).await.ok(),
-                None => Some(source.next().await),
-            };
-            match next {
+            match stop.before(source.next()).await {
                 None => break source.finish().await,
                 Some(Ok(Some(tag))) => {
-                    if let Err(error) = sink.send(&tag).await {
-                        println!("{}", meter.finish());
-                        return Err(error);
+                    let sent = sink.send(&tag).await;
+                    if sent.is_err() {
+                        break sent;
                     }
                     meter.count(&tag);
                 }
@@ -119,8 +115,8 @@ impl Relay {
         };
         println!("{}", meter.finish());
         // What has come is complete there, whatever has ended it.
-        sink.finish().await?;
-        outcome
+        let finished = sink.finish().await;
+        outcome.and(finished)
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use flv::tag::{Kind, Tag};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep_until;
 
 /// How often the line is renewed.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -108,6 +110,43 @@ impl Meter {
             frames as f64 / seconds,
             f64::from(self.media_time) / 1000.0,
         )
+    }
+}
+
+/// When a command ends its work by itself: after so long, or when somebody presses Ctrl-C or the
+/// system asks for it, so that files are completed and servers hear a goodbye.
+pub(super) struct Stop {
+    until: Option<Instant>,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// After `duration`, if there is one, at the latest.
+    pub(super) fn after(duration: Option<Duration>) -> Result<Self> {
+        Ok(Self {
+            until: duration.map(|duration| Instant::now() + duration),
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// What becomes of a step of the work; nothing when it is time to end.
+    pub(super) async fn before<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
+        let until = self.until;
+        let over = async {
+            match until {
+                Some(until) => sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => None,
+            _ = self.terminate.recv() => None,
+            () = over => None,
+            outcome = step => Some(outcome),
+        }
     }
 }
 
