@@ -12,6 +12,8 @@
 //! * `merge_write_size: 0` is our default flush, not a write per message; above, see
 //!   [`flush_after`].
 //! * There is one certificate for all listeners.
+//! * A `hls.url_pattern` of `/` takes what no other pattern does; here it would take everything, and
+//!   is `/hls/`.
 //! * Numbers that are out of range here are taken as the nearest one that is not, with a warning.
 
 mod auth;
@@ -50,6 +52,9 @@ const BEHAVIOUR: [(&str, &str); 6] = [
     ("rtmp.publisher_idle", "2m"),
     ("relay.source_idle", "2m"),
 ];
+
+/// What addresses of HLS begin with in lal's sample, and here where it is not said.
+const HLS_PREFIX: &str = "/hls/";
 
 /// The keys that are translated, as lal's sample has them. The others are in [`table`].
 #[derive(Debug, Default, Deserialize)]
@@ -266,9 +271,17 @@ impl Translation<'_> {
         if !enabled {
             return;
         }
-        let prefix = match hls.served.url_pattern.as_deref() {
-            None | Some("") => "/hls/".to_owned(),
-            Some(pattern) => slashes(pattern),
+        let pattern = hls.served.url_pattern.as_deref().filter(|pattern| !pattern.is_empty());
+        let prefix = match pattern.map(slashes) {
+            Some(prefix) if prefix != "/" => prefix,
+            Some(_) => {
+                self.warnings.push(format!(
+                    "hls.url_pattern: \"/\" would make all addresses those of HLS; they begin with \
+                     {HLS_PREFIX} now, such as {HLS_PREFIX}NAME.m3u8"
+                ));
+                HLS_PREFIX.to_owned()
+            }
+            None => HLS_PREFIX.to_owned(),
         };
         self.put("hls.url_prefix", Value::from(prefix), "hls.url_pattern");
         // What a lal player sees: transport streams that are always made.

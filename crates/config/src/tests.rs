@@ -11,9 +11,7 @@ pub(super) use proptest::test_runner::TestRng;
 
 use super::units::{Size, Span};
 use super::values::{
-    Address, Addresses, Device, DeviceTransport, Download, Egress, FilePath, FlushAfter, HevcOut,
-    HlsCleanup, HlsContainer, Identity, Level, LogFormat, Networks, Pattern, PullRule, PullStart,
-    PushRule, Rotation, RtspAuth, RtspStart, RtspTransport, SecondPublisher, TornFrames, User,
+    Address, Addresses, Device, FilePath, FlushAfter, Networks, Pattern, PullRule, PushRule, User,
     Word, Words, network,
 };
 use super::*;
@@ -106,34 +104,11 @@ impl<T: Sample> Sample for Vec<T> {
     }
 }
 
-macro_rules! sample_choices {
-    ($($name:ident),+) => { $(
-        impl Sample for $name {
-            fn sample(rng: &mut TestRng) -> Self {
-                pick(rng, Self::ALL)
-            }
-        }
-    )+ };
+impl<T: Word> Sample for T {
+    fn sample(rng: &mut TestRng) -> Self {
+        pick(rng, T::ALL)
+    }
 }
-
-sample_choices!(
-    Download,
-    Egress,
-    HevcOut,
-    HlsCleanup,
-    HlsContainer,
-    Identity,
-    Level,
-    LogFormat,
-    Rotation,
-    RtspAuth,
-    RtspStart,
-    RtspTransport,
-    DeviceTransport,
-    PullStart,
-    SecondPublisher,
-    TornFrames
-);
 
 impl<T: Word> Sample for Words<T> {
     fn sample(rng: &mut TestRng) -> Self {

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod choices;
+mod words;
 
 use std::fmt;
 use std::path::Path;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::addresses::*;
 pub use self::choices::*;
+pub use self::words::{Word, Words};
 use super::units::Span;
 
 /// Somebody with a password.

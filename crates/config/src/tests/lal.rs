@@ -271,6 +271,34 @@ fn values_that_differ_from_the_sample_are_translated() {
 }
 
 #[test]
+fn patterns_that_take_everything_are_taken_as_they_can_be_here() {
+    let text = r#"{"default_http": {"http_listen_addr": ":8080"},
+        "httpflv": {"enable": true, "url_pattern": "/"},
+        "httpts": {"enable": true, "url_pattern": "/"},
+        "hls": {"enable": true, "http_listen_addr": ":8081", "url_pattern": "/"}}"#;
+    let about = |warnings: Vec<String>| -> Vec<String> {
+        warnings.into_iter().filter(|text| text.contains("url_pattern: ")).collect()
+    };
+    for pattern in ["/", "//"] {
+        let text = text.replace(r#""/"}}"#, &format!("{pattern:?}}}}}"));
+        let Loaded { config, warnings, .. } = read(&text).unwrap();
+        let prefixes = [&config.flv.url_prefix, &config.ts.url_prefix, &config.hls.url_prefix];
+        assert_eq!(prefixes, ["/", "/", "/hls/"]);
+        assert_eq!(
+            about(warnings),
+            [
+                "hls.url_pattern: \"/\" would make all addresses those of HLS; they begin with /hls/ \
+                 now, such as /hls/NAME.m3u8"
+            ]
+        );
+    }
+    // Nobody is told about what is not served.
+    let (config, warnings) =
+        translated(&text.replace(r#""hls": {"enable": true"#, r#""hls": {"enable": false"#));
+    assert!(!config.hls.enable && about(warnings).is_empty());
+}
+
+#[test]
 fn notifications_go_where_they_went() {
     let text = r#"{"http_notify": {
         "enable": true, "update_interval_sec": 7, "on_update": "http://127.0.0.1:10101/update",
