@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("headwater-media", 0),
     ("headwater-auth", 1),
     ("headwater-flv", 1),
+    ("headwater-head", 1),
     ("headwater-mpeg", 1),
     ("headwater-mp4", 1),
     ("headwater-rtp", 1),

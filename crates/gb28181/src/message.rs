@@ -14,14 +14,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 pub use decoder::{Decoder, Rejected, datagram};
 pub use fields::{Address, CSeq, Fields, Via, user};
+pub use head::{MAX_FIELDS, MAX_HEAD};
 
 use crate::Error;
-
-/// The longest head of a message: those with a Digest and several `Via` stay below 2 KiB.
-pub const MAX_HEAD: usize = 16 << 10;
-
-/// Header fields of a message; real ones have up to 20.
-pub const MAX_FIELDS: usize = 64;
 
 /// The longest body: devices put a few items of their catalogue into one message, other platforms
 /// some hundreds.

@@ -10,13 +10,9 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+pub use head::{Fields, MAX_FIELDS, MAX_HEAD};
+
 use crate::Error;
-
-/// The longest head of a message: those with a Digest and a long query stay below 2 KiB.
-pub const MAX_HEAD: usize = 16 << 10;
-
-/// Header fields of a message; real ones have up to 20.
-pub const MAX_FIELDS: usize = 64;
 
 /// The longest body: a session description.
 pub const MAX_BODY: usize = rtp::sdp::MAX_SIZE;
@@ -163,41 +159,6 @@ impl Status {
     #[must_use]
     pub fn is_success(self) -> bool {
         (200..300).contains(&self.0)
-    }
-}
-
-/// Header fields, in their order; names are found in any case (§4.2).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Fields(Vec<(String, String)>);
-
-impl Fields {
-    /// The value of the first field with this name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    /// The values of all fields with this name.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let named = self.0.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.as_str())
-    }
-
-    /// Adds a field. Line breaks in the value, which would forge another, become spaces.
-    pub fn push(&mut self, name: &str, value: impl Into<String>) {
-        let value: String = value.into();
-        let value =
-            if value.contains(['\r', '\n']) { value.replace(['\r', '\n'], " ") } else { value };
-        self.0.push((name.to_owned(), value));
-    }
-
-    fn write(&self, out: &mut BytesMut) {
-        for (name, value) in &self.0 {
-            out.put_slice(name.as_bytes());
-            out.put_slice(b": ");
-            out.put_slice(value.as_bytes());
-            out.put_slice(b"\r\n");
-        }
     }
 }
 
@@ -412,16 +373,7 @@ impl Decoder {
             return Ok(Head::Garbage);
         }
         let from = self.searched.max(line);
-        let rest = self.buffer.get(from..).unwrap_or_default();
-        let end =
-            rest.iter().enumerate().filter(|(_, byte)| **byte == b'\n').find_map(|(at, _)| {
-                match rest.get(at + 1..)? {
-                    [b'\n', ..] => Some(from + at + 2),
-                    [b'\r', b'\n', ..] => Some(from + at + 3),
-                    _ => None,
-                }
-            });
-        match end {
+        match head::end(&self.buffer, from) {
             Some(end) if end <= MAX_HEAD => Ok(Head::Whole(end)),
             Some(_) => Err(Error::HeadTooLong(MAX_HEAD)),
             None if self.buffer.len() > MAX_HEAD => Err(Error::HeadTooLong(MAX_HEAD)),
@@ -438,22 +390,8 @@ impl Decoder {
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
         let mut fields = Fields::default();
-        for line in lines.filter(|line| !line.trim().is_empty()) {
-            if fields.0.len() >= MAX_FIELDS {
-                return Err(Error::TooManyFields(MAX_FIELDS));
-            }
-            let continued = line.starts_with([' ', '\t']);
-            match (fields.0.last_mut(), line.split_once(':')) {
-                (Some((_, value)), _) if continued => {
-                    value.push(' ');
-                    value.push_str(line.trim());
-                }
-                (_, Some((name, value))) => {
-                    fields.0.push((name.trim().to_owned(), value.trim().to_owned()));
-                }
-                _ => {}
-            }
-        }
+        let read = fields.read(lines, |name| name);
+        read.map_err(|head::TooMany| Error::TooManyFields(MAX_FIELDS))?;
         let mut words = first.split_ascii_whitespace();
         let [one, two] = [words.next(), words.next()].map(Option::unwrap_or_default);
         let is_tunnel = one == "POST" && first.contains("HTTP/");

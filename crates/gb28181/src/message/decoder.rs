@@ -3,7 +3,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Fields, MAX_BODY, MAX_HEAD, Message, Method, Request, Response, Status};
+use super::fields::full_name;
+use super::{Fields, MAX_BODY, MAX_FIELDS, MAX_HEAD, Message, Method, Request, Response, Status};
 use crate::Error;
 
 /// A message that cannot be used.
@@ -34,7 +35,7 @@ pub fn datagram(bytes: &[u8]) -> Result<Option<Message>, Rejected> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let length = match head_end(bytes, 0) {
+    let length = match head::end(bytes, 0) {
         Some(length) if length <= MAX_HEAD => length,
         Some(_) => return Err(Error::HeadTooLong(MAX_HEAD).into()),
         // Devices that have nothing to say leave the empty line away.
@@ -42,7 +43,7 @@ pub fn datagram(bytes: &[u8]) -> Result<Option<Message>, Rejected> {
         None if bytes.len() <= MAX_HEAD => return Err(Error::HeadCut.into()),
         None => return Err(Error::HeadTooLong(MAX_HEAD).into()),
     };
-    let mut message = head(bytes.get(..length).unwrap_or_default())?;
+    let mut message = read_head(bytes.get(..length).unwrap_or_default())?;
     let rest = bytes.get(length..).unwrap_or_default();
     let announced = content_length(&mut message)?.unwrap_or(rest.len());
     if announced.min(rest.len()) > MAX_BODY {
@@ -93,7 +94,7 @@ impl Decoder {
                 self.buffer.advance(filler);
                 self.searched = 0;
             }
-            let length = match head_end(&self.buffer, self.searched) {
+            let length = match head::end(&self.buffer, self.searched) {
                 Some(length) if length <= MAX_HEAD => length,
                 None if self.buffer.len() <= MAX_HEAD => {
                     // The end may be cut in its middle.
@@ -102,7 +103,7 @@ impl Decoder {
                 }
                 _ => return Err(Error::HeadTooLong(MAX_HEAD).into()),
             };
-            let mut message = head(self.buffer.get(..length).unwrap_or_default())?;
+            let mut message = read_head(self.buffer.get(..length).unwrap_or_default())?;
             let body = content_length(&mut message)?.unwrap_or_default();
             if body > MAX_BODY {
                 return Err(reject(message, Error::BodyTooLong(body as u64)));
@@ -134,37 +135,16 @@ fn is_filler(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | b' ' | b'\t' | 0)
 }
 
-/// How many bytes a head has with its empty line.
-fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    let breaks = rest.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    breaks.into_iter().find_map(|(at, _)| match rest.get(at + 1..)? {
-        [b'\n', ..] => Some(from + at + 2),
-        [b'\r', b'\n', ..] => Some(from + at + 3),
-        _ => None,
-    })
-}
-
-fn head(bytes: &[u8]) -> Result<Message, Rejected> {
+fn read_head(bytes: &[u8]) -> Result<Message, Rejected> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
     let mut message = first_line(first)
         .ok_or_else(|| Error::FirstLine(first.chars().take(60).collect::<String>()))?;
-    for line in lines {
-        let fields = fields(&mut message);
-        if line.starts_with([' ', '\t']) {
-            fields.fold(line.trim());
-            continue;
-        }
-        let Some((name, value)) = line.split_once(':') else { continue };
-        let name = name.trim();
-        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_name && !fields.read(name, value.trim()) {
-            return Err(reject(message, Error::TooManyFields(super::MAX_FIELDS)));
-        }
+    match fields(&mut message).read(lines, full_name) {
+        Ok(()) => Ok(message),
+        Err(head::TooMany) => Err(reject(message, Error::TooManyFields(MAX_FIELDS))),
     }
-    Ok(message)
 }
 
 /// `METHOD uri SIP/2.0`, or `SIP/2.0 status reason`.

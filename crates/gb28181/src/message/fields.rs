@@ -3,36 +3,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-
-use bytes::{BufMut, BytesMut};
+use std::ops::{Deref, DerefMut};
 
 use super::Method;
 
-/// Header fields, in their order; names are found in any case (§7.3.1).
+/// Header fields (§7.3.1), and what those of SIP say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Fields(Vec<(String, String)>);
+pub struct Fields(head::Fields);
 
 impl Fields {
-    /// The value of the first field with this name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    /// The values of all fields with this name.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let named = self.0.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.as_str())
-    }
-
-    /// Adds a field. Line breaks in the value, which would forge another, become spaces.
-    pub fn push(&mut self, name: &str, value: impl Into<String>) {
-        let value: String = value.into();
-        let value =
-            if value.contains(['\r', '\n']) { value.replace(['\r', '\n'], " ") } else { value };
-        self.0.push((name.to_owned(), value));
-    }
-
     /// The topmost `Via`, if it can be read.
     #[must_use]
     pub fn via(&self) -> Option<Via> {
@@ -61,56 +40,26 @@ impl Fields {
         let told = told.and_then(seconds).or_else(|| seconds(self.get("Expires")?));
         told.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
     }
+}
 
-    /// Puts a value in the place of the first one of that name.
-    pub(crate) fn replace(&mut self, name: &str, value: &str) {
-        if let Some((_, old)) =
-            self.0.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name))
-        {
-            *old = value.replace(['\r', '\n'], " ");
-        }
+impl Deref for Fields {
+    type Target = head::Fields;
+
+    fn deref(&self) -> &head::Fields {
+        &self.0
     }
+}
 
-    /// Adds a field that was read; `false` if there are as many as there may be.
-    pub(super) fn read(&mut self, name: &str, value: &str) -> bool {
-        let name = match name.as_bytes() {
-            [letter] => full_name(*letter).unwrap_or(name),
-            _ => name,
-        };
-        self.0.push((name.to_owned(), value.to_owned()));
-        self.0.len() <= super::MAX_FIELDS
-    }
-
-    /// Goes on with the last field, which was folded.
-    pub(super) fn fold(&mut self, line: &str) {
-        if let Some((_, value)) = self.0.last_mut() {
-            if !value.is_empty() && !line.is_empty() {
-                value.push(' ');
-            }
-            value.push_str(line);
-        }
-    }
-
-    /// Takes a field away, and returns its first value.
-    pub(super) fn take(&mut self, name: &str) -> Option<String> {
-        let value = self.get(name).map(ToOwned::to_owned);
-        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-        value
-    }
-
-    pub(super) fn write(&self, out: &mut BytesMut) {
-        for (name, value) in &self.0 {
-            out.put_slice(name.as_bytes());
-            out.put_slice(b": ");
-            out.put_slice(value.as_bytes());
-            out.put_slice(b"\r\n");
-        }
+impl DerefMut for Fields {
+    fn deref_mut(&mut self) -> &mut head::Fields {
+        &mut self.0
     }
 }
 
 /// The name that a compact one stands for (§7.3.3, RFC 6665 §8.2.1).
-fn full_name(letter: u8) -> Option<&'static str> {
-    Some(match letter.to_ascii_lowercase() {
+pub(super) fn full_name(name: &str) -> &str {
+    let [letter] = name.as_bytes() else { return name };
+    match letter.to_ascii_lowercase() {
         b'v' => "Via",
         b'f' => "From",
         b't' => "To",
@@ -122,8 +71,8 @@ fn full_name(letter: u8) -> Option<&'static str> {
         b's' => "Subject",
         b'k' => "Supported",
         b'o' => "Event",
-        _ => return None,
-    })
+        _ => name,
+    }
 }
 
 /// Where a request went through (§20.42).

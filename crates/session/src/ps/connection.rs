@@ -13,7 +13,7 @@ use ::rtp::framing::{self, Reader};
 use ::rtp::packet::is_rtcp;
 use bytes::Bytes;
 use hub::{EndReason, Targets};
-use net::{Conn, Connecting, Listening};
+use net::{Conn, Connecting, Listener, Listening};
 use tokio::io::AsyncReadExt;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
@@ -62,37 +62,7 @@ pub(super) async fn listen(reception: &mut Reception, listening: Listening) -> E
         Ok(listener) => listener,
         Err(error) => return EndReason::Io(error.to_string()),
     };
-    let session = reception.session().clone();
-    let (mut callers, mut carrier) = (Callers::default(), None);
-    let mut buffer = vec![0; READ_BUFFER];
-    loop {
-        let outcome = tokio::select! {
-            biased;
-            reason = poll_fn(|cx| session.poll_disposed(cx)) => return reason,
-            read = read(&mut carrier, &mut buffer) => {
-                received(reception, &mut carrier, read, &buffer).map(|ended| {
-                    if let Some(reason) = ended {
-                        debug!(session = %session.id(), %reason, "waits for another connection");
-                    }
-                })
-            }
-            connecting = listener.accept() => {
-                if let Some(admitted) = reception.admit(connecting.peer()) {
-                    callers.hear(connecting, admitted, |host| reception.is_home(host));
-                }
-                Ok(())
-            }
-            Some(caller) = callers.tasks.join_next() => match caller {
-                Ok(Some(caller)) => replace(reception, &mut carrier, caller),
-                // It had nothing to say, or was one too many.
-                Ok(None) | Err(_) => Ok(()),
-            },
-            outcome = reception.tick() => outcome,
-        };
-        if let Err(reason) = outcome {
-            return reason;
-        }
-    }
+    carry(reception, Some(&listener), None).await
 }
 
 /// Connects to the device, and takes its packets until the session ends. Why it ended.
@@ -120,21 +90,57 @@ pub(super) async fn connect(
         return EndReason::Refused("this address is blocked, or has too many connections".into());
     };
     reception.adopt(admitted);
-    let mut carrier = Some(Carrier { conn, reader: Reader::new() });
-    let mut buffer = vec![0; READ_BUFFER];
+    carry(reception, None, Some(Carrier { conn, reader: Reader::new() })).await
+}
+
+/// Takes the packets of a connection until the session ends. Why it ended: without a listener, the
+/// end of the connection is that of the session; with one, others may follow it, or take its place.
+async fn carry(
+    reception: &mut Reception,
+    listener: Option<&Listener>,
+    mut carrier: Option<Carrier>,
+) -> EndReason {
+    let session = reception.session().clone();
+    let (mut callers, mut buffer) = (Callers::default(), vec![0; READ_BUFFER]);
     loop {
         let outcome = tokio::select! {
             biased;
             reason = poll_fn(|cx| session.poll_disposed(cx)) => return reason,
             read = read(&mut carrier, &mut buffer) => {
-                received(reception, &mut carrier, read, &buffer)
+                match received(reception, &mut carrier, read, &buffer) {
+                    Ok(Some(reason)) if listener.is_some() => {
+                        debug!(session = %session.id(), %reason, "waits for another connection");
+                        Ok(())
+                    }
+                    Ok(Some(reason)) => Err(reason),
+                    Ok(None) => Ok(()),
+                    Err(reason) => Err(reason),
+                }
             }
-            outcome = reception.tick() => outcome.map(|()| None),
+            connecting = accept(listener) => {
+                if let Some(admitted) = reception.admit(connecting.peer()) {
+                    callers.hear(connecting, admitted, |host| reception.is_home(host));
+                }
+                Ok(())
+            }
+            Some(caller) = callers.tasks.join_next() => match caller {
+                Ok(Some(caller)) => replace(reception, &mut carrier, caller),
+                // It had nothing to say, or was one too many.
+                Ok(None) | Err(_) => Ok(()),
+            },
+            outcome = reception.tick() => outcome,
         };
-        match outcome {
-            Ok(None) => {}
-            Ok(Some(reason)) | Err(reason) => return reason,
+        if let Err(reason) = outcome {
+            return reason;
         }
+    }
+}
+
+/// Who connects, if anybody may.
+async fn accept(listener: Option<&Listener>) -> Connecting {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
     }
 }
 
