@@ -50,8 +50,9 @@ async fn answer(hls: Arc<Hls>, request: Request, next: Next) -> Response {
 
 /// What is neither media nor a page.
 pub(crate) async fn nothing_here() -> Response {
-    let text = "there is nothing here: media is at /APP/NAME.flv, .ts and .mp4 and below /hls/, the \
-                operator's page and API on the port of api.listen (8083)\n";
+    let text = "there is nothing here: media is at /APP/NAME.flv, .ts and .mp4 and below hls.prefix \
+                (/hls/ unless it is set), the operator's page and API on the port of api.listen \
+                (8083 unless it is set)\n";
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
