@@ -123,6 +123,7 @@ fn what_is_pulled_is_pushed_only_where_a_rule_says_so_and_never_back() {
 
     // A publisher that goes on with the stream is pushed by all.
     assert_eq!(here.v1("DELETE", "pulls?stream=live/clip", &Value::Null).0, 200);
+    here.wait_for_log(&["is pulled no more"]);
     let _publisher = clip::publish(&here.url("rtmp", "live/clip"));
     wait_until("it is pushed everywhere", || {
         ["plain/clip", "pulled/clip"].iter().all(|stream| elsewhere.is_live(stream))

@@ -80,6 +80,7 @@ fn without_a_stand_by_nobody_else_is_connected() {
     assert_eq!(second.viewers("live/clip"), 1);
     assert_eq!(here.v1("DELETE", "pulls?stream=live/here", &Value::Null).0, 200);
     wait_until("it is let go", || second.viewers("live/clip") == 0);
+    wait_until("it has ended here", || !here.is_live("live/here"));
 
     let order = json!({ "stream": "live/here", "from": from });
     assert_eq!(here.v1("POST", "pulls", &order).0, 200);

@@ -14,6 +14,9 @@ use crate::tls::Tls;
 /// Connections that the kernel may hold before they are accepted: a burst of viewers.
 const BACKLOG: i32 = 4096;
 
+/// How many ports of the system's choice are tried.
+const BESIDE_TRIES: u32 = 32;
+
 /// How long to wait when the process has no descriptor left for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,6 +57,27 @@ impl Listening {
         let socket = std::net::TcpListener::from(socket);
         let address = socket.local_addr()?;
         Ok(Self { socket, address, tls })
+    }
+
+    /// As [`Listening::bind`] without TLS, together with what `beside` binds to the same port for
+    /// datagrams. A port that the system chooses may be taken there: then another one is tried.
+    ///
+    /// # Errors
+    /// As [`Listening::bind`]'s, and those of `beside`.
+    pub fn bind_with<T>(
+        address: &str,
+        beside: impl Fn(SocketAddr) -> io::Result<T>,
+    ) -> io::Result<(Self, T)> {
+        let any = address.rsplit_once(':').is_some_and(|(_, port)| port == "0");
+        let mut tries = if any { BESIDE_TRIES } else { 1 };
+        loop {
+            let listening = Self::bind(address, None)?;
+            tries -= 1;
+            match beside(listening.address) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+                bound => return Ok((listening, bound?)),
+            }
+        }
     }
 
     /// The address that it is bound to, with the port that the system chose for port 0.
@@ -127,4 +151,28 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_datagrams_have_is_passed_over_where_the_system_chooses() {
+        let calls = Cell::new(0);
+        let taken = |address: SocketAddr| {
+            calls.set(calls.get() + 1);
+            if calls.get() < 3 { Err(io::ErrorKind::AddrInUse.into()) } else { Ok(address) }
+        };
+        let (listening, beside) = Listening::bind_with("127.0.0.1:0", taken).unwrap();
+        assert_eq!((listening.address(), calls.get()), (beside, 3));
+
+        let port = listening.address().port();
+        drop(listening);
+        calls.set(0);
+        let error = Listening::bind_with(&format!("127.0.0.1:{port}"), taken).unwrap_err();
+        assert_eq!((error.kind(), calls.get()), (io::ErrorKind::AddrInUse, 1));
+    }
 }

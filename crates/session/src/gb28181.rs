@@ -154,8 +154,7 @@ impl BoundSip {
     /// # Errors
     /// The system's.
     pub fn bind(address: &str) -> io::Result<Self> {
-        let listening = Listening::bind(address, None)?;
-        let datagrams = Bound::at(listening.address())?;
+        let (listening, datagrams) = Listening::bind_with(address, Bound::at)?;
         Ok(Self { datagrams, listening })
     }
 

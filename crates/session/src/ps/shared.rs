@@ -108,11 +108,10 @@ impl Shared {
     /// # Errors
     /// The system's.
     pub fn bind(address: &str) -> io::Result<(Arc<Self>, BoundShared)> {
-        let listening = Listening::bind(address, None)?;
-        let bound = listening.address();
-        let datagrams = BoundPair::at(bound.ip(), bound.port())?;
+        let pair = |bound: SocketAddr| BoundPair::at(bound.ip(), bound.port());
+        let (listening, datagrams) = Listening::bind_with(address, pair)?;
         let (routes, foreign) = (Mutex::default(), AtomicU64::new(0));
-        let shared = Arc::new(Self { port: bound.port(), routes, foreign });
+        let shared = Arc::new(Self { port: listening.address().port(), routes, foreign });
         Ok((shared, BoundShared { datagrams, listening }))
     }
 
