@@ -102,7 +102,7 @@ struct Taken {
 
 /// A pair's place in the range; given back when it is dropped, with the socket for RTP.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
     taken: Arc<Mutex<Taken>>,
     port: u16,
     peer: Option<IpAddr>,
@@ -323,13 +323,18 @@ impl BoundPair {
     }
 }
 
-fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
-    let domain = Domain::for_address(SocketAddr::new(address, port));
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+/// A socket that is to be bound to this address.
+pub(crate) fn unbound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     // The system's limits may be lower; then it gives what it may.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    Ok(socket)
+}
+
+fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let socket = unbound(SocketAddr::new(address, port))?;
     if address.is_ipv6() && address.is_unspecified() {
         // Both families, whatever the system's default is.
         socket.set_only_v6(false)?;
@@ -338,7 +343,7 @@ fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn watch(socket: UdpSocket, place: Option<Place>) -> io::Result<Rc<Datagrams>> {
+pub(crate) fn watch(socket: UdpSocket, place: Option<Place>) -> io::Result<Rc<Datagrams>> {
     // Whether it can be written to is of interest when it is full only. What is deprecated is unsound for types that may change
     // their descriptor; a socket of the standard library does not.
     #[allow(deprecated)]
