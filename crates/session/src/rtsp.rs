@@ -1,7 +1,10 @@
 //! RTSP server sessions: a connection negotiates as a task on its shard; a publisher stays one, a
-//! viewer becomes an entry of the shard's engine.
+//! viewer becomes an entry of the shard's engine. A viewer of groups stays a task, too: it is sent
+//! nothing itself.
 
+mod attending;
 mod carried;
+mod multicast;
 mod publisher;
 mod receive;
 mod remote;
@@ -32,6 +35,8 @@ use tracing::{debug, info, warn};
 use crate::admission::Admitted;
 use crate::context::{Context, Tenure};
 use crate::via;
+use attending::Attending;
+use multicast::Groups;
 use publisher::Publisher;
 use receive::{Receiving, offer};
 pub(crate) use remote::{pull, push};
@@ -47,6 +52,8 @@ pub struct RtspSettings {
     pub protocol: ::rtsp::server::Config,
     /// Whether packets may go as datagrams.
     pub udp: bool,
+    /// Whether packets may go to groups, if there are any.
+    pub multicast: bool,
     /// Bytes of a packet at most that we make, its RTP header included.
     pub packet_size: u16,
     /// How long a packet that came as a datagram waits for those before it.
@@ -67,6 +74,7 @@ impl Default for RtspSettings {
         Self {
             protocol: ::rtsp::server::Config::default(),
             udp: true,
+            multicast: false,
             packet_size: 1_200,
             reorder_window: Duration::from_millis(100),
             pass_torn: false,
@@ -82,24 +90,25 @@ impl Default for RtspSettings {
 pub struct Rtsp {
     pub(crate) context: Arc<Context>,
     ports: Arc<Ports>,
+    groups: Option<Arc<Groups>>,
     /// Tunnels whose second half is waited for, by cookie.
     tunnels: Mutex<HashMap<String, mpsc::Sender<Bytes>>>,
 }
 
 impl Rtsp {
-    /// RTSP over the streams of `context`, with datagrams on `ports`.
+    /// RTSP over the streams of `context`, with datagrams on `ports` and to `groups`.
     #[must_use]
-    pub fn new(context: Arc<Context>, ports: Ports) -> Arc<Self> {
-        Self::sharing(context, Arc::new(ports))
+    pub fn new(context: Arc<Context>, ports: Ports, groups: Option<net::Groups>) -> Arc<Self> {
+        Self::sharing(context, Arc::new(ports), groups.map(Groups::new))
     }
 
-    fn sharing(context: Arc<Context>, ports: Arc<Ports>) -> Arc<Self> {
-        Arc::new(Self { context, ports, tunnels: Mutex::default() })
+    fn sharing(context: Arc<Context>, ports: Arc<Ports>, groups: Option<Arc<Groups>>) -> Arc<Self> {
+        Arc::new(Self { context, ports, groups, tunnels: Mutex::default() })
     }
 
     /// The same ports for the sessions of another context.
     pub(crate) fn beside(&self, context: Arc<Context>) -> Arc<Self> {
-        Self::sharing(context, self.ports.clone())
+        Self::sharing(context, self.ports.clone(), self.groups.clone())
     }
 }
 
@@ -161,6 +170,8 @@ struct State {
 enum Purpose {
     Unknown,
     Playing(Box<Playing>),
+    /// It plays what is sent to groups.
+    Attending(Box<Attending>),
     Publishing(Box<Publisher>),
 }
 
@@ -170,6 +181,7 @@ impl Purpose {
         match self {
             Self::Unknown => false,
             Self::Playing(playing) => playing.has_more_than(uri),
+            Self::Attending(attending) => attending.has_more_than(uri),
             Self::Publishing(publisher) => publisher.has_more_than(uri),
         }
     }
@@ -254,7 +266,7 @@ impl Connection {
         let mut pending: Option<Pending> = None;
         loop {
             while let Some(event) = self.state.machine.poll_event() {
-                match self.state.answer(event, &mut purpose, &mut pending).await? {
+                match self.answer(event, &mut purpose, &mut pending).await? {
                     Next::GoOn => {}
                     next => return Ok(next),
                 }
@@ -274,7 +286,7 @@ impl Connection {
                     if let Err(error) = result {
                         // What arrived before the fault still counts.
                         while let Some(event) = self.state.machine.poll_event() {
-                            self.state.answer(event, &mut purpose, &mut pending).await?;
+                            self.answer(event, &mut purpose, &mut pending).await?;
                         }
                         return Err(protocol_reason(&error));
                     }
@@ -285,6 +297,9 @@ impl Connection {
                 Wake::Datagrams(result) => result?,
                 Wake::Timer => {
                     let now = Instant::now();
+                    if let Purpose::Attending(attending) = &mut purpose {
+                        attending.handle_timeout(&mut self.state, now);
+                    }
                     let timeout = self.state.machine.handle_timeout(now);
                     timeout.map_err(|error| protocol_reason(&error))?;
                     if let Some(receiving) = purpose.receiving() {
@@ -311,6 +326,30 @@ impl Connection {
         }
     }
 
+    /// Does what the peer wants. What is sent to groups is led from here; the rest by the state.
+    async fn answer(
+        &mut self,
+        event: Event,
+        purpose: &mut Purpose,
+        pending: &mut Option<Pending>,
+    ) -> Result<Next, EndReason> {
+        let begins = matches!(event, Event::Play)
+            && matches!(purpose, Purpose::Playing(playing) if playing.has_seats());
+        if begins && let Purpose::Playing(playing) = std::mem::replace(purpose, Purpose::Unknown) {
+            *purpose = Purpose::Attending(Box::new(playing.attend(&self.state)));
+        }
+        match (purpose, event) {
+            (Purpose::Attending(attending), Event::Play) => {
+                attending.play(&mut self.state, &self.shard)?;
+            }
+            (Purpose::Attending(attending), event) if !matches!(event, Event::Teardown { .. }) => {
+                attending.answer(&mut self.state, &event);
+            }
+            (purpose, event) => return self.state.answer(event, purpose, pending).await,
+        }
+        Ok(Next::GoOn)
+    }
+
     async fn wake(&mut self, purpose: &mut Purpose, pending: Option<&Pending>) -> Wake {
         let machine = &mut self.state.machine;
         let deadline = match purpose {
@@ -318,6 +357,9 @@ impl Connection {
                 let receiving =
                     publisher.receiving().and_then(|receiving| receiving.poll_timeout());
                 machine.poll_timeout().into_iter().chain(receiving).min()
+            }
+            Purpose::Attending(attending) => {
+                machine.poll_timeout().into_iter().chain([attending.poll_timeout()]).min()
             }
             _ => machine.poll_timeout(),
         };
@@ -439,7 +481,7 @@ impl State {
                 Purpose::Publishing(publisher) => publisher.setup(self, &uri, &transports),
                 Purpose::Playing(playing) => playing.setup(self, &uri, &transports),
                 // Some players know a track's address by heart.
-                Purpose::Unknown => {
+                Purpose::Unknown | Purpose::Attending(_) => {
                     let stream = setup::without_track(&uri).to_owned();
                     let target = Target::parse(&stream);
                     let asked = Asked::Setup { uri, transports };
@@ -473,6 +515,9 @@ impl State {
                 self.machine.reject(Status::ONLY_AGGREGATE_ALLOWED, "");
             }
             Event::Teardown { .. } => {
+                if let Purpose::Attending(attending) = purpose {
+                    attending.publish_totals(self);
+                }
                 *purpose = Purpose::Unknown;
                 self.machine.accept();
                 self.end(&EndReason::PeerClosed);

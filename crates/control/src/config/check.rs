@@ -4,13 +4,15 @@ mod auth;
 mod gb28181;
 mod relay;
 
+use std::net::Ipv4Addr;
+
 use hub::Template;
 
 use super::error::{Place, Problem};
 use super::sections::Stream;
 use super::tree::Tree;
 use super::units::Span;
-use super::values::{Address, Level, RtspAuth};
+use super::values::{Address, Level, RtspAuth, groups};
 use super::{Config, OVERRIDES};
 
 /// Every override is looked at whenever a stream begins.
@@ -190,6 +192,25 @@ impl Checks<'_> {
         if min != 0 && max < min.saturating_add(3) {
             let what = format!("there is no room for two pairs of ports from {min} to {max}");
             self.report("rtsp.udp_port_max", what, "use a wider range, such as 30000 to 60000");
+        }
+        if let Err(what) = groups(&rtsp.multicast_groups) {
+            let what = format!("{:?}: {what}", rtsp.multicast_groups);
+            self.report("rtsp.multicast_groups", what, "write something like \"239.255.0.0/16\"");
+        }
+        let (min, max) = (rtsp.multicast_port_min, rtsp.multicast_port_max);
+        if max < min.saturating_add(3) {
+            let what = format!("there is no room for two pairs of ports from {min} to {max}");
+            self.report(
+                "rtsp.multicast_port_max",
+                what,
+                "use a wider range, such as 20000 to 29999",
+            );
+        }
+        let interface = &rtsp.multicast_interface;
+        if !interface.is_empty() && interface.parse::<Ipv4Addr>().is_err() {
+            let what = format!("{interface:?} is no address of IPv4");
+            let remedy = "write the address of the interface, such as \"192.0.2.7\", or \"\"";
+            self.report("rtsp.multicast_interface", what, remedy);
         }
         if rtsp.auth != RtspAuth::Off && (rtsp.username.is_empty() || rtsp.password.is_empty()) {
             let key = if rtsp.username.is_empty() { "rtsp.username" } else { "rtsp.password" };
