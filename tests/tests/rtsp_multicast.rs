@@ -78,8 +78,16 @@ fn next(socket: &UdpSocket) -> u16 {
     u16::from_be_bytes([packet[2], packet[3]])
 }
 
+/// Takes what is there already: it may be more than the socket holds.
+fn drain(socket: &UdpSocket) {
+    socket.set_nonblocking(true).expect("a mode");
+    while socket.recv(&mut [0; 2_000]).is_ok() {}
+    socket.set_nonblocking(false).expect("a mode");
+}
+
 /// Fails unless each of so many packets follows the one before it, and comes once.
 fn flows(socket: &UdpSocket, packets: usize) {
+    drain(socket);
     let first = next(socket);
     for number in 1..packets {
         assert_eq!(next(socket), first.wrapping_add(u16::try_from(number).expect("few")));
@@ -88,9 +96,7 @@ fn flows(socket: &UdpSocket, packets: usize) {
 
 /// Fails if anything comes that was not there already.
 fn is_silent(socket: &UdpSocket) {
-    socket.set_nonblocking(true).expect("a mode");
-    while socket.recv(&mut [0; 2_000]).is_ok() {}
-    socket.set_nonblocking(false).expect("a mode");
+    drain(socket);
     socket.set_read_timeout(Some(SILENCE)).expect("a time-out");
     let got = socket.recv(&mut [0; 2_000]);
     assert!(got.is_err(), "{got:?} bytes after the end");

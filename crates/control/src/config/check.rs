@@ -325,6 +325,11 @@ fn warn(config: &Config, warnings: &mut Vec<String>) {
                 .to_owned(),
         );
     }
+    if config.rtsp.multicast && !config.rtsp.udp {
+        warnings.push(
+            "rtsp.multicast: groups are datagrams, which rtsp.udp = false forbids".to_owned(),
+        );
+    }
     let secret = &config.webhooks.secret;
     if !secret.is_empty() && secret.len() < MIN_SECRET {
         warnings.push(format!(

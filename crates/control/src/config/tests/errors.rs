@@ -268,4 +268,6 @@ fn groups_are_where_groups_can_be() {
         ],
     );
     assert!(read("[rtsp]\nmulticast_groups = \"232.1.2.3/32\"\n").is_ok());
+    let warnings = read("[rtsp]\nudp = false\nmulticast = true\n").unwrap().warnings;
+    assert!(warnings.iter().any(|warning| warning.starts_with("rtsp.multicast: ")), "{warnings:?}");
 }
