@@ -1,8 +1,9 @@
 //! A scripted RTSP peer, that does what it is told, right or wrong.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
+use socket2::{Domain, Socket, Type};
 use testkit::h264::{Picture, Sequence};
 
 use crate::PATIENCE;
@@ -43,10 +44,22 @@ impl Peer {
     /// When there is none.
     #[must_use]
     pub fn connect(port: u16, path: &str) -> Self {
-        let socket = TcpStream::connect(("127.0.0.1", port)).expect("the server");
+        Self::connect_from(Ipv4Addr::LOCALHOST, port, path)
+    }
+
+    /// As [`Peer::connect`], from another address of this host.
+    ///
+    /// # Panics
+    /// When there is no server.
+    #[must_use]
+    pub fn connect_from(source: Ipv4Addr, port: u16, path: &str) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of this host");
+        let server = SocketAddr::from(([127, 0, 0, 1], port));
+        socket.connect(&server.into()).expect("the server");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        let url = format!("rtsp://127.0.0.1:{port}/{path}");
-        Self { socket, buffer: Vec::new(), cseq: 0, url }
+        let url = format!("rtsp://{server}/{path}");
+        Self { socket: socket.into(), buffer: Vec::new(), cseq: 0, url }
     }
 
     /// The stream's address.

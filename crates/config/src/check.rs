@@ -4,13 +4,15 @@ mod auth;
 mod gb28181;
 mod relay;
 
+use std::net::Ipv4Addr;
+
 use hub::Template;
 
 use super::error::{Place, Problem};
 use super::sections::Stream;
 use super::tree::Tree;
 use super::units::Span;
-use super::values::{Address, Level, RtspAuth};
+use super::values::{Address, Level, RtspAuth, groups};
 use super::{Config, OVERRIDES};
 
 /// Every override is looked at whenever a stream begins.
@@ -191,6 +193,25 @@ impl Checks<'_> {
             let what = format!("there is no room for two pairs of ports from {min} to {max}");
             self.report("rtsp.udp_port_max", what, "use a wider range, such as 30000 to 60000");
         }
+        if let Err(what) = groups(&rtsp.multicast_groups) {
+            let what = format!("{:?}: {what}", rtsp.multicast_groups);
+            self.report("rtsp.multicast_groups", what, "write something like \"239.255.0.0/16\"");
+        }
+        let (min, max) = (rtsp.multicast_port_min, rtsp.multicast_port_max);
+        if max < min.saturating_add(3) {
+            let what = format!("there is no room for two pairs of ports from {min} to {max}");
+            self.report(
+                "rtsp.multicast_port_max",
+                what,
+                "use a wider range, such as 20000 to 29999",
+            );
+        }
+        let interface = &rtsp.multicast_interface;
+        if !interface.is_empty() && interface.parse::<Ipv4Addr>().is_err() {
+            let what = format!("{interface:?} is no address of IPv4");
+            let remedy = "write the address of the interface, such as \"192.0.2.7\", or \"\"";
+            self.report("rtsp.multicast_interface", what, remedy);
+        }
         if rtsp.auth != RtspAuth::Off && (rtsp.username.is_empty() || rtsp.password.is_empty()) {
             let key = if rtsp.username.is_empty() { "rtsp.username" } else { "rtsp.password" };
             let what = "it is empty, and rtsp.auth asks for it".to_owned();
@@ -302,6 +323,11 @@ fn warn(config: &Config, warnings: &mut Vec<String>) {
             "rtsp.auth: \"basic\" sends the password in the clear to rtsp.listen; use \"digest\", \
              or listen with TLS alone"
                 .to_owned(),
+        );
+    }
+    if config.rtsp.multicast && !config.rtsp.udp {
+        warnings.push(
+            "rtsp.multicast: groups are datagrams, which rtsp.udp = false forbids".to_owned(),
         );
     }
     let secret = &config.webhooks.secret;

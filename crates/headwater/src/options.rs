@@ -1,6 +1,6 @@
 //! What a server is started with, and how that follows from a configuration.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use config::units::Span;
 use config::values::{
     Addresses, DeviceTransport, Download, Egress, HevcOut, HlsCleanup, HlsContainer, Identity,
     PullStart, RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
+    groups as network_of_groups,
 };
 use config::{Config, sections};
 use control::api::Answers;
@@ -20,7 +21,7 @@ use control::logs::Logs;
 use control::webhooks;
 use hub::gate::Gate;
 use hub::{Form, Recorded, SettingsFor, StreamName, StreamSettings, Targets, Template};
-use net::{Begin, Trust};
+use net::{Begin, GroupRules, Trust};
 use rtmp::chunk;
 use session::gb28181::{DeviceSettings, Id, PlatformSettings, Transport};
 use session::hls::{Cleanup, FileSettings};
@@ -56,6 +57,8 @@ pub struct Options {
     pub rtsp_wss: Vec<String>,
     /// Ports for the datagrams of RTP; from 0 the system chooses.
     pub udp_ports: RangeInclusive<u16>,
+    /// The groups that tracks may go to over RTSP.
+    pub groups: GroupRules,
     /// The port that all devices may send program streams to; nothing for none.
     pub ps_shared: Option<String>,
     /// Who devices register with; nobody where there is none.
@@ -174,6 +177,7 @@ impl Options {
             rtsp_ws: list(config.rtsp.enable, &config.rtsp.ws_listen),
             rtsp_wss: list(config.rtsp.enable, &config.rtsp.wss_listen),
             udp_ports: port(config.rtsp.udp_port_min)..=port(config.rtsp.udp_port_max),
+            groups: groups(&config.rtsp),
             ps_shared: config.ps.shared_listen.iter().next().map(ToString::to_string),
             sip: sip(&config.gb28181),
             devices: devices(&config.gb28181),
@@ -305,6 +309,7 @@ fn rtsp(section: &sections::Rtsp, auth: &sections::Auth) -> RtspSettings {
             ..rtsp::server::Config::default()
         },
         udp: section.udp,
+        multicast: section.multicast,
         packet_size: port(section.packet_size),
         reorder_window: section.reorder_window.get(),
         pass_torn: section.torn_frames == TornFrames::Pass,
@@ -315,6 +320,19 @@ fn rtsp(section: &sections::Rtsp, auth: &sections::Auth) -> RtspSettings {
             RtspStart::Now => Begin::Now,
         },
         flush_after: section.flush_after.get(),
+    }
+}
+
+/// The groups that tracks may go to.
+fn groups(section: &sections::Rtsp) -> GroupRules {
+    // It was checked with the configuration.
+    let (first, last) = network_of_groups(&section.multicast_groups)
+        .unwrap_or((Ipv4Addr::new(239, 255, 0, 0), Ipv4Addr::new(239, 255, 255, 255)));
+    GroupRules {
+        addresses: first..=last,
+        ports: port(section.multicast_port_min)..=port(section.multicast_port_max),
+        ttl: u8::try_from(section.multicast_ttl).unwrap_or(1),
+        interface: section.multicast_interface.parse().ok(),
     }
 }
 

@@ -5,6 +5,7 @@ mod devices;
 mod listeners;
 mod operators;
 
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -56,6 +57,17 @@ pub enum StartError {
         setting: &'static str,
         /// The address as it was set.
         address: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Nothing can be sent to groups from an address.
+    #[error(
+        "cannot send to groups from {interface}: {error}; set rtsp.multicast_interface to an \
+         address of this host, or to \"\""
+    )]
+    Interface {
+        /// The address as it was set.
+        interface: Ipv4Addr,
         /// What the system says.
         error: std::io::Error,
     },
@@ -149,6 +161,13 @@ impl Server {
             [&options.rtmps, &options.rtsps, &options.rtsp_wss, &options.https, &options.api_tls];
         let needs_tls = over_tls.iter().any(|list| !list.is_empty());
         let tls = if needs_tls { Some(make_tls(options.tls.as_ref())?) } else { None };
+        let groups = net::Groups::new(options.groups.clone());
+        if options.settings.rtsp.multicast && !options.rtsp.is_empty() {
+            groups.check().map_err(|error| {
+                let interface = options.groups.interface.unwrap_or(Ipv4Addr::UNSPECIFIED);
+                StartError::Interface { interface, error }
+            })?;
+        }
         let mut listeners = Listeners::bind(options, tls.as_ref())?;
         let addresses = listeners.addresses();
 
@@ -180,7 +199,8 @@ impl Server {
                 recorder.published(name, stream);
             }
         }));
-        let rtsp = Rtsp::new(context.clone(), net::Ports::new(options.udp_ports.clone()));
+        let ports = net::Ports::new(options.udp_ports.clone());
+        let rtsp = Rtsp::new(context.clone(), ports, Some(groups));
         let relay = Relay::start(context.clone(), rtsp.clone(), &shards, Default::default());
         let (shared, bound_shared) = listeners.ps_shared.take().unzip();
         let ports = net::Ports::new(options.udp_ports.clone());

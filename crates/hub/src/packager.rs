@@ -118,7 +118,10 @@ impl Packaging {
             Self::Rtmp { .. } | Self::Flv { .. } => !matches!(track.codec, Codec::Rtp(_)),
             Self::Ts { .. } => mpeg::ts::carries(track),
             Self::Mp4 { .. } => ::mp4::codec::carries(track),
-            Self::Rtp { .. } => ::rtp::format::Outgoing::of(track).is_some(),
+            Self::Rtp { channels, .. } => {
+                let chosen = channels.iter().any(|channel| channel.track == track.id);
+                chosen && ::rtp::format::Outgoing::of(track).is_some()
+            }
         }
     }
 }

@@ -180,6 +180,12 @@ impl Stream {
         self.publisher.as_ref().map(|publisher| &publisher.session)
     }
 
+    /// The decoding time of its newest frame, in ms.
+    #[must_use]
+    pub fn newest_dts_ms(&self) -> i64 {
+        self.log.newest_dts_ms()
+    }
+
     /// What people want to know; `now` ages the frame rates.
     #[must_use]
     pub fn summary(&self, now: Instant) -> Summary {

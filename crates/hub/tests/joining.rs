@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use headwater_hub::{Delivery, Dialect, Packaging, PacketSink, Sessions, StreamSettings};
+use headwater_hub::{
+    Channel, Channels, Delivery, Dialect, Framing, Packaging, PacketSink, Sessions, StreamSettings,
+    Told,
+};
 use media::{AudioDetails, Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId};
 
 use stage::{name, picture, pictures, publish};
@@ -77,4 +80,30 @@ fn a_publisher_that_returns_goes_on_after_all_tracks() {
     drop(publication);
     let mut publication = publish(&registry, &sessions, "a", now);
     assert!(publication.timeline().start() > 3_000, "{}", publication.timeline().start());
+}
+
+/// Of pictures that a viewer has not chosen, none is waited for.
+#[test]
+fn only_those_who_see_pictures_begin_with_one() {
+    let registry = stage::registry(StreamSettings::default());
+    let now = Instant::now();
+    let mut publication = publish(&registry, &Sessions::default(), "a", now);
+    for track in [pictures(b"one"), sound()] {
+        publication.set_track(track, 0, now).expect("it publishes");
+    }
+    let stream = registry.find(&name("a")).expect("the stream");
+    let tracks = stream.lock().tracks().clone();
+    for (chosen, has_video) in
+        [(&[TrackId::video(0), TrackId::audio(0)][..], true), (&[TrackId::audio(0)], false)]
+    {
+        let mut channels = Channels::default();
+        for (channel, track) in (0..).step_by(2).zip(chosen) {
+            let told = tracks.get(*track).and_then(|track| Told::of(track)).expect("RTP has it");
+            assert!(channels.set(Channel { track: *track, rtp: channel, rtcp: channel + 1, told }));
+        }
+        let framing = Framing::Datagrams;
+        let packaging = Packaging::Rtp { channels, framing, seed: 7, size: 1_200 };
+        let joined = stream.lock().subscribe(packaging, Arc::new(Nobody));
+        assert_eq!(joined.prologues.last().map(|prologue| prologue.has_video), Some(has_video));
+    }
 }

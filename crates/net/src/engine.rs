@@ -5,89 +5,32 @@
 //! a signal into the shard's inbox.
 
 mod batch;
+mod mirror;
+mod serve;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use hub::{
-    Cursor, Delivery, Drained, EndReason, Lag, Packaging, Packet, Ring, Start, Stream,
-    StreamSettings,
-};
-use media::TrackKind;
+use hub::{Cursor, Delivery, Drained, EndReason, Packaging, Ring, Start, Stream};
 use parking_lot::Mutex;
 use slab::Slab;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::inbox::{Bell, Inbox, Letters, MirrorId, MirrorSink, News, Signal};
 use crate::shard::Shard;
 use crate::uring::Uring;
-use crate::viewer::{Action, Begin, Joining, Viewer};
-
-/// Bytes that one viewer may get in one turn, so that a burst at join delays nobody: about 10 ms
-/// of a core's sending.
-const TURN_BUDGET: usize = 256 << 10;
+use crate::viewer::{Begin, Joining, Viewer};
+use mirror::{Format, Mirror};
 
 /// Bytes that are read from viewers at once. They say little; the buffer is the shard's.
 const READ_BUFFER: usize = 16 << 10;
 
-/// Reads from one viewer in one turn; a flood waits for the next.
-const READS_PER_TURN: usize = 8;
-
 /// How long a mirror without viewers is kept for the next one.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// Up to this setting a video frame is sent when it comes; above, frames are merged.
-const LARGEST_FRAME_FLUSH: Duration = Duration::from_millis(40);
-
-/// How long audio waits for the next video frame to ride along with: the longest gap between
-/// pictures at 17 fps.
-const RIDE_ALONG: Duration = Duration::from_millis(60);
-
-/// A flush that takes longer makes its mirror rest.
-const LONG_FLUSH: Duration = Duration::from_millis(5);
-
-/// The longest rest: what a viewer's player buffers at least.
-const LONGEST_REST: Duration = Duration::from_millis(350);
-
-/// How long after a video frame the video counts as flowing.
-const VIDEO_FLOWS: Duration = Duration::from_millis(500);
-
-/// What viewers have in common that share a mirror: the stream by its address, which the mirror
-/// keeps from being used again, the wire format, and the listener's flush time if it has one.
-type Format = (usize, Packaging, Option<Duration>);
-
-/// A shard's part of one wire format of one stream.
-struct Mirror {
-    /// Tells mirrors apart that had the same place.
-    serial: u64,
-    stream: Arc<Mutex<Stream>>,
-    settings: Arc<StreamSettings>,
-    format: Format,
-    /// The listener's, or that of the stream.
-    flush_after: Duration,
-    subscription: u64,
-    ring: Ring,
-    viewers: Vec<usize>,
-    /// When the oldest packet came that was not flushed.
-    unsent_since: Option<Instant>,
-    /// A video packet waits for the flush.
-    video_waits: bool,
-    last_video: Option<Instant>,
-    /// When the engine will flush it.
-    scheduled: Option<Instant>,
-    /// Not before this time: the last flush took long.
-    rest_until: Option<Instant>,
-    /// Since when nobody reads it.
-    idle_since: Option<Instant>,
-}
 
 /// The engine; driven by [`Engine::turn`].
 pub(crate) struct Engine {
@@ -490,188 +433,11 @@ impl Engine {
     }
 }
 
-impl Mirror {
-    fn push(&mut self, packets: Vec<Packet>, now: Instant) {
-        self.unsent_since.get_or_insert(now);
-        for packet in packets {
-            if packet.track == TrackKind::Video {
-                self.video_waits = true;
-                self.last_video = Some(now);
-            }
-            self.ring.push(packet);
-        }
-    }
-
-    /// A busy shard merges more: as long as a flush took, the next one waits. Publishers and other
-    /// streams get the time between, and latency grows instead of queues.
-    fn rest_after(&mut self, start: Instant) {
-        let end = Instant::now();
-        let spent = end.saturating_duration_since(start);
-        self.rest_until = (spent >= LONG_FLUSH).then(|| end + spent.min(LONGEST_REST));
-    }
-
-    /// When its unsent packets are due; `None` if there are none.
-    fn due(&self) -> Option<Instant> {
-        let due = self.wanted()?;
-        Some(self.rest_until.map_or(due, |rest| rest.max(due)))
-    }
-
-    /// When its unsent packets would be due if sending cost nothing.
-    fn wanted(&self) -> Option<Instant> {
-        let since = self.unsent_since?;
-        let wanted = self.flush_after;
-        if wanted > LARGEST_FRAME_FLUSH {
-            return Some(since + wanted);
-        }
-        if self.video_waits {
-            return Some(since);
-        }
-        let video_flows =
-            self.last_video.is_some_and(|last| since.saturating_duration_since(last) < VIDEO_FLOWS);
-        let wait = if video_flows && !wanted.is_zero() { RIDE_ALONG.max(wanted) } else { wanted };
-        Some(since + wait)
-    }
-
-    fn flushed(&mut self) {
-        self.unsent_since = None;
-        self.scheduled = None;
-        self.video_waits = false;
-    }
-}
-
 /// The place in a ring that a viewer wants to begin at.
 fn start(ring: &Ring, begin: Begin) -> Start {
     match begin {
         Begin::Cached => ring.start(),
         Begin::NextKey if ring.has_video() => Start::KeyFrom(ring.end()),
         Begin::NextKey | Begin::Now => Start::At(ring.end()),
-    }
-}
-
-impl Viewer {
-    /// Sends what there is, within the budget of a turn.
-    fn write(&mut self, mirror: &Mirror, now: Instant) -> Result<Drained, EndReason> {
-        if !self.keeps_up(mirror, now) {
-            return Err(EndReason::TooSlow);
-        }
-        match self.write_to_connection(mirror, now)? {
-            Drained::All if !self.outlets.is_empty() => Ok(self.send_datagrams(mirror, now)),
-            other => Ok(other),
-        }
-    }
-
-    /// Skips what it was too slow for. `false` if that happens too often.
-    fn keeps_up(&mut self, mirror: &Mirror, now: Instant) -> bool {
-        match self.cursor.catch_up(&mirror.ring, &mirror.settings, now) {
-            Lag::TooManySkips => return false,
-            Lag::Skipped => self.session.count_skip(),
-            _ => {}
-        }
-        true
-    }
-
-    /// One vectored write, or a few.
-    fn write_to_connection(&mut self, mirror: &Mirror, now: Instant) -> Result<Drained, EndReason> {
-        let mut cx = Context::from_waker(&self.write_waker);
-        let conn = &mut self.conn;
-        let progress = self
-            .cursor
-            .drain(&mirror.ring, TURN_BUDGET, |slices| {
-                match Pin::new(&mut *conn).poll_write_vectored(&mut cx, slices) {
-                    Poll::Ready(result) => result,
-                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-                }
-            })
-            .map_err(EndReason::from)?;
-        if progress.written > 0 {
-            self.written += progress.written as u64;
-            self.progress = now;
-        }
-        let must_wait = progress.drained == Drained::Blocked || conn.is_tls();
-        if must_wait {
-            // Registers the waker after a short write, and moves what TLS holds.
-            match conn.poll_writable(&mut cx) {
-                Poll::Ready(Ok(())) if progress.drained == Drained::Blocked => {
-                    return Ok(Drained::Budget);
-                }
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(e)) => return Err(e.into()),
-                Poll::Pending => self.blocked = true,
-            }
-        }
-        Ok(progress.drained)
-    }
-
-    /// Sends packets as datagrams, within the budget of a turn. What the system refuses is lost, as
-    /// it may be on the way; a socket that is full is waited for.
-    fn send_datagrams(&mut self, mirror: &Mirror, now: Instant) -> Drained {
-        let mut sent = 0;
-        while let Some((number, packet)) = self.cursor.next_datagrams(&mirror.ring) {
-            if let (Some(outlet), Some(datagrams)) = (self.outlet(packet), packet.datagrams) {
-                match outlet.send(&packet.bytes, datagrams.size) {
-                    Ok(taken) => {
-                        self.written += taken as u64;
-                        self.progress = now;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let mut cx = Context::from_waker(&self.write_waker);
-                        let is_full = outlet.poll_writable(&mut cx).is_pending();
-                        self.cursor.go_back(number);
-                        self.blocked = is_full;
-                        return if is_full { Drained::Blocked } else { Drained::Budget };
-                    }
-                    Err(_) => {}
-                }
-            }
-            sent += packet.bytes.len();
-            if sent >= TURN_BUDGET {
-                return Drained::Budget;
-            }
-        }
-        Drained::All
-    }
-
-    /// Hands the protocol what the viewer says, until there is no more.
-    fn read(&mut self, buffer: &mut [u8], now: Instant) -> Result<(), EndReason> {
-        let waker = self.read_waker.clone();
-        let mut cx = Context::from_waker(&waker);
-        if let Poll::Ready(reason) = self.session.poll_disposed(&mut cx) {
-            return Err(reason);
-        }
-        for _ in 0..READS_PER_TURN {
-            let mut buf = ReadBuf::new(buffer);
-            match Pin::new(&mut self.conn).poll_read(&mut cx, &mut buf) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Err(e)) => return Err(e.into()),
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
-                    return Err(EndReason::PeerClosed);
-                }
-                Poll::Ready(Ok(())) => {
-                    self.read += buf.filled().len() as u64;
-                    self.ask(|peer| peer.handle_input(buf.filled(), now))?;
-                }
-            }
-        }
-        self.read_waker.wake_by_ref();
-        Ok(())
-    }
-
-    /// Does what the protocol wants. `Ok(true)`: the viewer leaves.
-    fn act(&mut self, ring: &Ring, now: Instant) -> Result<bool, EndReason> {
-        while let Some(action) = self.ask(|peer| Ok(peer.poll_action()))? {
-            match action {
-                Action::Send(bytes) => {
-                    if !self.cursor.queue(bytes) {
-                        return Err(EndReason::Protocol("replies are not read".into()));
-                    }
-                }
-                Action::Pause => self.cursor.pause(),
-                Action::Resume => self.cursor.resume(ring, now),
-                Action::Audio(on) => self.cursor.set_audio(on),
-                Action::Video(on) => self.cursor.set_video(on, ring, now),
-                Action::Leave => return Ok(true),
-            }
-        }
-        Ok(false)
     }
 }

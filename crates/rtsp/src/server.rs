@@ -322,8 +322,8 @@ impl Session {
     }
 
     /// The client has shown in another way that it is there: by a report among its datagrams.
-    pub fn keep_alive(&mut self, now: Instant) {
-        self.heard = now;
+    pub fn keep_alive(&mut self, heard: Instant) {
+        self.heard = self.heard.max(heard);
     }
 
     /// The publisher has said goodbye in RTCP: nothing is announced any more.
@@ -403,6 +403,15 @@ impl Session {
             response.fields.push("RTP-Info", info);
         }
         response.to_bytes()
+    }
+
+    /// As [`Session::accept_play`], where media does not follow on the connection: the answer is
+    /// transmitted like any other.
+    pub fn accept_play_elsewhere(&mut self, info: Option<&str>) {
+        let answer = self.accept_play(info);
+        if !answer.is_empty() {
+            self.transmit.push_back(answer);
+        }
     }
 
     /// Refuses what was asked for; `text` says why, in place of the usual reason.

@@ -1,9 +1,11 @@
 //! The `Transport` header ([RFC 2326](https://www.rfc-editor.org/rfc/rfc2326) §12.39).
 //!
 //! A list of alternatives, each with parameters in any order. Unknown parameters are passed over,
-//! since real peers invent some.
+//! since real peers invent some. Whoever names neither `unicast` nor `multicast` means the former:
+//! §12.39 has it the other way round, and nobody follows it.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 /// Alternatives that are read of one header: real clients offer up to four.
 const MAX_ALTERNATIVES: usize = 16;
@@ -41,8 +43,13 @@ pub struct Transport {
     pub client_port: Option<(u16, u16)>,
     /// The server's ports for RTP and RTCP.
     pub server_port: Option<(u16, u16)>,
-    /// Where the client wants packets to be sent; servers ignore it, so that nobody is flooded.
+    /// Where packets go to, if not to the client: a group, which the server chooses. What clients
+    /// want here is ignored, so that nobody is flooded.
     pub destination: Option<String>,
+    /// The group's ports for RTP and RTCP.
+    pub port: Option<(u16, u16)>,
+    /// How many routers may pass on what is sent to the group, and one.
+    pub ttl: Option<u8>,
     /// Where packets come from.
     pub source: Option<String>,
     /// The synchronisation source of the packets.
@@ -64,6 +71,18 @@ impl Transport {
         Self { client_port: Some(client_port), ..Self::new(Lower::Udp) }
     }
 
+    /// Datagrams to a group, on these ports.
+    #[must_use]
+    pub fn group(address: Ipv4Addr, port: (u16, u16), ttl: u8) -> Self {
+        Self {
+            multicast: true,
+            destination: Some(address.to_string()),
+            port: Some(port),
+            ttl: Some(ttl),
+            ..Self::new(Lower::Udp)
+        }
+    }
+
     fn new(lower: Lower) -> Self {
         Self {
             lower,
@@ -73,6 +92,8 @@ impl Transport {
             client_port: None,
             server_port: None,
             destination: None,
+            port: None,
+            ttl: None,
             source: None,
             ssrc: None,
             mode: None,
@@ -103,6 +124,8 @@ impl Transport {
                 "interleaved" => transport.interleaved = pair(value),
                 "client_port" => transport.client_port = pair(value),
                 "server_port" => transport.server_port = pair(value),
+                "port" => transport.port = pair(value),
+                "ttl" => transport.ttl = value.parse().ok(),
                 "destination" => transport.destination = Some(value.to_owned()),
                 "source" => transport.source = Some(value.to_owned()),
                 "ssrc" => transport.ssrc = u32::from_str_radix(value.trim(), 16).ok(),
@@ -149,6 +172,12 @@ impl fmt::Display for Transport {
         }
         if let Some(source) = &self.source {
             write!(f, ";source={source}")?;
+        }
+        if let Some((rtp, rtcp)) = self.port {
+            write!(f, ";port={rtp}-{rtcp}")?;
+        }
+        if let Some(ttl) = self.ttl {
+            write!(f, ";ttl={ttl}")?;
         }
         if let Some((rtp, rtcp)) = self.interleaved {
             write!(f, ";interleaved={rtp}-{rtcp}")?;
@@ -204,6 +233,18 @@ mod tests {
         assert_eq!((last.client_port, last.interleaved), (None, None));
     }
 
+    /// RFC 2326 §14.4.
+    #[test]
+    fn groups_have_an_address_ports_and_a_reach() {
+        let header = "RTP/AVP;multicast;destination=224.2.0.1;port=3456-3457;ttl=16";
+        let [transport] = &Transport::parse_all(header)[..] else { panic!() };
+        let group = Transport::group(Ipv4Addr::new(224, 2, 0, 1), (3456, 3457), 16);
+        assert_eq!(transport, &group);
+        assert_eq!(group.to_string(), header);
+        let [bare] = &Transport::parse_all("RTP/AVP/UDP;multicast;ttl=300")[..] else { panic!() };
+        assert_eq!((bare.multicast, bare.lower, bare.ttl), (true, Lower::Udp, None));
+    }
+
     #[test]
     fn channels_without_a_protocol_mean_the_connection() {
         let [transport] = &Transport::parse_all("RTP/AVP;interleaved=0-1")[..] else { panic!() };
@@ -217,11 +258,13 @@ mod tests {
             channels in any::<(u8, u8)>(),
             ssrc in prop::option::of(any::<u32>()),
             record in any::<bool>(),
+            (address, ttl) in any::<(Ipv4Addr, u8)>(),
         ) {
             let mode = Some(if record { Mode::Record } else { Mode::Play });
             let udp = Transport { server_port: Some(ports), ssrc, mode, ..Transport::datagrams(ports) };
             let tcp = Transport { ssrc, mode, ..Transport::interleaved(channels) };
-            for transport in [udp, tcp] {
+            let group = Transport { ssrc, mode, ..Transport::group(address, ports, ttl) };
+            for transport in [udp, tcp, group] {
                 prop_assert_eq!(Transport::parse_all(&transport.to_string()), vec![transport]);
             }
         }

@@ -1,11 +1,15 @@
 //! RTSP server sessions: a connection negotiates as a task on its shard; a publisher stays one, a
-//! viewer becomes an entry of the shard's engine.
+//! viewer becomes an entry of the shard's engine. A viewer of groups stays a task, too: it is sent
+//! nothing itself.
 
+mod attending;
 mod carried;
+mod multicast;
 mod publisher;
 mod receive;
 mod remote;
 mod setup;
+mod state;
 mod viewer;
 
 use std::collections::HashMap;
@@ -17,25 +21,24 @@ use std::time::{Duration, Instant};
 
 use ::rtsp::message::Status;
 use ::rtsp::server::{Event, Session as Machine};
-use ::rtsp::transport::Transport;
-use ::rtsp::url::Target;
 use bytes::Bytes;
-use hub::gate::{Action, Credentials, Denial, Proof};
-use hub::{Address, EndReason, Kind, Protocol, PublishError, Role, StreamName, Waiting};
+use hub::EndReason;
 use net::{Begin, Conn, Connecting, Ports, Shard};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::admission::Admitted;
-use crate::context::{Context, Tenure};
-use crate::via;
+use crate::context::Context;
+use attending::Attending;
+use multicast::Groups;
 use publisher::Publisher;
 use receive::{Receiving, offer};
 pub(crate) use remote::{pull, push};
 use setup::Playing;
+use state::{Pending, State};
 
 /// How long a peer may take to read what we answer while it negotiates or publishes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,6 +50,8 @@ pub struct RtspSettings {
     pub protocol: ::rtsp::server::Config,
     /// Whether packets may go as datagrams.
     pub udp: bool,
+    /// Whether packets may go to groups, if there are any.
+    pub multicast: bool,
     /// Bytes of a packet at most that we make, its RTP header included.
     pub packet_size: u16,
     /// How long a packet that came as a datagram waits for those before it.
@@ -67,6 +72,7 @@ impl Default for RtspSettings {
         Self {
             protocol: ::rtsp::server::Config::default(),
             udp: true,
+            multicast: false,
             packet_size: 1_200,
             reorder_window: Duration::from_millis(100),
             pass_torn: false,
@@ -82,24 +88,25 @@ impl Default for RtspSettings {
 pub struct Rtsp {
     pub(crate) context: Arc<Context>,
     ports: Arc<Ports>,
+    groups: Option<Arc<Groups>>,
     /// Tunnels whose second half is waited for, by cookie.
     tunnels: Mutex<HashMap<String, mpsc::Sender<Bytes>>>,
 }
 
 impl Rtsp {
-    /// RTSP over the streams of `context`, with datagrams on `ports`.
+    /// RTSP over the streams of `context`, with datagrams on `ports` and to `groups`.
     #[must_use]
-    pub fn new(context: Arc<Context>, ports: Ports) -> Arc<Self> {
-        Self::sharing(context, Arc::new(ports))
+    pub fn new(context: Arc<Context>, ports: Ports, groups: Option<net::Groups>) -> Arc<Self> {
+        Self::sharing(context, Arc::new(ports), groups.map(Groups::new))
     }
 
-    fn sharing(context: Arc<Context>, ports: Arc<Ports>) -> Arc<Self> {
-        Arc::new(Self { context, ports, tunnels: Mutex::default() })
+    fn sharing(context: Arc<Context>, ports: Arc<Ports>, groups: Option<Arc<Groups>>) -> Arc<Self> {
+        Arc::new(Self { context, ports, groups, tunnels: Mutex::default() })
     }
 
     /// The same ports for the sessions of another context.
     pub(crate) fn beside(&self, context: Arc<Context>) -> Arc<Self> {
-        Self::sharing(context, self.ports.clone())
+        Self::sharing(context, self.ports.clone(), self.groups.clone())
     }
 }
 
@@ -142,25 +149,12 @@ struct Connection {
     state: State,
 }
 
-/// What a connection keeps when it becomes a viewer.
-struct State {
-    rtsp: Arc<Rtsp>,
-    settings: Arc<crate::Settings>,
-    machine: Machine,
-    /// Shared with what carries the connection, if anything does.
-    admitted: Rc<Admitted>,
-    /// The address that the peer has connected to; none if the connection is carried in another.
-    local: Option<SocketAddr>,
-    /// Begins when the peer says what it wants.
-    tenure: Option<Tenure>,
-    read: u64,
-    written: u64,
-}
-
 /// What the peer is doing.
 enum Purpose {
     Unknown,
     Playing(Box<Playing>),
+    /// It plays what is sent to groups.
+    Attending(Box<Attending>),
     Publishing(Box<Publisher>),
 }
 
@@ -170,6 +164,7 @@ impl Purpose {
         match self {
             Self::Unknown => false,
             Self::Playing(playing) => playing.has_more_than(uri),
+            Self::Attending(attending) => attending.has_more_than(uri),
             Self::Publishing(publisher) => publisher.has_more_than(uri),
         }
     }
@@ -181,20 +176,6 @@ impl Purpose {
             _ => None,
         }
     }
-}
-
-/// A request that waits for a stream.
-struct Pending {
-    waiting: Waiting,
-    since: Instant,
-    until: Instant,
-    request: Asked,
-}
-
-/// What was asked for before the stream was there.
-enum Asked {
-    Describe { uri: String },
-    Setup { uri: String, transports: Vec<Transport> },
 }
 
 /// What the connection's loop woke up for.
@@ -254,7 +235,7 @@ impl Connection {
         let mut pending: Option<Pending> = None;
         loop {
             while let Some(event) = self.state.machine.poll_event() {
-                match self.state.answer(event, &mut purpose, &mut pending).await? {
+                match self.answer(event, &mut purpose, &mut pending).await? {
                     Next::GoOn => {}
                     next => return Ok(next),
                 }
@@ -274,7 +255,7 @@ impl Connection {
                     if let Err(error) = result {
                         // What arrived before the fault still counts.
                         while let Some(event) = self.state.machine.poll_event() {
-                            self.state.answer(event, &mut purpose, &mut pending).await?;
+                            self.answer(event, &mut purpose, &mut pending).await?;
                         }
                         return Err(protocol_reason(&error));
                     }
@@ -285,6 +266,9 @@ impl Connection {
                 Wake::Datagrams(result) => result?,
                 Wake::Timer => {
                     let now = Instant::now();
+                    if let Purpose::Attending(attending) = &mut purpose {
+                        attending.handle_timeout(&mut self.state, now);
+                    }
                     let timeout = self.state.machine.handle_timeout(now);
                     timeout.map_err(|error| protocol_reason(&error))?;
                     if let Some(receiving) = purpose.receiving() {
@@ -311,6 +295,30 @@ impl Connection {
         }
     }
 
+    /// Does what the peer wants. What is sent to groups is led from here; the rest by the state.
+    async fn answer(
+        &mut self,
+        event: Event,
+        purpose: &mut Purpose,
+        pending: &mut Option<Pending>,
+    ) -> Result<Next, EndReason> {
+        let begins = matches!(event, Event::Play)
+            && matches!(purpose, Purpose::Playing(playing) if playing.has_seats());
+        if begins && let Purpose::Playing(playing) = std::mem::replace(purpose, Purpose::Unknown) {
+            *purpose = Purpose::Attending(Box::new(playing.attend(&self.state)));
+        }
+        match (purpose, event) {
+            (Purpose::Attending(attending), Event::Play) => {
+                attending.play(&mut self.state, &self.shard)?;
+            }
+            (Purpose::Attending(attending), event) if !matches!(event, Event::Teardown { .. }) => {
+                attending.answer(&mut self.state, &event);
+            }
+            (purpose, event) => return self.state.answer(event, purpose, pending).await,
+        }
+        Ok(Next::GoOn)
+    }
+
     async fn wake(&mut self, purpose: &mut Purpose, pending: Option<&Pending>) -> Wake {
         let machine = &mut self.state.machine;
         let deadline = match purpose {
@@ -318,6 +326,9 @@ impl Connection {
                 let receiving =
                     publisher.receiving().and_then(|receiving| receiving.poll_timeout());
                 machine.poll_timeout().into_iter().chain(receiving).min()
+            }
+            Purpose::Attending(attending) => {
+                machine.poll_timeout().into_iter().chain([attending.poll_timeout()]).min()
             }
             _ => machine.poll_timeout(),
         };
@@ -404,246 +415,6 @@ impl Connection {
             self.conn.close(words.freeze()).await;
         }
     }
-}
-
-impl State {
-    async fn answer(
-        &mut self,
-        event: Event,
-        purpose: &mut Purpose,
-        pending: &mut Option<Pending>,
-    ) -> Result<Next, EndReason> {
-        let now = Instant::now();
-        match event {
-            Event::Data { channel, payload } => {
-                if let Some(receiving) = purpose.receiving() {
-                    receiving.interleaved(channel, &payload, now)?;
-                }
-            }
-            Event::Tunnel { post, cookie } => return Ok(Next::Tunnel { post, cookie }),
-            Event::Announce { target, uri, description } => {
-                self.announce(&target, uri, &description.media, purpose).await;
-            }
-            Event::Describe { target, uri } => match purpose {
-                // What was set up of a stream stays so, and is of no use for another.
-                Purpose::Playing(playing) if playing.has_tracks() => match self.name_of(&target) {
-                    Ok(name) if name == *playing.name() => playing.describe(self, &uri),
-                    _ => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
-                },
-                _ => {
-                    let asked = Asked::Describe { uri: uri.clone() };
-                    *pending = self.watch(&target, uri, asked, purpose, now).await;
-                }
-            },
-            Event::Setup { uri, transports } => match purpose {
-                Purpose::Publishing(publisher) => publisher.setup(self, &uri, &transports),
-                Purpose::Playing(playing) => playing.setup(self, &uri, &transports),
-                // Some players know a track's address by heart.
-                Purpose::Unknown => {
-                    let stream = setup::without_track(&uri).to_owned();
-                    let target = Target::parse(&stream);
-                    let asked = Asked::Setup { uri, transports };
-                    *pending = self.watch(&target, stream, asked, purpose, now).await;
-                }
-            },
-            Event::Play => match std::mem::replace(purpose, Purpose::Unknown) {
-                Purpose::Playing(playing)
-                    if playing.is_one_too_many(self.settings.rtsp.packet_size) =>
-                {
-                    *purpose = Purpose::Playing(playing);
-                    let text = "Too Many Choices Of Channels";
-                    self.machine.reject(Status::NOT_ENOUGH_BANDWIDTH, text);
-                }
-                Purpose::Playing(playing) if playing.has_tracks() => {
-                    return Ok(Next::Play(playing));
-                }
-                // The last track may have been given up by a SETUP that was refused.
-                other => {
-                    *purpose = other;
-                    self.machine.reject(Status::NOT_VALID_IN_STATE, "");
-                }
-            },
-            Event::Record => match purpose {
-                Purpose::Publishing(publisher) => publisher.record(self, now)?,
-                _ => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
-            },
-            Event::Pause => self.machine.reject(Status::NOT_VALID_IN_STATE, ""),
-            // The others would go with it.
-            Event::Teardown { uri } if purpose.has_more_than(&uri) => {
-                self.machine.reject(Status::ONLY_AGGREGATE_ALLOWED, "");
-            }
-            Event::Teardown { .. } => {
-                *purpose = Purpose::Unknown;
-                self.machine.accept();
-                self.end(&EndReason::PeerClosed);
-            }
-        }
-        Ok(Next::GoOn)
-    }
-
-    /// The peer wants to publish: it is refused before any success is said, or the stream is its.
-    async fn announce(
-        &mut self,
-        target: &Target,
-        uri: String,
-        media: &[::rtp::sdp::Media],
-        purpose: &mut Purpose,
-    ) {
-        let formats: Vec<_> = media.iter().map(::rtp::format::Format::of).collect();
-        if formats.iter().all(Result::is_err) {
-            let text = "No Medium With A Known Payload Type";
-            self.machine.reject(Status::UNSUPPORTED_MEDIA, text);
-            return;
-        }
-        let name = match self.open(Role::Pub, target, uri, purpose) {
-            Ok(name) => name,
-            Err(text) => return self.refuse(Status::BAD_REQUEST, text),
-        };
-        if let Err(denial) = self.ask(Action::Publish, &name).await {
-            return self.deny(denial);
-        }
-        let Some(tenure) = &self.tenure else { return };
-        let session = tenure.session();
-        match self.rtsp.context.publish(session, &name) {
-            Ok(publication) => {
-                let publisher = Publisher::new(publication, session.clone(), media, formats);
-                *purpose = Purpose::Publishing(Box::new(publisher));
-                self.machine.accept();
-            }
-            Err(error @ PublishError::Occupied(_)) => {
-                self.refuse(Status::FORBIDDEN, error.to_string());
-            }
-            Err(error) => self.refuse(Status::SERVICE_UNAVAILABLE, error.to_string()),
-        }
-    }
-
-    /// Begins to wait for a stream that a viewer asks for.
-    async fn watch(
-        &mut self,
-        target: &Target,
-        url: String,
-        request: Asked,
-        purpose: &mut Purpose,
-        now: Instant,
-    ) -> Option<Pending> {
-        match self.open(Role::Sub, target, url, purpose) {
-            Ok(name) => {
-                if let Err(denial) = self.ask(Action::Play, &name).await {
-                    self.deny(denial);
-                    return None;
-                }
-                let waiting = self.rtsp.context.registry.watch(&name);
-                let until = now + waiting.patience(self.settings.wait_for_stream);
-                Some(Pending { waiting, since: now, until, request })
-            }
-            Err(text) => {
-                self.refuse(Status::BAD_REQUEST, text);
-                None
-            }
-        }
-    }
-
-    fn stream_is_ready(&mut self, ready: Pending, purpose: &mut Purpose) {
-        let Pending { waiting, request, .. } = ready;
-        match Playing::new(waiting, self.tenure.as_ref()) {
-            Ok(mut playing) => {
-                match request {
-                    Asked::Describe { uri } => playing.describe(self, &uri),
-                    Asked::Setup { uri, transports } => playing.setup(self, &uri, &transports),
-                }
-                *purpose = Purpose::Playing(Box::new(playing));
-            }
-            Err(text) => self.refuse(Status::UNSUPPORTED_MEDIA, text),
-        }
-    }
-
-    /// The peer has said what it wants: its session begins, and `purpose` is open again.
-    fn open(
-        &mut self,
-        role: Role,
-        target: &Target,
-        uri: String,
-        purpose: &mut Purpose,
-    ) -> Result<StreamName, String> {
-        if let Purpose::Publishing(_) = purpose {
-            return Err("a publisher asks for something else".to_owned());
-        }
-        let key = self.name_of(target)?;
-        let (app, name) = split(target);
-        // A second request of the kind, such as a DESCRIBE after an answer of 404.
-        self.end(&EndReason::PeerClosed);
-        *purpose = Purpose::Unknown;
-        let kind = Kind { protocol: Protocol::Rtsp, role };
-        let tenure = self.rtsp.context.open(kind, Some(self.admitted.peer()));
-        let address = Address {
-            url: uri,
-            app_name: app.to_owned(),
-            stream_name: name.to_owned(),
-            raw_query: target.query.clone(),
-            via: via::read(self.machine.via()),
-        };
-        tenure.session().assume(role, address);
-        self.tenure = Some(tenure);
-        Ok(key)
-    }
-
-    fn name_of(&self, target: &Target) -> Result<StreamName, String> {
-        let (app, name) = split(target);
-        self.settings.stream_name(app, name).map_err(|error| error.to_string())
-    }
-
-    /// Asks whether the client may do something; a viewer takes part in the stream then.
-    async fn ask(&mut self, action: Action, name: &StreamName) -> Result<(), Denial> {
-        let Some(tenure) = &self.tenure else { return Ok(()) };
-        let credentials = self.machine.presented().map_or_else(Credentials::default, |presented| {
-            let user = Some(presented.user().to_owned());
-            let proof = match presented.password() {
-                Some(password) => Proof::Password(password.to_owned()),
-                None => Proof::Digest(Arc::new(move |password| presented.proves(password))),
-            };
-            Credentials { user, proof: Some(proof), token: None }
-        });
-        let since = Instant::now();
-        let answer = tenure.ask(action, Some(name), credentials).await;
-        self.machine.excuse(since.elapsed());
-        answer?;
-        if action == Action::Play { tenure.join(name) } else { Ok(()) }
-    }
-
-    fn deny(&mut self, denial: Denial) {
-        match denial {
-            Denial::Unknown(text) => {
-                self.machine.challenge();
-                self.end(&EndReason::Refused(text));
-            }
-            Denial::Unavailable(text) => self.refuse(Status::SERVICE_UNAVAILABLE, text),
-            other => self.refuse(Status::FORBIDDEN, other.to_string()),
-        }
-    }
-
-    fn refuse(&mut self, status: Status, text: String) {
-        self.machine.reject(status, &text);
-        if self.tenure.is_none() {
-            // There is no session whose end would say it.
-            info!(peer = %self.admitted.peer(), proto = "RTSP", why = text, "refused");
-        }
-        self.end(&EndReason::Refused(text));
-    }
-
-    fn end(&mut self, reason: &EndReason) {
-        if let Some(mut tenure) = self.tenure.take() {
-            // What came as datagrams is in them already.
-            let moved = tenure.session().statistics();
-            let (read, written) = (moved.read_bytes, moved.written_bytes);
-            tenure.session().set_totals(self.read.max(read), self.written.max(written));
-            tenure.end(reason);
-        }
-    }
-}
-
-/// The application and the stream in a path.
-fn split(target: &Target) -> (&str, &str) {
-    target.path.rsplit_once('/').unwrap_or(("", &target.path))
 }
 
 fn protocol_reason(error: &::rtsp::Error) -> EndReason {

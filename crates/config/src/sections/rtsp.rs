@@ -24,6 +24,22 @@ section! {
         Restart udp_port_min: u32 = 30_000; 0..=65_534,
         /// The last port for datagrams.
         Restart udp_port_max: u32 = 60_000; 0..=65_535,
+        /// Whether tracks may go to groups, which are sent to once however many viewers listen; if
+        /// not, clients that ask for it are told to ask for something else. It needs rtsp.udp.
+        Live multicast: bool = false,
+        /// The addresses of groups: a network within 224.0.0.0/4. Each track that is watched so
+        /// takes one, and two ports.
+        Restart multicast_groups: String = "239.255.0.0/16".to_owned(),
+        /// The first port of groups.
+        Restart multicast_port_min: u32 = 20_000; 1_024..=65_534,
+        /// The last port of groups.
+        Restart multicast_port_max: u32 = 29_999; 1_025..=65_535,
+        /// How many routers may pass on what is sent to groups, and one: 1 keeps it in the local
+        /// network.
+        Restart multicast_ttl: u32 = 1; 1..=255,
+        /// The address of the interface that groups are sent from; empty leaves the choice to the
+        /// system, which goes by its routes.
+        Restart multicast_interface: String = String::new(),
         /// Bytes of an RTP packet that this server makes, its header included.
         Live packet_size: u32 = 1_200; 256..=8_192,
         /// How long a datagram that came early waits for those before it.

@@ -240,3 +240,34 @@ fn relays_have_addresses_that_can_be_called() {
         ],
     );
 }
+
+#[test]
+fn groups_are_where_groups_can_be() {
+    for (network, what) in [
+        ("192.0.2.0/24", "it is not within 224.0.0.0/4"),
+        ("128.0.0.0/1", "it is not within 224.0.0.0/4"),
+        ("224.0.0.0/24", "224.0.0.0/24 belongs to the protocols of routers"),
+        ("239.255.0.0", "it is no network of IPv4"),
+        ("ff15::/16", "it is no network of IPv4"),
+    ] {
+        let text = format!("[rtsp]\nmulticast_groups = \"{network}\"\n");
+        let error = read(&text).unwrap_err().to_string();
+        let remedy = "write something like \"239.255.0.0/16\"";
+        let expected = format!("rtsp.multicast_groups: {network:?}: {what}; {remedy}");
+        assert!(error.ends_with(&expected) && error.lines().count() == 1, "{error}");
+    }
+    refused(
+        "[rtsp]\nmulticast_port_min = 5000\nmulticast_port_max = 5001\n\
+         multicast_interface = \"eth0\"\nmulticast_ttl = 0\n",
+        &[
+            "headwater.toml:3:22: rtsp.multicast_port_max: there is no room for two pairs of ports \
+             from 5000 to 5001; use a wider range, such as 20000 to 29999",
+            "headwater.toml:4:23: rtsp.multicast_interface: \"eth0\" is no address of IPv4; write \
+             the address of the interface, such as \"192.0.2.7\", or \"\"",
+            "headwater.toml:5:17: rtsp.multicast_ttl: 0 is out of range; use 1 to 255",
+        ],
+    );
+    assert!(read("[rtsp]\nmulticast_groups = \"232.1.2.3/32\"\n").is_ok());
+    let warnings = read("[rtsp]\nudp = false\nmulticast = true\n").unwrap().warnings;
+    assert!(warnings.iter().any(|warning| warning.starts_with("rtsp.multicast: ")), "{warnings:?}");
+}

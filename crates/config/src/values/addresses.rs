@@ -1,7 +1,7 @@
 //! Where to listen, and who may come.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -186,6 +186,23 @@ pub fn network(text: &str) -> Result<IpNet, String> {
         return Ok(network);
     };
     Ok(Ipv4Net::new(address, prefix).map_or(network, IpNet::V4))
+}
+
+/// The first and the last address of a network of groups.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn groups(text: &str) -> Result<(Ipv4Addr, Ipv4Addr), &'static str> {
+    let network: Ipv4Net = text.parse().map_err(|_| "it is no network of IPv4")?;
+    let (first, last) = (network.network(), network.broadcast());
+    if !first.is_multicast() || !last.is_multicast() {
+        return Err("it is not within 224.0.0.0/4");
+    }
+    // RFC 5771 §4: switches keep those from nobody.
+    if first.octets()[..3] == [224, 0, 0] {
+        return Err("224.0.0.0/24 belongs to the protocols of routers");
+    }
+    Ok((first, last))
 }
 
 impl FromIterator<IpNet> for Networks {

@@ -77,7 +77,7 @@ impl House {
         let registry = Registry::new(Arc::new(move |_| settings.clone()), 1);
         let context = Context::new(registry, Settings::default());
         let name = context.settings.load().stream_name("tool", "stream")?;
-        let rtsp = Rtsp::new(context.clone(), Ports::new(0..=0));
+        let rtsp = Rtsp::new(context.clone(), Ports::new(0..=0), None);
         let shards = Shards::start(1, Egress::Epoll).context("cannot start a thread")?;
         Ok(Self { context, rtsp, shards, name })
     }

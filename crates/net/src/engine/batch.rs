@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use hub::{Cursor, EndReason};
 
-use super::{Engine, TURN_BUDGET};
+use super::Engine;
+use super::serve::TURN_BUDGET;
 use crate::conn::Conn;
 use crate::inbox::MirrorId;
 use crate::shard::Shard;

@@ -1,8 +1,10 @@
 //! A viewer before it plays: which tracks there are, and how each is to be sent.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ::rtp::format::Outgoing;
 use ::rtp::sdp::{self, Attribute};
@@ -17,8 +19,10 @@ use media::{TimeBase, TrackId, TrackSet};
 use net::{Begin, Datagrams, Joining, Outlet, Pair, Room};
 use tracing::{info, warn};
 
+use super::attending::Attending;
+use super::multicast::{self, Manner, Seat};
 use super::viewer::{Known, Part, Viewer};
-use super::{Connection, State};
+use super::{Connection, RtspSettings, State};
 use crate::context::Tenure;
 
 /// What stands before a track's number in its address.
@@ -40,12 +44,40 @@ pub(super) struct Playing {
     seed: u32,
 }
 
+/// Why an alternative cannot be.
+enum Unfit {
+    /// It is not offered, or does not fit what was chosen.
+    Never,
+    /// All groups are in use.
+    NoRoom,
+}
+
 /// A track that was set up.
 struct Chosen {
     number: usize,
     channel: Channel,
-    /// Where datagrams go to and come from, and the client's ports as it has told them.
-    datagrams: Option<(Pair, (u16, u16))>,
+    way: Way,
+}
+
+/// How a track goes to a viewer.
+enum Way {
+    /// On the connection.
+    Interleaved,
+    /// From and to these sockets, and the client's ports as it has told them.
+    Datagrams(Pair, (u16, u16)),
+    /// To a group.
+    Group(Seat),
+}
+
+impl Way {
+    /// Whether it is what an alternative asks for.
+    fn is_as(&self, offer: &Transport) -> bool {
+        match self {
+            Self::Interleaved => offer.lower == Lower::Tcp,
+            Self::Datagrams(..) => offer.lower == Lower::Udp && !offer.multicast,
+            Self::Group(_) => offer.lower == Lower::Udp && offer.multicast,
+        }
+    }
 }
 
 impl Playing {
@@ -96,9 +128,17 @@ impl Playing {
             return state.machine.reject(Status::NOT_FOUND, &text);
         };
         self.chosen.retain(|chosen| chosen.number != number);
-        let accepted = transports.iter().find_map(|offer| self.accept(state, number, track, offer));
+        let mut no_room = false;
+        let accepted = transports.iter().find_map(|offer| {
+            let accepted = self.accept(state, number, track, offer);
+            no_room |= matches!(accepted, Err(Unfit::NoRoom));
+            accepted.ok()
+        });
         let Some((chosen, mut answer)) = accepted else {
-            return state.machine.reject(Status::UNSUPPORTED_TRANSPORT, "");
+            return match no_room {
+                true => state.machine.reject(Status::NOT_ENOUGH_BANDWIDTH, "No Group Is Free"),
+                false => state.machine.reject(Status::UNSUPPORTED_TRANSPORT, ""),
+            };
         };
         answer.ssrc = Some(RtpSource::of(track, self.seed).ssrc);
         answer.mode = Some(Mode::Play);
@@ -116,50 +156,82 @@ impl Playing {
         all.find(|(number, _)| self.chosen.iter().all(|chosen| chosen.number != *number))
     }
 
-    /// What an alternative comes to; `None` if it cannot be.
+    /// What an alternative comes to.
     fn accept(
         &self,
         state: &State,
         number: usize,
         track: TrackId,
         offer: &Transport,
-    ) -> Option<(Chosen, Transport)> {
-        let lower_agrees = self
-            .chosen
-            .iter()
-            .all(|chosen| chosen.datagrams.is_some() == (offer.lower == Lower::Udp));
-        if offer.secure || offer.multicast || !lower_agrees {
-            return None;
+    ) -> Result<(Chosen, Transport), Unfit> {
+        if offer.secure || !self.chosen.iter().all(|chosen| chosen.way.is_as(offer)) {
+            return Err(Unfit::Never);
         }
-        let own = u8::try_from(number * 2).ok().map(|channel| (channel, channel + 1))?;
-        let told = Told::of(self.tracks.get(track)?)?;
+        let own = u8::try_from(number * 2).ok().map(|channel| (channel, channel + 1));
+        let own = own.ok_or(Unfit::Never)?;
+        let told = self.tracks.get(track).and_then(|track| Told::of(track)).ok_or(Unfit::Never)?;
+        let channel = Channel { track, rtp: own.0, rtcp: own.1, told };
         match offer.lower {
+            Lower::Tcp if offer.multicast => Err(Unfit::Never),
             Lower::Tcp => {
                 let wanted = offer.interleaved.filter(|wanted| *wanted == own || self.may_choose());
                 let (rtp, rtcp) = wanted.unwrap_or(own);
-                let channel = Channel { track, rtp, rtcp, told };
+                let channel = Channel { rtp, rtcp, ..channel };
                 let mut channels = self.channels();
-                let fits = rtp != rtcp && channels.set(channel);
-                let chosen = Chosen { number, channel, datagrams: None };
-                fits.then(|| (chosen, Transport::interleaved((rtp, rtcp))))
+                if rtp == rtcp || !channels.set(channel) {
+                    return Err(Unfit::Never);
+                }
+                let chosen = Chosen { number, channel, way: Way::Interleaved };
+                Ok((chosen, Transport::interleaved((rtp, rtcp))))
+            }
+            Lower::Udp if offer.multicast => {
+                let seat = self.seat(state, channel)?;
+                let answer = seat.transport();
+                Ok((Chosen { number, channel, way: Way::Group(seat) }, answer))
             }
             Lower::Udp => {
-                let ports = offer.client_port.filter(|(rtp, rtcp)| *rtp > 0 && *rtcp > 0)?;
-                let local = state.local.filter(|_| state.settings.rtsp.udp)?;
+                let ports = offer.client_port.filter(|(rtp, rtcp)| *rtp > 0 && *rtcp > 0);
+                let ports = ports.ok_or(Unfit::Never)?;
+                let local = state.local.filter(|_| state.settings.rtsp.udp).ok_or(Unfit::Never)?;
                 let peer = state.admitted.peer().ip();
-                let pair = match state.rtsp.ports.pair_for(peer, local.ip()) {
-                    Ok(pair) => pair,
-                    Err(error) => {
-                        warn!(peer = %state.admitted.peer(), %error, "no ports are free for RTP");
-                        return None;
-                    }
-                };
-                let server_port = Some((pair.rtp.port().ok()?, pair.rtcp.port().ok()?));
-                let channel = Channel { track, rtp: own.0, rtcp: own.1, told };
-                let chosen = Chosen { number, channel, datagrams: Some((pair, ports)) };
-                Some((chosen, Transport { server_port, ..Transport::datagrams(ports) }))
+                let pair = state.rtsp.ports.pair_for(peer, local.ip()).map_err(|error| {
+                    warn!(peer = %state.admitted.peer(), %error, "no ports are free for RTP");
+                    Unfit::Never
+                })?;
+                let own = (pair.rtp.port(), pair.rtcp.port());
+                let (Ok(rtp), Ok(rtcp)) = own else { return Err(Unfit::Never) };
+                let answer =
+                    Transport { server_port: Some((rtp, rtcp)), ..Transport::datagrams(ports) };
+                Ok((Chosen { number, channel, way: Way::Datagrams(pair, ports) }, answer))
             }
         }
+    }
+
+    /// A seat in the group of a track. Where the client would like packets to go is not asked.
+    fn seat(&self, state: &State, channel: Channel) -> Result<Seat, Unfit> {
+        let rules = &state.settings.rtsp;
+        let groups = state.rtsp.groups.as_ref().filter(|_| rules.udp && rules.multicast);
+        // Groups are of IPv4, and nobody joins them through a tunnel.
+        let local = state.local.filter(SocketAddr::is_ipv4);
+        let (Some(groups), Some(_), Some(tenure)) = (groups, local, &state.tenure) else {
+            return Err(Unfit::Never);
+        };
+        let manner = Manner {
+            size: rules.packet_size,
+            seed: self.seed,
+            begin: begin(Framing::Datagrams, rules),
+            flush_after: rules.flush_after,
+        };
+        let session = tenure.session().clone();
+        let peer = state.admitted.peer().ip().to_canonical();
+        let seat = groups.seat(self.waiting.stream(), channel, manner, session, peer);
+        seat.map_err(|error| {
+            warn!(peer = %state.admitted.peer(), %error, "there is no group for a track");
+            match error.kind() {
+                ErrorKind::AddrInUse => Unfit::NoRoom,
+                _ => Unfit::Never,
+            }
+        })
     }
 
     /// Whether there is room for another choice of channels.
@@ -176,7 +248,8 @@ impl Playing {
             let Channel { rtp, rtcp, .. } = chosen.channel;
             (rtp.into(), rtcp.into()) == (2 * chosen.number, 2 * chosen.number + 1)
         };
-        if self.chosen.iter().all(|chosen| chosen.datagrams.is_some() || usual(chosen)) {
+        let on_connection = |chosen: &&Chosen| matches!(chosen.way, Way::Interleaved);
+        if self.chosen.iter().filter(on_connection).all(usual) {
             return false;
         }
         let packaging = self.packaging(size);
@@ -185,8 +258,8 @@ impl Playing {
     }
 
     fn framing(&self) -> Framing {
-        let by_datagram = self.chosen.iter().any(|chosen| chosen.datagrams.is_some());
-        if by_datagram { Framing::Datagrams } else { Framing::Interleaved }
+        let on_connection = self.chosen.iter().all(|chosen| matches!(chosen.way, Way::Interleaved));
+        if on_connection { Framing::Interleaved } else { Framing::Datagrams }
     }
 
     fn packaging(&self, size: u16) -> Packaging {
@@ -209,6 +282,39 @@ impl Playing {
         channels
     }
 
+    /// The tracks that were chosen, and what the viewer knows of each.
+    fn parts(&self) -> (Vec<Part>, Vec<Known>) {
+        let parts = self.chosen.iter().map(|chosen| {
+            let source = RtpSource::of(chosen.channel.track, self.seed);
+            let known = Known {
+                url: format!("{}{CONTROL}{}", self.base, chosen.number),
+                clock: self.clock(chosen.channel.track),
+            };
+            (Part { channel: chosen.channel, source }, known)
+        });
+        parts.unzip()
+    }
+
+    /// Whether its tracks go to groups.
+    pub(super) fn has_seats(&self) -> bool {
+        self.chosen.iter().any(|chosen| matches!(chosen.way, Way::Group(_)))
+    }
+
+    /// `PLAY` of a viewer of groups.
+    pub(super) fn attend(self, state: &State) -> Attending {
+        let (stream, parts) = (self.waiting.stream().clone(), self.parts());
+        let seats = self.chosen.into_iter().filter_map(|chosen| match chosen.way {
+            Way::Group(seat) => Some(seat),
+            _ => None,
+        });
+        let seats: Vec<_> = seats.collect();
+        if let Some(tenure) = &state.tenure {
+            let (session, name) = (tenure.session().id(), self.waiting.name());
+            info!(%session, stream = %name, group = multicast::names(&seats), "plays");
+        }
+        Attending::new(stream, parts, seats, Instant::now())
+    }
+
     /// `PLAY`: the connection becomes a viewer of the shard's engine.
     pub(super) fn join(self, connection: Connection) {
         let Connection { shard, conn, mut state } = connection;
@@ -218,15 +324,11 @@ impl Playing {
         let framing = self.framing();
         let size = rules.packet_size;
         let packaging = self.packaging(size);
-        let begin = match (framing, rules.begin) {
-            // A burst of a whole GOP would overrun the buffers on its way.
-            (Framing::Datagrams, Begin::Cached) => Begin::NextKey,
-            (_, begin) => begin,
-        };
+        let begin = begin(framing, rules);
         let mut outlets = Vec::new();
         let mut pairs = Vec::new();
         for chosen in &self.chosen {
-            let Some((pair, ports)) = &chosen.datagrams else { continue };
+            let Way::Datagrams(pair, ports) = &chosen.way else { continue };
             let peer = state.admitted.peer();
             if let Err(error) = connect(pair, *ports, peer, size) {
                 warn!(session = %session.id(), %error, "datagrams cannot be sent");
@@ -241,14 +343,6 @@ impl Playing {
         let own: Vec<_> = std::iter::from_fn(|| state.machine.poll_transmit()).collect();
         let transport = if framing == Framing::Datagrams { "UDP" } else { "TCP" };
         info!(session = %session.id(), stream = %self.waiting.name(), transport, "plays");
-        let parts = self.chosen.iter().map(|chosen| {
-            let source = RtpSource::of(chosen.channel.track, self.seed);
-            let known = Known {
-                url: format!("{}{CONTROL}{}", self.base, chosen.number),
-                clock: self.clock(chosen.channel.track),
-            };
-            (Part { channel: chosen.channel, source }, known)
-        });
         let stream = self.waiting.stream().clone();
         let flush_after = rules.flush_after;
         let viewer = Viewer::new(
@@ -256,7 +350,7 @@ impl Playing {
             state,
             tenure,
             (stream.clone(), self.tracks.clone()),
-            parts.unzip(),
+            self.parts(),
             framing,
             pairs,
         );
@@ -271,6 +365,15 @@ impl Playing {
             peer: Box::new(viewer),
             session,
         });
+    }
+}
+
+/// Where a viewer begins.
+fn begin(framing: Framing, rules: &RtspSettings) -> Begin {
+    match (framing, rules.begin) {
+        // A burst of a whole GOP would overrun the buffers on its way.
+        (Framing::Datagrams, Begin::Cached) => Begin::NextKey,
+        (_, begin) => begin,
     }
 }
 

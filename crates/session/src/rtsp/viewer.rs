@@ -129,33 +129,38 @@ impl Viewer {
         let answers = std::iter::from_fn(|| machine.poll_transmit()).map(Action::Send);
         self.actions.extend(answers);
     }
+}
 
-    /// `RTP-Info` (RFC 2326 §12.33): the first packet of each track, where that is known, and one
-    /// moment for all tracks, not later than anything that comes: what receivers are told of it
-    /// brings the tracks together before the first report does.
-    fn info(&self, coming: &mut dyn Iterator<Item = &Packet>, newest: i64) -> String {
-        let mut first: Vec<Option<u16>> = vec![None; self.parts.len()];
-        let mut begin = newest;
-        for packet in coming.take(MAX_LOOKED_AT) {
-            begin = begin.min(packet.dts_ms);
-            for (channel, bytes) in rtp_packets(packet) {
-                let part = self.parts.iter().position(|part| part.channel.rtp == channel);
-                let slot = part.and_then(|part| first.get_mut(part));
-                if let (Some(slot @ None), Ok(rtp)) = (slot, RtpPacket::parse(&bytes)) {
-                    *slot = Some(rtp.sequence);
-                }
+/// `RTP-Info` (RFC 2326 §12.33): the first packet of each track, where that is known, and one
+/// moment for all tracks, not later than anything that comes: what receivers are told of it
+/// brings the tracks together before the first report does.
+pub(super) fn info(
+    parts: &[Part],
+    known: &[Known],
+    coming: &mut dyn Iterator<Item = &Packet>,
+    newest: i64,
+) -> String {
+    let mut first: Vec<Option<u16>> = vec![None; parts.len()];
+    let mut begin = newest;
+    for packet in coming.take(MAX_LOOKED_AT) {
+        begin = begin.min(packet.dts_ms);
+        for (channel, bytes) in rtp_packets(packet) {
+            let part = parts.iter().position(|part| part.channel.rtp == channel);
+            let slot = part.and_then(|part| first.get_mut(part));
+            if let (Some(slot @ None), Ok(rtp)) = (slot, RtpPacket::parse(&bytes)) {
+                *slot = Some(rtp.sequence);
             }
         }
-        // Milliseconds are rounded: the packet itself may be a little earlier.
-        let begin = Ticks::new(begin - 1, TimeBase::MILLIS);
-        let parts = self.parts.iter().zip(&self.known).zip(&first);
-        let told = parts.map(|((part, known), first)| {
-            let sequence = first.map_or_else(String::new, |number| format!("seq={number};"));
-            let time = part.source.timestamp(begin, known.clock);
-            format!("url={};{sequence}rtptime={time}", known.url)
-        });
-        told.collect::<Vec<_>>().join(",")
     }
+    // Milliseconds are rounded: the packet itself may be a little earlier.
+    let begin = Ticks::new(begin - 1, TimeBase::MILLIS);
+    let all = parts.iter().zip(known).zip(&first);
+    let told = all.map(|((part, known), first)| {
+        let sequence = first.map_or_else(String::new, |number| format!("seq={number};"));
+        let time = part.source.timestamp(begin, known.clock);
+        format!("url={};{sequence}rtptime={time}", known.url)
+    });
+    told.collect::<Vec<_>>().join(",")
 }
 
 /// The RTP packets in a packet of the ring, with their channels.
@@ -208,9 +213,7 @@ async fn listen(
 pub(super) fn goodbyes(parts: &[Part], framing: Framing, pairs: &[Pair]) -> BytesMut {
     let mut words = BytesMut::new();
     for (index, part) in parts.iter().enumerate() {
-        let mut goodbye = BytesMut::new();
-        rtcp::write_receiver_report(part.source.ssrc, &[], "headwater", &mut goodbye);
-        rtcp::write_goodbye(part.source.ssrc, &mut goodbye);
+        let goodbye = goodbye(part.source);
         let size = u16::try_from(goodbye.len()).unwrap_or(u16::MAX);
         match (framing, pairs.get(index)) {
             (Framing::Interleaved, _) => {
@@ -225,6 +228,14 @@ pub(super) fn goodbyes(parts: &[Part], framing: Framing, pairs: &[Pair]) -> Byte
         }
     }
     words
+}
+
+/// The goodbye of a source.
+pub(super) fn goodbye(source: RtpSource) -> BytesMut {
+    let mut goodbye = BytesMut::new();
+    rtcp::write_receiver_report(source.ssrc, &[], "headwater", &mut goodbye);
+    rtcp::write_goodbye(source.ssrc, &mut goodbye);
+    goodbye
 }
 
 impl Peer for Viewer {
@@ -256,7 +267,7 @@ impl Peer for Viewer {
     }
 
     fn greeting(&mut self, coming: &mut dyn Iterator<Item = &Packet>, newest: i64) -> Bytes {
-        let info = self.info(coming, newest);
+        let info = info(&self.parts, &self.known, coming, newest);
         let answer = self.state.machine.accept_play(Some(&info));
         // Requests that came right behind.
         self.work_off_events();
