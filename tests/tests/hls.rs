@@ -291,6 +291,17 @@ fn a_viewer_is_a_session_when_there_is_a_key() {
     let is_segment = |line: &&str| !line.starts_with('#') && line.contains(".m4s?session_id=");
     let file = text.lines().find(is_segment).expect("a segment");
     assert_eq!(get(&server, &format!("/hls/{file}")).status(), 200);
+    // A stream whose segments could be this one's by their address is another one.
+    let _other = publish(&server, "h264-aac.mp4", "live/counted/counted", -1);
+    wait_until("it is live", || server.is_live("live/counted/counted"));
+    let redirect = get(&server, "/hls/live/counted/counted.m3u8");
+    let text = get(&server, redirect.header("location").expect("an address")).text();
+    let other = text.lines().find(is_segment).expect("a segment");
+    let address = format!("/hls/live/counted/{other}");
+    assert_eq!(get(&server, &address).status(), 200, "{address}");
+    let (address, _) = address.split_once('=').expect("an id");
+    let (_, own) = file.split_once('=').expect("an id");
+    assert_eq!(get(&server, &format!("{address}={own}")).status(), 404);
     wait_until("it is counted", || {
         let group = server.group("live/counted");
         let subs = group["subs"].as_array().cloned().unwrap_or_default();

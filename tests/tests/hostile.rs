@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::BytesMut;
-use flv::amf0::Value;
+use flv::amf0::{Object, Value};
 use headwater_e2e::raw::{self, FlvViewer, Raw, Rtmp};
 use headwater_e2e::{Server, wait_until};
 use rtmp::chunk;
@@ -503,6 +503,19 @@ fn names() {
     // Nothing forges a line of the log, whatever a peer is called.
     for line in server.log().lines() {
         assert!(line.starts_with("20") && !line.contains('\x1b'), "{line:?}");
+    }
+    scene.finish();
+}
+
+#[test]
+fn what_clients_call_themselves_is_bounded() {
+    let scene = Scene::new(&[]);
+    for key in ["app", "tcUrl"] {
+        let mut peer = Rtmp::shake_hands(&scene.server);
+        let mut object = Object::new();
+        object.insert(key, "\u{1}".repeat(60_000));
+        peer.command(0, &Command::new("connect", 1.0, Value::Object(object)));
+        scene.assert_closed(peer, "too long");
     }
     scene.finish();
 }

@@ -131,9 +131,12 @@ impl Config {
             for (_, value) in values.iter_mut() {
                 if let toml::Value::String(url) = value
                     && url.contains("://")
-                    && let Some((before, _)) = url.split_once('?')
                 {
-                    *url = format!("{before}?***");
+                    let (before, query) = match url.split_once('?') {
+                        Some((before, _)) => (before, "?***"),
+                        None => (url.as_str(), ""),
+                    };
+                    *url = format!("{}{query}", hub::mask::source(before));
                 }
             }
         }

@@ -77,6 +77,13 @@ macro_rules! section {
                     @check self.$key, section, stringify!($key), report $(, $range)?
                 ); )+
             }
+
+            /// Leaves the keys that only a start reads as `started` has them.
+            pub(crate) fn keep(&mut self, started: &Self) {
+                $( if let $crate::schema::Effect::Restart = $crate::schema::Effect::$effect {
+                    self.$key.clone_from(&started.$key);
+                } )+
+            }
         }
 
         #[cfg(test)]
@@ -178,6 +185,14 @@ macro_rules! configuration {
             /// Reports every value that is out of range, overrides aside.
             fn check_ranges(&self, report: Report<'_>) {
                 $( self.$section.check(stringify!($section), report); )+
+            }
+
+            /// What holds when this is read while a server runs that has `started` with another
+            /// one: what only a start reads stays as it was.
+            #[must_use]
+            pub fn while_running(mut self, started: &Self) -> Self {
+                $( self.$section.keep(&started.$section); )+
+                self
             }
         }
 

@@ -279,6 +279,17 @@ fn a_reload_says_what_has_to_wait() {
     assert_eq!(reload.needs_restart, ["rtmp.listen"]);
 }
 
+#[test]
+fn what_only_a_start_reads_stays_while_the_server_runs() {
+    let mut rng = TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
+    for _ in 0..32 {
+        let (started, new) = (Config::sample(&mut rng), Config::sample(&mut rng));
+        let wanted = started.diff(&new);
+        let holds = started.diff(&new.while_running(&started));
+        assert_eq!(holds, Reload { applied: wanted.applied, needs_restart: Vec::new() });
+    }
+}
+
 /// The rows of the tables in the documentation.
 fn rows() -> Vec<String> {
     let defaults = Config::default().to_table();

@@ -124,13 +124,14 @@ impl Edges {
             }
             said = !streams.is_empty();
             let outcome = self.send(&client, &rules, &streams).await;
+            let origin = hub::mask::source(&rules.to);
             let failed_before = std::mem::replace(&mut failed, outcome.is_err());
             match outcome {
                 Err(why) if !failed_before => {
-                    warn!(origin = rules.to, why, "cannot be told of viewers; it is tried again");
+                    warn!(origin, why, "cannot be told of viewers; it is tried again");
                 }
-                Err(why) => debug!(origin = rules.to, why, "cannot be told of viewers"),
-                Ok(()) if failed_before => debug!(origin = rules.to, "takes reports again"),
+                Err(why) => debug!(origin, why, "cannot be told of viewers"),
+                Ok(()) if failed_before => debug!(origin, "takes reports again"),
                 Ok(()) => {}
             }
         }

@@ -33,6 +33,9 @@ pub const ON_UPDATE: &str = "on_update";
 /// Notifications that are kept for those who come later.
 const KEPT: usize = 256;
 
+/// Bytes of all of them.
+const KEPT_BYTES: usize = 4 << 20;
+
 /// Notifications that a subscriber may be behind before it misses some.
 const BEHIND: usize = 256;
 
@@ -59,6 +62,11 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// Bytes that it holds.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len() + self.shown.len()
+    }
+
     /// Whether it is the periodic one.
     #[must_use]
     pub fn is_update(&self) -> bool {
@@ -83,6 +91,7 @@ struct Told {
     number: u64,
     /// The newest notifications but updates.
     recent: VecDeque<Arc<Notification>>,
+    recent_bytes: usize,
     /// The number of the last one that had to make room.
     forgotten: u64,
 }
@@ -184,12 +193,14 @@ impl Feed {
             self.update.send_replace(Some(notification));
             return;
         }
-        if told.recent.len() >= KEPT
+        told.recent_bytes += notification.size();
+        told.recent.push_back(notification.clone());
+        while (told.recent.len() > KEPT || told.recent_bytes > KEPT_BYTES)
             && let Some(oldest) = told.recent.pop_front()
         {
+            told.recent_bytes -= oldest.size();
             told.forgotten = oldest.number;
         }
-        told.recent.push_back(notification.clone());
         // Nobody may be listening.
         let _ = self.live.send(notification);
     }

@@ -36,7 +36,9 @@ async fn answer(hls: Arc<Hls>, request: Request, next: Next) -> Response {
     }
     let mut response = if is_live(path, hls.context()) {
         // A new connection is handed to those who serve endless media.
-        let location = request.uri().to_string();
+        // Slashes at the beginning would name another host.
+        let asked = request.uri().path_and_query().map_or("/", |asked| asked.as_str());
+        let location = format!("/{}", asked.trim_start_matches('/'));
         (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
     } else {
         next.run(request).await

@@ -12,8 +12,8 @@ pub const MAX_PATH: usize = 512;
 /// The longest query; signed tokens of 2 KiB are in use.
 pub const MAX_QUERY: usize = 4096;
 
-/// The longest URL of a target.
-const MAX_URL: usize = 8192;
+/// The longest URL of a target, and what a client may call its application.
+pub const MAX_URL: usize = 8192;
 
 /// What is wrong with an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

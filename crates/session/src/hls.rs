@@ -193,7 +193,7 @@ impl Hls {
         };
         let mut response = match wanted {
             Wanted::Playlist { name, list } => self.list(request, peer, &name, list).await,
-            Wanted::File { names, file } => self.file(request, &names, &file).await,
+            Wanted::File { names, file } => self.file(request, names, &file).await,
             Wanted::Nothing => {
                 not_found("HLS has .m3u8, .ts, .m4s and .mp4 files only: ask for NAME.m3u8")
             }
@@ -320,19 +320,20 @@ impl Hls {
         self.viewers.count(query, sent as u64);
     }
 
-    async fn file(&self, request: &Parts, names: &[StreamName], file: &str) -> Response {
+    async fn file(&self, request: &Parts, names: Vec<StreamName>, file: &str) -> Response {
+        let names = self.viewers.may_fetch(request.uri.query().unwrap_or_default(), names);
+        if names.is_empty() {
+            let text = "segments are for those who watch: ask for the playlist first";
+            return refusal(StatusCode::FORBIDDEN, text);
+        }
         let find = || {
             let table = self.live.lock();
             let mut candidates = names.iter().filter_map(|name| table.get(name));
             candidates.find(|live| live.now().window.find(file).is_some()).cloned()
         };
         let gone = "no such segment: it has left the window, or never was";
-        if !self.viewers.may_fetch(request.uri.query().unwrap_or_default(), names) {
-            let text = "segments are for those who watch: ask for the playlist first";
-            return refusal(StatusCode::FORBIDDEN, text);
-        }
         let Some(live) = find() else {
-            for name in names {
+            for name in &names {
                 if let Some(response) = self.read(request, name, file, "").await {
                     // Who plays a recording asks for its playlist once.
                     self.count(request.uri.query().unwrap_or_default(), &response);

@@ -10,7 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
-    ACCEPT_LANGUAGE, AUTHORIZATION, HOST, HeaderValue, ORIGIN, USER_AGENT, WWW_AUTHENTICATE,
+    ACCEPT_LANGUAGE, AUTHORIZATION, HOST, HeaderValue, ORIGIN, REFERER, USER_AGENT,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -223,6 +224,15 @@ fn is_from_here(
     let follows_link = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
     let tells = path.starts_with("/api/") || path.starts_with("/record/") || path == "/metrics";
     let reads = tells && !follows_link;
+    // Over plain HTTP, pictures of other sites come without either; only the page that asks is named.
+    let named = headers.get(REFERER).and_then(|page| page.to_str().ok());
+    let same_page = named.and_then(|page| page.split_once("://")).is_some_and(|(_, rest)| {
+        host.is_some_and(|host| rest.split(['/', '?', '#']).next() == Some(host))
+    });
+    let is_told = origin.is_some() || site.is_some() || same_page;
+    if path.starts_with("/api/ctrl/") && !is_told && is_browser(headers) {
+        return Err("a browser may change something here from this page alone, or with a token");
+    }
     if is_foreign && changes {
         return Err("pages of other sites may change nothing here without a token");
     }
@@ -396,6 +406,29 @@ mod tests {
         assert!(fetched("/", "cross-site"));
         assert!(!ask(Method::GET, "/record/hls/a/record.m3u8", here, Some("https://evil.example")));
         assert!(!fetched("/metrics", "cross-site"));
+    }
+
+    /// Browsers say where a request is from by `Origin` and Fetch Metadata, but not over plain HTTP
+    /// when they fetch pictures.
+    #[test]
+    fn pictures_of_other_sites_change_nothing() {
+        let guard = guard(Key::Open, &[], &[]);
+        let ask = |path, more: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("host", "10.0.0.5:8083")].iter().chain(more) {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            is_from_here(&guard, &Method::GET, path, &headers).is_ok()
+        };
+        let browser = ("user-agent", "Mozilla/5.0");
+        let page = |url| ("referer", url);
+        let change = "/api/ctrl/stop_relay_pull";
+        assert!(!ask(change, &[browser]));
+        assert!(!ask(change, &[browser, page("http://evil.example/")]));
+        assert!(!ask(change, &[browser, page("http://evil.example/http://10.0.0.5:8083/")]));
+        assert!(ask(change, &[browser, page("http://10.0.0.5:8083/?stream=x")]));
+        assert!(ask(change, &[("user-agent", "Go-http-client/1.1")]));
+        assert!(ask("/api/stat/group", &[browser]));
     }
 
     #[test]

@@ -8,6 +8,9 @@ use hub::{SessionId, StreamName};
 
 use crate::events::Notification;
 
+/// Bytes of all notifications that wait: what clients say of themselves is in them.
+const MAX_BYTES: usize = 64 << 20;
+
 /// Which part of the room is left for lanes in which little waits.
 const RESERVED: usize = 8;
 
@@ -54,6 +57,8 @@ pub(super) struct Queue {
     ready: VecDeque<Lane>,
     /// Notifications in all lanes.
     waiting: usize,
+    /// Their bytes.
+    bytes: usize,
     /// Deliveries in progress.
     busy: usize,
 }
@@ -76,16 +81,19 @@ impl Queue {
             && let Some(known) = known
             && let Some(old) = known.notifications.iter_mut().find(|old| old.is_update())
         {
+            self.bytes = self.bytes - old.size() + notification.size();
             old.clone_from(notification);
             return Pushed::Replaced;
         }
         let is_scarce = free <= limit / RESERVED;
-        if free == 0 || (is_scarce && waiting >= free) {
+        let is_full = free == 0 || self.bytes + notification.size() > MAX_BYTES;
+        if is_full || (is_scarce && waiting >= free) {
             return Pushed::Dropped;
         }
         let to = self.lanes.entry(lane.clone()).or_default();
         to.notifications.push_back(notification.clone());
         self.waiting += 1;
+        self.bytes += notification.size();
         if waiting == 0 && !to.is_busy {
             self.ready.push_back(lane);
         }
@@ -99,6 +107,7 @@ impl Queue {
         let next = from.notifications.pop_front()?;
         from.is_busy = true;
         self.waiting -= 1;
+        self.bytes -= next.size();
         self.busy += 1;
         Some((lane, next))
     }
@@ -187,6 +196,22 @@ mod tests {
         });
         assert_eq!(queue.len(), 64, "no more than the limit");
         assert_eq!(queue.push(&told(1, "on_sub_start", Some("a")), 1), Pushed::Dropped);
+    }
+
+    #[test]
+    fn long_notifications_are_bounded_in_bytes() {
+        let mut queue = Queue::default();
+        let long = |name| {
+            let notification = Notification::clone(&told(1, name, Some("a")));
+            let body = Bytes::from(vec![b'x'; 1 << 20]);
+            Arc::new(Notification { shown: body.clone(), body, ..notification })
+        };
+        let push = |queue: &mut Queue| queue.push(&long("on_sub_start"), 1_000);
+        let queued = (0..100).filter(|_| push(&mut queue) == Pushed::Queued).count();
+        assert_eq!(queued, MAX_BYTES >> 21);
+        // What was taken makes room.
+        assert!(queue.take().is_some());
+        assert_eq!((push(&mut queue), push(&mut queue)), (Pushed::Queued, Pushed::Dropped));
     }
 
     #[test]

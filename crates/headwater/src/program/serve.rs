@@ -169,20 +169,21 @@ impl Known {
         logs: &Logs,
     ) -> Result<Reloaded, String> {
         let loaded = source.load().map_err(|error| format!("{error:#}"))?;
-        let options = Options::from_config(&loaded.config);
+        let needs_restart = self.at_start.diff(&loaded.config).needs_restart;
+        let config = loaded.config.while_running(&self.at_start);
+        let options = Options::from_config(&config);
         server.reload(&options).map_err(|error| error.to_string())?;
-        logs.set_level(loaded.config.log.level);
+        logs.set_level(config.log.level);
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
-        let applied = self.latest.diff(&loaded.config).applied;
+        let applied = self.latest.diff(&config).applied;
         info!(?applied, "configuration read again");
-        let needs_restart = self.at_start.diff(&loaded.config).needs_restart;
         if !needs_restart.is_empty() {
             let keys = &needs_restart;
             warn!(?keys, "these settings hold when the server starts again");
         }
-        self.latest = loaded.config;
+        self.latest = config;
         Ok(Reloaded { applied, needs_restart, warnings: loaded.warnings })
     }
 }

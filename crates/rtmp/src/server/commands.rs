@@ -9,11 +9,14 @@ use super::{
     ConnectRequest, Event, MAX_STREAMS, MessageStream, Phase, PlayRequest, PublishKind, Session,
     StreamId, StreamState, reply,
 };
-use crate::Error;
 use crate::command::{Command, Level};
+use crate::{Error, url};
 
 /// How much of a command's name goes into an error.
 const MAX_NAME_IN_ERROR: usize = 32;
+
+/// How much is kept, in characters, of what a client says of itself and the page that it is on.
+const MAX_WORDS: usize = 256;
 
 impl Session {
     pub(super) fn handle_command(
@@ -27,7 +30,7 @@ impl Session {
             Err(Error::OutOfOrder { what, state })
         };
         match (&self.phase, command.name.as_str()) {
-            (Phase::Unconnected, "connect") => self.connect(command),
+            (Phase::Unconnected, "connect") => self.connect(command)?,
             (Phase::Connected, "connect") => return out_of_order("on a connected session"),
             (Phase::Connected, _) => self.request(command, stream)?,
             _ => return out_of_order("before connect"),
@@ -36,17 +39,23 @@ impl Session {
         Ok(())
     }
 
-    fn connect(&mut self, command: &Command) {
+    fn connect(&mut self, command: &Command) -> Result<(), Error> {
         let object = command.object.as_object().cloned().unwrap_or_default();
         let string = |key| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        // What is only told to others may be cut.
+        let words = |key| string(key).chars().take(MAX_WORDS).collect();
+        let (app, tc_url) = (string("app"), string("tcUrl"));
+        if app.len().max(tc_url.len()) > url::MAX_URL {
+            return Err(Error::Malformed { what: "connect: app or tcUrl is too long" });
+        }
         let object_encoding = object.get("objectEncoding").and_then(Value::as_number);
         let object_encoding = if object_encoding == Some(3.0) { 3.0 } else { 0.0 };
         let request = ConnectRequest {
-            app: string("app"),
-            tc_url: string("tcUrl"),
-            flash_ver: string("flashVer"),
-            swf_url: string("swfUrl"),
-            page_url: string("pageUrl"),
+            app,
+            tc_url,
+            flash_ver: words("flashVer"),
+            swf_url: words("swfUrl"),
+            page_url: words("pageUrl"),
             object_encoding,
             capabilities: Capabilities::from_connect(&object),
             object,
@@ -57,6 +66,7 @@ impl Session {
             enhanced: is_enhanced(&request.object),
         };
         self.events.push_back(Event::Connect(Box::new(request)));
+        Ok(())
     }
 
     fn request(&mut self, command: &Command, stream: StreamId) -> Result<(), Error> {

@@ -130,16 +130,17 @@ impl Viewers {
         settings.hls.session_key.is_some() || self.context.guards(Action::Play, Protocol::Hls)
     }
 
-    /// Whether segments of these streams may be fetched: where not everybody may watch, by those
-    /// alone who have a session.
-    pub(super) fn may_fetch(&self, query: &str, names: &[StreamName]) -> bool {
-        match id_in(query) {
-            Some(id) => {
-                let table = self.table.lock();
-                table.get(id).is_some_and(|viewer| names.contains(&viewer.stream))
-            }
-            None => !self.context.guards(Action::Play, Protocol::Hls),
+    /// Of which of these streams segments may be fetched: who has a session, that one's alone; where
+    /// everybody may watch, any.
+    pub(super) fn may_fetch(&self, query: &str, mut names: Vec<StreamName>) -> Vec<StreamName> {
+        if let Some(id) = id_in(query) {
+            let table = self.table.lock();
+            let viewer = table.get(id);
+            names.retain(|name| viewer.is_some_and(|viewer| viewer.stream == *name));
+        } else if self.context.guards(Action::Play, Protocol::Hls) {
+            names.clear();
         }
+        names
     }
 
     /// A viewer was sent so many bytes.
