@@ -4,6 +4,7 @@
 //! packager, fed from the log when it starts; its packets go to the shards that asked for them.
 
 mod output;
+mod publisher;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use media::{Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackS
 
 pub use self::output::{Delivery, PacketSink, Subscription};
 use self::output::{Logged, Output, Reader};
-use crate::entry::Entry;
+use self::publisher::Publisher;
 use crate::keys::KeyFrames;
 use crate::rate::FrameRate;
 use crate::registry::Counted;
@@ -95,26 +96,6 @@ pub struct Stream {
     keys: KeyFrames,
     /// Where the settings want sound for those who send none.
     silence: Option<Silence>,
-}
-
-#[derive(Debug)]
-struct Publisher {
-    token: u64,
-    session: Arc<Session>,
-    /// It counts as long as it publishes.
-    counted: Option<Counted>,
-    /// When it began, by both clocks.
-    began: (Instant, SystemTime),
-    /// When its first frame came.
-    first_frame: Option<Instant>,
-    /// The tracks that it has shown so far.
-    shown: Vec<TrackId>,
-    /// The kinds that it has said it will send.
-    announced: Vec<TrackKind>,
-    /// Until its first key frame, pictures that refer to the last publisher's are left out.
-    joins_at_key: bool,
-    /// Where it is in its pictures.
-    entry: Entry,
 }
 
 impl Stream {
@@ -246,17 +227,8 @@ impl Stream {
             // At least a frame's time passes, however fast the publisher returns.
             dts + i64::try_from(away).unwrap_or(i64::MAX / 2).max(40)
         });
-        self.publisher = Some(Publisher {
-            token: self.last_token,
-            session,
-            counted: None,
-            first_frame: None,
-            began: (now, wall),
-            shown: Vec::new(),
-            announced: vec![TrackKind::Video, TrackKind::Audio],
-            joins_at_key: resuming.is_some(),
-            entry: Entry::Ahead,
-        });
+        let goes_on = resuming.is_some();
+        self.publisher = Some(Publisher::new(self.last_token, session, (now, wall), goes_on));
         self.state = StreamState::Live;
         self.ready = false;
         if let Some(silence) = &mut self.silence {
@@ -447,9 +419,7 @@ impl Stream {
     /// The publisher has said which kinds of tracks it will send.
     pub(crate) fn announce(&mut self, video: bool, audio: bool) {
         if let Some(publisher) = &mut self.publisher {
-            let kinds = [(video, TrackKind::Video), (audio, TrackKind::Audio)];
-            publisher.announced =
-                kinds.into_iter().filter(|(sent, _)| *sent).map(|(_, kind)| kind).collect();
+            publisher.announce(video, audio);
         }
     }
 
@@ -465,7 +435,9 @@ impl Stream {
     }
 
     fn configure(&mut self, track: Track, at_ms: i64, arrival: Instant) {
-        self.show(track.id);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.show(track.id);
+        }
         if self.tracks.get(track.id).is_some_and(|known| **known == track) {
             return;
         }
@@ -530,26 +502,15 @@ impl Stream {
 
     /// Whether a frame belongs into the log.
     fn admit(&mut self, frame: &Frame) -> bool {
-        let key_frame_wait = self.settings.key_frame_wait;
         let Some(publisher) = &mut self.publisher else { return false };
-        if publisher.first_frame.is_none() && self.tracks.origin.is_none() {
-            let (began, wall) = publisher.began;
-            let arrived = wall + frame.arrival.saturating_duration_since(began);
+        if self.tracks.origin.is_none()
+            && let Some(origin) = publisher.origin(frame)
+        {
             // The set is the same: what was told of it stays true.
-            let tracks = Arc::make_mut(&mut self.tracks);
-            tracks.origin = arrived.checked_sub(frame.dts.duration());
+            Arc::make_mut(&mut self.tracks).origin = Some(origin);
             self.log.push_prologue(self.tracks.clone());
         }
-        let Some(publisher) = &mut self.publisher else { return false };
-        let first = *publisher.first_frame.get_or_insert(frame.arrival);
-        let waited = frame.arrival.saturating_duration_since(first);
-        if frame.track.kind == TrackKind::Video && publisher.joins_at_key {
-            if frame.kind != FrameKind::Key && waited < key_frame_wait {
-                return false;
-            }
-            publisher.joins_at_key = false;
-        }
-        frame.track != TrackId::video(0) || publisher.entry.admits(frame.kind)
+        publisher.admits(frame, self.settings.key_frame_wait)
     }
 
     fn is_leading(&self, frame: &Frame) -> bool {
@@ -562,12 +523,8 @@ impl Stream {
         if self.ready {
             return;
         }
-        let Some(publisher) = &self.publisher else { return };
-        let first = publisher.first_frame.unwrap_or(now);
-        let waited = now.saturating_duration_since(first);
-        let shown = |kind: &TrackKind| publisher.shown.iter().any(|id| id.kind == *kind);
-        let complete = publisher.announced.iter().all(shown);
-        if complete || waited >= self.settings.track_wait {
+        let track_wait = self.settings.track_wait;
+        if self.publisher.as_ref().is_some_and(|known| known.is_complete(now, track_wait)) {
             self.become_ready();
         }
     }
@@ -575,9 +532,9 @@ impl Stream {
     /// The tracks are known: the ones of the last publisher that this one has not are dropped.
     fn become_ready(&mut self) {
         let Some(publisher) = &self.publisher else { return };
-        if self.tracks.tracks.iter().any(|track| !publisher.shown.contains(&track.id)) {
+        if self.tracks.tracks.iter().any(|track| !publisher.has_shown(track.id)) {
             let mut tracks = TrackSet::clone(&self.tracks);
-            tracks.tracks.retain(|track| publisher.shown.contains(&track.id));
+            tracks.tracks.retain(|track| publisher.has_shown(track.id));
             self.adopt(tracks);
         }
         self.settle();
@@ -599,14 +556,6 @@ impl Stream {
             |logged: &&mut Logged| logged.publisher == token && grown.contains(&logged.epoch);
         let epoch = tracks.epoch;
         self.log.newest_mut().take_while(of_them).for_each(|logged| logged.epoch = epoch);
-    }
-
-    fn show(&mut self, id: TrackId) {
-        if let Some(publisher) = &mut self.publisher
-            && !publisher.shown.contains(&id)
-        {
-            publisher.shown.push(id);
-        }
     }
 
     /// Makes `tracks` the current set, and tells it in order by a frame of kind `Config`.
