@@ -1,6 +1,7 @@
 //! One stream as segments: a task takes its frames and publishes what can be fetched.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +40,8 @@ pub(super) struct Live {
     asked: Mutex<Instant>,
     ended: Mutex<Option<Instant>>,
     resume: Mutex<Resume>,
+    /// It is written to files.
+    recorded: AtomicBool,
 }
 
 /// What can be fetched at one moment.
@@ -105,6 +108,7 @@ impl Live {
             asked: Mutex::new(Instant::now()),
             ended: Mutex::new(None),
             resume: Mutex::default(),
+            recorded: AtomicBool::new(files.is_some()),
         });
         let task = run(context.clone(), name.clone(), tap, before, live.clone(), sender, files);
         (live, task)
@@ -135,6 +139,16 @@ impl Live {
     /// Whether it takes no more frames.
     pub(super) fn is_done(&self) -> bool {
         self.tap.has_come() || self.now().window.has_ended()
+    }
+
+    /// Whether it is being written to files.
+    pub(super) fn is_written(&self) -> bool {
+        self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Its files are complete, or have failed.
+    pub(super) fn written(&self) {
+        self.recorded.store(false, Ordering::Relaxed);
     }
 
     /// Where the next run goes on.
