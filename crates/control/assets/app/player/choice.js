@@ -13,39 +13,18 @@ const carried = {
 };
 carried.hls = carried.mp4;
 
-const hex = value => value.toString(16).padStart(2, '0');
-const two = value => String(value).padStart(2, '0');
-/** A level that is written as "4.1", in parts of which `tenth` make up the smaller number. */
-const level = (text, whole, tenth) => {
-  const [major, minor] = String(text ?? '').split('.').map(Number);
-  return Number.isFinite(major) ? major * whole + (minor || 0) * tenth : null;
-};
+// Codecs whose names in RFC 6381 browsers do not know in MP4, or know by another.
+const named = { VP8: 'vp08.00.10.08', MP3: 'mp3', FLAC: 'flac' };
 
-// Profiles by the names that the API has for them. Without a level, a usual one is asked for.
-const codecs = {
-  H264: ({ profile, level: text }) => `avc1.${{
-    Baseline: '42e0', Main: '4d00', Extended: '5800', High: '6400', 'High 10': '6e00', 'High 4:2:2': '7a00', 'High 4:4:4': 'f400',
-  }[profile] ?? '6400'}${hex(level(text, 10, 1) || 31)}`,
-  H265: ({ profile, level: text }) => `hvc1.${{
-    'Main 10': '2.4', 'Main Still Picture': '3.e', 'Range Extensions': '4.10',
-  }[profile] ?? '1.6'}.L${level(text, 30, 3) || 93}.B0`,
-  AV1: ({ profile, level: text }) => {
-    const number = (Number(String(text).split('.')[0]) - 2) * 4 + (Number(String(text).split('.')[1]) || 0);
-    return `av01.${{ High: 1, Professional: 2 }[profile] ?? 0}.${two(number >= 0 ? number : 4)}M.08`;
-  },
-  VP8: () => 'vp08.00.10.08',
-  VP9: ({ profile, level: number }) => `vp09.${two(Number(profile) || 0)}.${two(Number(number) || 10)}.08`,
-  AAC: ({ profile }) => `mp4a.40.${{ Main: 1, 'HE-AAC': 5, 'HE-AAC v2': 29 }[profile] ?? 2}`,
-  MP3: () => 'mp3',
-  OPUS: () => 'opus',
-  FLAC: () => 'flac',
-  AC3: () => 'ac-3',
-  EAC3: () => 'ec-3',
+// What is asked for until the server knows profile and level: usual ones.
+const usual = {
+  H264: 'avc1.64001f', H265: 'hvc1.1.6.L93.B0', AV1: 'av01.0.04M.08', VP9: 'vp09.00.10.08',
+  AAC: 'mp4a.40.2', OPUS: 'opus', AC3: 'ac-3', EAC3: 'ec-3',
 };
 
 /** Whether this browser decodes a track, in MP4, which all players of the page turn it into. */
 function decodes(track) {
-  const codec = codecs[track.codec]?.(track);
+  const codec = named[track.codec] ?? track.rfc6381 ?? usual[track.codec];
   const Source = window.ManagedMediaSource ?? window.MediaSource;
   if (!codec) return false;
   const type = `${track.kind}/mp4; codecs="${codec}"`;
@@ -112,9 +91,9 @@ export class Choice {
 
   /** The transport to play over; null if none can. */
   get transport() {
-    const usual = sources() ? ['flv', 'mp4', 'ts', 'hls', 'ws', 'ws-mp4', 'ws-ts'] : ['hls'];
+    const common = sources() ? ['flv', 'mp4', 'ts', 'hls', 'ws', 'ws-mp4', 'ws-ts'] : ['hls'];
     // Sound can be left aside in FLV alone.
-    const order = this.starving ? usual : [this.wish, ...usual];
+    const order = this.starving ? common : [this.wish, ...common];
     const left = order.filter(transport => this.offered.includes(transport) && !this.failed.has(transport));
     if (!this.tracks) return left[0] ?? null;
     const merits = left.map(transport => merit(transport, this.tracks));
