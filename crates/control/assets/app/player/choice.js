@@ -1,9 +1,13 @@
 // Which transports can play a stream here: what each carries, and what this browser decodes.
 import { t } from '../i18n.js';
+import { isSound } from './boxes.js';
 import { sources, transports } from './player.js';
 
-// Milliseconds: beginning anew does not help a picture that stands still again within this time.
-const AGAIN = 30_000;
+// Milliseconds: beginning anew does not help a player that has not gone well for this time.
+const WELL = 30_000;
+
+// Milliseconds: how long to rest when everything has failed, at first and at most.
+const [REST, LONGEST] = [5000, 60_000];
 
 // What the server sends over each, and the player of the page takes: mpegts.js fails on AV1.
 const carried = {
@@ -33,6 +37,7 @@ function decodes(track) {
 
 const names = { H264: 'H.264', H265: 'H.265 (HEVC)', PCMA: 'G.711 A-law', PCMU: 'G.711 μ-law', AC3: 'AC-3', EAC3: 'E-AC-3', OPUS: 'Opus' };
 const container = transport => (transport === 'ws' ? 'flv' : transport.replace('ws-', ''));
+const canMute = transport => ['flv', 'mp4'].includes(container(transport));
 const media = (tracks, kinds = ['video', 'audio']) => (tracks ?? []).filter(({ kind }) => kinds.includes(kind));
 const plays = (transport, track) => carried[container(transport)].includes(track.codec) && decodes(track);
 const signature = tracks => media(tracks).map(({ id, codec }) => `${id} ${codec}`).join();
@@ -59,8 +64,8 @@ export class Choice {
     this.offered = Object.keys(transports);
     this.tracks = null;
     this.broke = 0;
-    this.froze = -AGAIN;
-    this.forget();
+    this.plays = null;
+    this.renew();
   }
 
   /** Takes what is known; returns whether the tracks are others than before. */
@@ -70,8 +75,15 @@ export class Choice {
     const [was, now] = [signature(this.tracks), signature(tracks)];
     this.tracks = tracks;
     if (was === now) return false;
-    this.forget();
+    this.renew();
     return was !== '';
+  }
+
+  /** All begins from the beginning. */
+  renew() {
+    this.anew = false;
+    this.rest = 0;
+    this.forget();
   }
 
   /** What failed may work now. */
@@ -86,13 +98,13 @@ export class Choice {
   want(transport) {
     this.wish = transport;
     this.firm = true;
-    this.forget();
+    this.renew();
   }
 
   /** The transport to play over; null if none can. */
   get transport() {
     const common = sources() ? ['flv', 'mp4', 'ts', 'hls', 'ws', 'ws-mp4', 'ws-ts'] : ['hls'];
-    // Sound can be left aside in FLV alone.
+    // Sound cannot be left aside in all.
     const order = this.starving ? common : [this.wish, ...common];
     const left = order.filter(transport => this.offered.includes(transport) && !this.failed.has(transport));
     if (!this.tracks) return left[0] ?? null;
@@ -102,10 +114,10 @@ export class Choice {
     return most > 0 ? left[merits.indexOf(most)] : null;
   }
 
-  /** Whether sound is to be left aside: mpegts.js fails on FLV with sound that it does not know. */
+  /** Whether sound is to be left aside: players fail on sound that they do not know. */
   get mute() {
     const { transport } = this;
-    if (!transport || container(transport) !== 'flv') return false;
+    if (!transport || !canMute(transport)) return false;
     const sound = media(this.tracks, ['audio']);
     return this.silent || (sound.length > 0 && !sound.some(track => plays(transport, track)));
   }
@@ -116,8 +128,8 @@ export class Choice {
     if (!transport) return false;
     const starves = why === 'frozen';
     const sounds = !this.tracks || media(this.tracks, ['audio']).length > 0;
-    // Without its sound, FLV may show its picture.
-    const muted = container(transport) === 'flv' && !this.mute && sounds && (starves || /audio/i.test(why));
+    // Without its sound, the picture may be shown.
+    const muted = canMute(transport) && !this.mute && sounds && (starves || /audio/i.test(why) || isSound(why));
     if (!muted) this.failed.add(transport);
     // Libraries give whole sentences here; only names of codecs help.
     if (why && !starves && why.length < 24) this.reason ??= why;
@@ -131,19 +143,28 @@ export class Choice {
    * begin anew at once, over what is then the transport.
    */
   mend(state, detail, fed) {
-    if (state === 'playing') this.broke = 0;
+    const now = performance.now();
+    if (state === 'playing') {
+      this.broke = 0;
+      this.plays ??= now;
+    } else if (!['stalled', 'blocked'].includes(state)) {
+      if (this.plays !== null && now - this.plays >= WELL) Object.assign(this, { anew: false, rest: 0 });
+      this.plays = null;
+    }
     // A source that breaks off brings bytes again, or breaks off for a reason of its own.
     if (state === 'broken' && fed) this.broke += 1;
-    const now = performance.now();
-    const still = state === 'frozen';
-    const fails = state === 'codec' || this.broke > 1 || (still && now - this.froze < AGAIN);
-    if (still) this.froze = now;
-    if (!fails) return still;
+    const again = ['frozen', 'changed'].includes(state);
+    const fails = state === 'codec' || this.broke > 1 || (again && this.anew);
+    if (again) this.anew = true;
+    if (!fails) return again;
     this.broke = 0;
-    const more = this.fail(still ? state : String(detail ?? ''));
-    // What is no matter of codecs may get better by itself.
-    if (!more && state !== 'codec') this.forget();
-    return more || still;
+    const more = this.fail(state === 'frozen' ? state : String(detail ?? ''));
+    // What is no matter of codecs may get better by itself, but not at once.
+    if (!more && state !== 'codec') {
+      this.forget();
+      this.rest = Math.min(2 * this.rest || REST, LONGEST);
+    }
+    return more;
   }
 
   /** The codecs that keep the stream from being played, by name. */
