@@ -187,6 +187,7 @@ async fn run(
         idle: Some(settings.idle).filter(|_| settings.on_demand && files.is_none()),
         files,
         rendition,
+        begun: None,
         warned: false,
         sender,
         live: live.clone(),
@@ -201,6 +202,8 @@ struct Segmenting {
     /// How long nobody asks before it ends.
     idle: Option<Duration>,
     rendition: Rendition,
+    /// The segment that those who write files know to have begun.
+    begun: Option<u64>,
     warned: bool,
     sender: watch::Sender<Arc<Published>>,
     /// Those who write files take every segment.
@@ -247,8 +250,11 @@ impl Segmenting {
                 Tapped::End(EndReason::StreamEnded) => return self.end("the stream ended").await,
                 Tapped::End(reason) => return self.end(&reason.to_string()).await,
             };
-            if outcome != Outcome::Nothing {
-                self.publish(outcome == Outcome::Segment).await;
+            let begun = self.rendition.window().open().map(|open| open.number);
+            let begins = begun.is_some() && begun != self.begun && self.files.is_some();
+            if outcome != Outcome::Nothing || begins {
+                self.begun = begun;
+                self.publish(outcome == Outcome::Segment || begins).await;
             }
             if self.rendition.was_forced() && !std::mem::replace(&mut self.warned, true) {
                 warn!(
@@ -278,6 +284,8 @@ impl Segmenting {
         self.publish(true).await;
     }
 
+    /// Lets everybody see what there is now; those who write files as well, if a segment is
+    /// complete or has begun.
     async fn publish(&mut self, segment: bool) {
         let window = self.rendition.window().clone();
         let tracks = Arc::new(self.rendition.carried());
