@@ -11,6 +11,8 @@
 //   page.mjs URL recordings FOLDER SEARCH [TOKEN]  plays a file of each format
 //   page.mjs URL plays FOLDER NAME STREAM [OVER]  plays as the page chooses, or over OVER. Once FOLDER/goes is there,
 //       it looks again; FOLDER/plays is written before. Without FOLDER/awaits, it does not wait for that.
+//   page.mjs URL leaves FOLDER STREAM           watches while the publisher, who goes when FOLDER/plays is there,
+//       is away, until the stream is gone
 //   page.mjs - words                            compares the dictionaries
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -341,6 +343,27 @@ async function plays([name, stream, over]) {
   seen.second = await view('second');
 }
 
+async function leaves([stream]) {
+  const page = await openPage({}, `/?stream=${encodeURIComponent(stream)}&over=flv`);
+  let requests = 0;
+  page.on('request', request => { requests += new URL(request.url()).pathname.endsWith('.flv') ? 1 : 0; });
+  seen.plays = (await moves(page)).ok;
+  writeFileSync(join(folder, 'plays'), '');
+  const says = text => page.waitForFunction(wanted => document.getElementById('message').textContent.includes(wanted),
+    text, { timeout: 30_000 }).then(() => true, () => false);
+  const viewers = () => page.textContent('[data-fact=viewers]');
+  seen.left = await says('has left and may return');
+  await shot(page, 'away');
+  // It is not tried again: nothing is wrong.
+  seen.ended = await says('has ended');
+  seen.requests = requests;
+  await page.click('#stop');
+  await page.locator('#gone').waitFor({ timeout: 30_000 });
+  seen.viewers = await viewers();
+  seen.plotted = (await plotted(page))['plot-viewers'].points;
+  await shot(page, 'gone');
+}
+
 /** Every key is in every language, with the same places for values, and is used. */
 async function words() {
   const app = join(here, '../../crates/control/assets/app');
@@ -363,7 +386,7 @@ async function words() {
 
 const tools = { openPage, shot, to, judgeAll, seen };
 const actions = {
-  walk, looks, axe, token, keyboard, plays, words,
+  walk, looks, axe, token, keyboard, plays, leaves, words,
   devices: wanted => devices(tools, wanted),
   relays: wanted => relays(tools, wanted),
   recordings: wanted => recordings(tools, wanted),

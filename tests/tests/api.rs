@@ -344,6 +344,8 @@ fn streams_are_listed_and_told_in_detail() {
     let video = &detail["tracks"][0];
     assert_eq!((&video["codec"], &video["width"]), (&json!("H264"), &json!(320)));
     assert_eq!(video["fps"], 25.0);
+    assert!(video["rfc6381"].as_str().is_some_and(|name| name.starts_with("avc1.6400")), "{video}");
+    assert_eq!(detail["tracks"][1]["rfc6381"], "mp4a.40.2");
     assert_eq!(detail["publisher"]["protocol"], "RTMP");
     assert_eq!(detail["play"]["query"], "");
     // Slashes may be written either way.

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headwater_e2e::device::{Elementary, device, wait_for_event};
-use headwater_e2e::{Program, Server, binary, clip, material, program, root, wait_until};
+use headwater_e2e::{Program, Server, binary, clip, ffmpeg, material, program, root, wait_until};
 use serde_json::Value;
 
 fn script(name: &str, arguments: &[&str]) -> Program {
@@ -164,6 +164,96 @@ fn the_picture_goes_on_when_the_publisher_returns_without_sound() {
         assert_eq!(seen["second"]["ok"], true, "{over}: {seen}");
         server.assert_healthy();
     }
+}
+
+#[test]
+fn the_page_waits_for_a_publisher_that_is_away() {
+    let mut server = Server::start(&["stream.grace=12s", "server.wait_for_stream=1s"]);
+    let mut publisher = push(&server, "h264-aac.mp4");
+    server.wait_for_log(&["publishes", "live/it"]);
+    let watching = operating(&server, "leaves", &["live/it"]);
+    wait_until("it plays", || server.file("plays").exists());
+    publisher.kill();
+    let seen: Value = serde_json::from_str(&watching.finish()).expect("JSON of the browser");
+    assert!(is_empty(&seen["errors"]), "{seen}");
+    for done in ["plays", "left", "ended"] {
+        assert_eq!(seen[done], true, "{done}: {seen}");
+    }
+    assert_eq!(seen["requests"], 1, "{seen}");
+    // What is said of a stream that is gone is not what was true before.
+    assert_eq!((&seen["viewers"], &seen["plotted"]), (&"0".into(), &0.into()), "{seen}");
+    server.assert_healthy();
+}
+
+/// What the viewers' page shows of live/it until it is as `wanted`; `meanwhile` is done when the
+/// picture moves.
+fn view(server: &Server, over: &str, wanted: &str, meanwhile: impl FnOnce()) -> Value {
+    let url = format!("http://127.0.0.1:{}/play/live/it?over={over}", server.port("http"));
+    let folder = server.file("").to_string_lossy().into_owned();
+    let watching = script("viewer.mjs", &[&url, wanted, &folder]);
+    wait_until("it plays", || server.file("plays").exists());
+    meanwhile();
+    let seen: Value = serde_json::from_str(&watching.finish()).expect("JSON of the browser");
+    assert!(is_empty(&seen["errors"]), "{over}: {seen}");
+    assert_eq!(seen["ok"], true, "{over}: {seen}");
+    seen
+}
+
+#[test]
+fn a_viewer_hears_sound_that_comes_later() {
+    for over in ["flv", "ts", "hls"] {
+        let mut server = Server::start(&["http.player_page=true", "hls.segment_duration=1s"]);
+        let mut publisher = push(&server, "video-only.mp4");
+        server.wait_for_log(&["publishes", "live/it"]);
+        let mut returned = None;
+        let seen = view(&server, over, "sounds", || {
+            publisher.kill();
+            returned = Some(push(&server, "h264-aac.mp4"));
+        });
+        assert_eq!(seen["transport"], over, "{seen}");
+        server.assert_healthy();
+    }
+}
+
+#[test]
+fn the_picture_goes_on_alone_when_sound_stops() {
+    // Browsers show no picture beyond the sound of a track that they were told of.
+    for file in ["av1-opus.mp4", "vp9-opus.mp4"] {
+        let mut server = Server::start(&["http.player_page=true"]);
+        let (whole, cut) = (material(file), server.file("stops.mp4"));
+        let whole = whole.display();
+        let inputs = format!("-stream_loop 12 -i {whole} -stream_loop 1 -t 6 -i {whole}");
+        let output = format!("-map 0:v -map 1:a -c copy -t 60 {}", cut.display());
+        ffmpeg(&format!("{inputs} {output}")).finish();
+        let (file, url) = (cut.to_string_lossy(), server.url("rtmp", "live/it"));
+        let headwater = binary().to_string_lossy().into_owned();
+        let _publisher = program(&headwater, ["push", "--quiet", &file, &url]);
+        server.wait_for_log(&["publishes", "live/it"]);
+        let seen = view(&server, "mp4", "silent", || {});
+        assert_eq!(seen["transport"], "mp4", "{seen}");
+        assert!(seen["note"].as_str().is_some_and(|note| note.contains("alone")), "{seen}");
+        let requests = seen["requests"].as_array().map(Vec::len);
+        assert!(requests < Some(8), "it is tried again and again: {seen}");
+        server.assert_healthy();
+    }
+}
+
+#[test]
+fn what_always_fails_is_tried_more_and_more_rarely() {
+    let seen: Value = serde_json::from_str(&script("choice.mjs", &[]).finish()).expect("JSON");
+    let begun = seen["begun"].as_array().expect("attempts");
+    let at = |attempt: &Value| attempt[0].as_f64().expect("a time");
+    let with = |attempt: &Value, what: &str| {
+        attempt[1].as_str().is_some_and(|transport| transport.contains(what))
+    };
+    assert!(begun.iter().any(|attempt| with(attempt, "mp4 without sound")), "{seen}");
+    assert!(begun.iter().all(|attempt| !with(attempt, "flv")), "AV1 does not go there: {seen}");
+    let late = begun.iter().filter(|attempt| at(attempt) > 300.0).count();
+    assert!((4..24).contains(&late), "{late} attempts in five minutes: {seen}");
+    assert_eq!((&seen["rest"], &seen["learnt"]), (&0.into(), &true.into()), "{seen}");
+    let well = seen["well"].as_array().expect("attempts");
+    assert_eq!(at(&well[1]) - at(&well[0]), 120.0, "it begins anew at once: {seen}");
+    assert_eq!(well[2][1], "flv", "{seen}");
 }
 
 #[test]

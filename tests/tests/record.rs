@@ -7,6 +7,7 @@ use headwater_e2e::raw::Raw;
 use headwater_e2e::{
     Frames, Program, Server, Times, assert_alike, ffmpeg, headwater, material, program, wait_until,
 };
+use serde_json::{Value, json};
 
 const AUDIO_BEFORE_PICTURE: usize = 6;
 
@@ -195,10 +196,47 @@ fn a_recording_that_cannot_be_written_harms_nobody() {
     let mut server = start(&settings, &["stream.record=flv"]);
     let _publisher = publish(&server, "live/fails", -1);
     let line = server.wait_for_log(&["ERROR", "recording ended", "cannot make"]);
-    assert!(line.contains("make room or let the server write there"), "{line}");
+    assert!(line.contains("something else has the name of a folder there"), "{line}");
     let url = server.url("http", "live/fails");
     let frames = Frames::reader(&format!("-t 1 -i {url}"), "h264", false).finish();
     assert!(Frames::parse(&frames).count("video0") >= 20);
+    server.assert_healthy();
+}
+
+#[test]
+fn who_asks_for_a_recording_hears_why_there_is_none() {
+    let (folder, mut settings) = folder();
+    for name in ["flv", "hls"] {
+        fs::write(folder.path().join(name), "not a folder").expect("a file");
+    }
+    settings.retain(|setting| !setting.starts_with("stream.record"));
+    let mut server = start(&settings, &["stream.record=hls"]);
+    let _publisher = publish(&server, "live/why", -1);
+    let start = |stream: &str, format: &str| {
+        server.v1("POST", "record/start", &json!({ "stream": stream, "format": format }))
+    };
+    let recorded = || server.v1("GET", "streams/live/why", &Value::Null).1["recording"].take();
+    wait_until("pictures come", || server.is_live("live/why"));
+    let (status, answer) = start("live/why", "flv");
+    let error = answer["error"].as_str().expect("an error");
+    assert_eq!(status, 500, "{error}");
+    for part in ["cannot make", "/flv/live/why-", "move it away", "record.flv"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // Segments are written when they are complete, so it is known later.
+    wait_until("nothing is recorded", || recorded() == json!([]));
+    // The answer to a request that succeeds comes when the file is there.
+    assert_eq!(start("live/why", "ts"), (200, json!({ "recording": ["ts"] })));
+    let file = files(folder.path(), "ts").remove(0);
+    assert!(fs::metadata(file).expect("a file").len() > 0);
+    let url = server.url("rtmp", "live/sound");
+    let tone = "-re -f lavfi -i sine=sample_rate=8000 -c:a pcm_alaw -f flv";
+    let _sound = ffmpeg(&format!("{tone} {url}"));
+    wait_until("sound comes", || server.is_live("live/sound"));
+    let (status, answer) = start("live/sound", "ts");
+    let error = answer["error"].as_str().expect("an error");
+    assert_eq!(status, 409, "{error}");
+    assert!(error.contains("nothing that MPEG-TS can carry: record it in another"), "{error}");
     server.assert_healthy();
 }
 

@@ -33,11 +33,9 @@ pub trait Operations: Relays + Receivers + Devices {
     /// What a stream is being recorded as.
     fn recorded(&self, stream: &StreamName) -> Vec<RecordFormat>;
 
-    /// Begins to record a stream.
-    ///
-    /// # Errors
-    /// [`RecordError`] says why it cannot be.
-    fn record(&self, stream: &StreamName, format: RecordFormat) -> Result<(), RecordError>;
+    /// Begins to record a stream: done when the first file is there, or when no key frame has come
+    /// for it in a few seconds. [`RecordError`] says why it cannot be.
+    fn record(&self, stream: &StreamName, format: RecordFormat) -> Recorded;
 
     /// Records it no more.
     ///
@@ -61,8 +59,11 @@ pub trait Operations: Relays + Receivers + Devices {
     fn set_log_level(&self, level: Level);
 }
 
+/// Whether a recording has begun.
+pub type Recorded = Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>;
+
 /// Why a recording cannot begin or end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
     /// Nobody publishes the stream.
@@ -77,6 +78,16 @@ pub enum RecordError {
     /// Only the settings can begin this.
     #[error("HLS files are begun by the setting stream.record alone")]
     Setting,
+    /// It ended before its first file was there: the format has no place for what the stream
+    /// consists of, or there was nothing to record.
+    #[error("{0}")]
+    Nothing(String),
+    /// Its file could not be made or written.
+    #[error("{0}")]
+    File(String),
+    /// There is no room for its file.
+    #[error("{0}")]
+    Full(String),
 }
 
 /// A recording in a file.

@@ -1,4 +1,5 @@
-//! What happens in the server: sessions that come and go, streams that begin and end, files.
+//! What happens in the server: sessions and devices that come and go, streams that begin and end,
+//! files.
 //!
 //! [`Handle::events`](crate::Handle::events) gives a queue to read at leisure;
 //! [`Builder::on_event`](crate::Builder::on_event) calls a function where things happen.
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 #[doc(inline)]
-pub use hub::events::{File, Group, Segment};
+pub use hub::events::{Call, DeviceId, File, Group, Segment};
 
 /// Events that a receiver may be behind by: a burst of a thousand viewers.
 const BEHIND: usize = 1024;
@@ -117,8 +118,44 @@ pub enum Event {
     FileBegun(File),
     /// A recording is complete.
     FileCompleted(File),
-    /// A segment of HLS is being written to a file, or has been.
+    /// A segment of HLS has begun that will be written to a file, or has been written.
     Segment(Segment),
+    /// A device of GB/T 28181 has registered that was not here.
+    DeviceOnline {
+        /// Its 20 digits.
+        device: DeviceId,
+        /// Where it was heard from.
+        address: SocketAddr,
+        /// `UDP` or `TCP`.
+        transport: &'static str,
+    },
+    /// A device has left, or says nothing any more.
+    DeviceOffline {
+        /// Its 20 digits.
+        device: DeviceId,
+        /// Why.
+        reason: String,
+    },
+    /// A device raises an alarm.
+    DeviceAlarm {
+        /// Its 20 digits.
+        device: DeviceId,
+        /// What in it: a channel, or the device itself.
+        source: DeviceId,
+        /// When, by the device's clock.
+        time: String,
+        /// What it is about, in the device's words.
+        text: String,
+    },
+    /// A device has said that it sends what it was asked for.
+    CallStarted(Call),
+    /// It sends no more.
+    CallEnded {
+        /// What it was asked for.
+        call: Call,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -139,6 +176,15 @@ impl Event {
             hub::Event::FileBegun(file) => Self::FileBegun(file),
             hub::Event::FileCompleted(file) => Self::FileCompleted(file),
             hub::Event::Segment(segment) => Self::Segment(segment),
+            hub::Event::DeviceOnline { device, address, transport } => {
+                Self::DeviceOnline { device, address, transport }
+            }
+            hub::Event::DeviceOffline { device, reason } => Self::DeviceOffline { device, reason },
+            hub::Event::DeviceAlarm { device, source, time, text } => {
+                Self::DeviceAlarm { device, source, time, text }
+            }
+            hub::Event::CallStarted(call) => Self::CallStarted(call),
+            hub::Event::CallEnded { call, reason } => Self::CallEnded { call, reason },
             _ => return None,
         })
     }

@@ -1,6 +1,7 @@
 //! What a program does with a running server.
 
 use std::fmt;
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -287,13 +288,19 @@ impl Handle {
         self.0.house.receivers()
     }
 
-    /// Begins to record a stream that is published, to where the configuration says.
+    /// Begins to record a stream that is published, to where the configuration says. Waits until
+    /// the first file is there, which takes a key frame; a stream that brings none in five seconds
+    /// is recorded from its next one on. It is begun by the call; to wait is for its outcome.
     ///
     /// # Errors
     /// [`RecordError`] says why it cannot be.
-    pub fn record(&self, stream: &str, format: RecordFormat) -> Result<(), RecordError> {
-        let name = self.stream_name(stream).map_err(|_| RecordError::Absent)?;
-        self.0.house.record(&name, format)
+    pub fn record(
+        &self,
+        stream: &str,
+        format: RecordFormat,
+    ) -> impl Future<Output = Result<(), RecordError>> + Send + use<> {
+        let begun = self.stream_name(stream).map(|name| self.0.house.record(&name, format));
+        async move { begun.map_err(|_| RecordError::Absent)?.await }
     }
 
     /// Records it no more: the file is completed.

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use config::Config;
 use config::values::{Level, RecordFormat};
 use control::logs::Logs;
-use control::operations::{Operations, RecordError, Recording, Reloaded};
+use control::operations::{Operations, RecordError, Recorded, Recording, Reloaded};
 use hub::{EndReason, NameError, StreamName, StreamState};
 use ipnet::IpNet;
 use parking_lot::RwLock;
 use session::Ps;
 use session::gb28181::Devices;
-use session::record::Format;
+use session::record::{self, Format};
 use session::relay::Relay;
-use session::{Context, Recorder};
+use session::{Context, Hls, Recorder};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::recordings;
@@ -29,6 +29,7 @@ pub type ReloadRequest = oneshot::Sender<Result<Reloaded, String>>;
 /// Whoever gets streams, from elsewhere or from devices, and whoever records them.
 pub(crate) struct Parts {
     pub(crate) context: Arc<Context>,
+    pub(crate) hls: Arc<Hls>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) relay: Arc<Relay>,
     pub(crate) ps: Arc<Ps>,
@@ -39,6 +40,7 @@ pub(crate) struct Parts {
 /// The server's parts, as far as the API needs them.
 pub(crate) struct House {
     pub(crate) context: Arc<Context>,
+    hls: Arc<Hls>,
     recorder: Arc<Recorder>,
     pub(crate) relay: Arc<Relay>,
     pub(crate) ps: Arc<Ps>,
@@ -62,9 +64,11 @@ impl House {
         reloads: Option<mpsc::Sender<ReloadRequest>>,
         logs: Arc<Logs>,
     ) -> Arc<Self> {
-        let Parts { context, recorder, relay, ps, devices } = parts;
+        let Parts { context, hls, recorder, relay, ps, devices } = parts;
         let (config, stopping) = (RwLock::new(config), AtomicBool::new(false));
-        Arc::new(Self { context, recorder, relay, ps, devices, config, reloads, logs, stopping })
+        let house =
+            Self { context, hls, recorder, relay, ps, devices, config, reloads, logs, stopping };
+        Arc::new(house)
     }
 
     /// The stream that a path means; an application is put before a name without one.
@@ -87,6 +91,26 @@ impl House {
     /// The server takes nobody in any more.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// How long whoever has a recording begun waits for its first file: as long as key frames are
+/// usually apart, and shorter than clients of HTTP wait.
+const FIRST_FILE: Duration = Duration::from_secs(5);
+
+/// Why a recording ended before its first file was there.
+fn not_recorded(format: Format, error: &record::Error) -> RecordError {
+    let remedy = error.remedy();
+    match error {
+        record::Error::Create { .. } | record::Error::Write { .. } => {
+            let setting = format.as_str();
+            let text = format!("{error}: {remedy}, or let record.{setting} name another place");
+            if error.is_full() { RecordError::Full(text) } else { RecordError::File(text) }
+        }
+        record::Error::Nothing(_) | record::Error::Ended => {
+            RecordError::Nothing(format!("{error}: {remedy}"))
+        }
+        _ => RecordError::File(format!("{error}: {remedy}")),
     }
 }
 
@@ -141,22 +165,28 @@ impl Operations for House {
             })
             .collect();
         let found = self.context.registry.find(stream);
-        if found.is_some_and(|found| {
-            let found = found.lock();
-            found.state() != StreamState::Idle && found.settings().record.hls
-        }) {
+        let is_there = found.is_some_and(|found| found.lock().state() != StreamState::Idle);
+        if is_there && self.hls.is_recorded(stream) {
             formats.push(RecordFormat::Hls);
         }
         formats
     }
 
-    fn record(&self, stream: &StreamName, format: RecordFormat) -> Result<(), RecordError> {
-        let format = single(format).ok_or(RecordError::Setting)?;
-        let found = self.context.registry.find(stream).ok_or(RecordError::Absent)?;
-        if found.lock().state() != StreamState::Live {
-            return Err(RecordError::Absent);
-        }
-        if self.recorder.begin(stream, &found, format) { Ok(()) } else { Err(RecordError::Already) }
+    fn record(&self, stream: &StreamName, format: RecordFormat) -> Recorded {
+        let begin = || {
+            let format = single(format).ok_or(RecordError::Setting)?;
+            let found = self.context.registry.find(stream).ok_or(RecordError::Absent)?;
+            if found.lock().state() != StreamState::Live {
+                return Err(RecordError::Absent);
+            }
+            let beginning = self.recorder.begin(stream, &found, format);
+            Ok((format, beginning.ok_or(RecordError::Already)?))
+        };
+        let begun = begin();
+        Box::pin(async move {
+            let (format, beginning) = begun?;
+            beginning.wait(FIRST_FILE).await.map_err(|error| not_recorded(format, &error))
+        })
     }
 
     fn stop_recording(&self, stream: &StreamName, format: RecordFormat) -> Result<(), RecordError> {

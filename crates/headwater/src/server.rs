@@ -213,6 +213,7 @@ impl Server {
         };
         let parts = Parts {
             context: context.clone(),
+            hls: hls.clone(),
             recorder: recorder.clone(),
             relay: relay.clone(),
             ps,

@@ -130,6 +130,12 @@ impl Window {
         self.segments.iter()
     }
 
+    /// The segment that is being made: it has a name already, and the parts that are there.
+    #[must_use]
+    pub fn open(&self) -> Option<&Segment> {
+        self.open.as_ref()
+    }
+
     /// `EXT-X-TARGETDURATION`, in seconds.
     #[must_use]
     pub fn target(&self) -> i64 {

@@ -72,7 +72,7 @@ pub enum Event {
     FileBegun(File),
     /// A recording is complete.
     FileCompleted(File),
-    /// A segment of HLS is being written to a file, or has been.
+    /// A segment of HLS has begun that will be written to a file, or has been written.
     Segment(Segment),
     /// A device has registered that was not here.
     DeviceOnline {

@@ -152,6 +152,12 @@ impl Hls {
         self.live.lock().retain(|_, live| !live.is_over(now, settings.hls.linger));
     }
 
+    /// Whether a stream's segments are being written to files: not any more after a failure.
+    #[must_use]
+    pub fn is_recorded(&self, name: &StreamName) -> bool {
+        self.live.lock().get(name).is_some_and(|live| live.is_written())
+    }
+
     /// Whether nothing is being written to files.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -441,8 +447,10 @@ impl Hls {
             let files = files::write(self.context.clone(), name.clone(), hls.files, receiver);
             let (writing, linger) = (self.writing.clone(), hls.linger);
             writing.fetch_add(1, Ordering::Relaxed);
+            let segments = live.clone();
             (self.spawner)(Box::pin(async move {
                 let written = files.await;
+                segments.written();
                 writing.fetch_sub(1, Ordering::Relaxed);
                 if let Some(written) = written {
                     written.clean_up(linger).await;

@@ -19,9 +19,11 @@ use hub::{
 };
 use media::{Codec, Frame, FrameKind, TrackKind, TrackSet};
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
+pub use self::file::Error;
 use self::file::File;
 pub use self::muxer::Muxer;
 use crate::context::Context;
@@ -153,18 +155,18 @@ impl Recorder {
         }
     }
 
-    /// Begins to record a stream, whatever its rules say. `false` if it is being recorded already.
+    /// Begins to record a stream, whatever its rules say. `None` if it is being recorded already.
     pub fn begin(
         self: &Arc<Self>,
         name: &StreamName,
         stream: &Arc<Mutex<Stream>>,
         format: Format,
-    ) -> bool {
+    ) -> Option<Beginning> {
         let key = (name.clone(), format);
         let mut tapped = self.tapped.lock();
         // One whose stream is over may still be completing its file.
         if tapped.get(&key).is_some_and(|end| !end.has_come()) {
-            return false;
+            return None;
         }
         let tap = Tap::open(stream, self.context.settings.load().record.max_queue);
         let end = tap.end();
@@ -172,16 +174,21 @@ impl Recorder {
         drop(tapped);
         self.running.fetch_add(1, Ordering::Relaxed);
         let recorder = self.clone();
+        let (sender, beginning) = oneshot::channel();
         (self.spawner)(Box::pin(async move {
-            recorder.record(&key.0, key.1, tap).await;
+            let failed = recorder.record(&key.0, key.1, tap, sender).await;
             let mut tapped = recorder.tapped.lock();
             if tapped.get(&key).is_some_and(|newest| newest.is_of(&end)) {
                 tapped.remove(&key);
             }
             drop(tapped);
             recorder.running.fetch_sub(1, Ordering::Relaxed);
+            // Whoever hears of it finds it among those that are recorded no more.
+            if let Some((sender, error)) = failed {
+                let _ = sender.send(Err(error));
+            }
         }));
-        true
+        Some(Beginning(beginning))
     }
 
     /// Records a stream no more: its file is completed with what has come so far. `false` if it was
@@ -208,7 +215,14 @@ impl Recorder {
         self.running.load(Ordering::Relaxed) == 0
     }
 
-    async fn record(&self, name: &StreamName, format: Format, mut tap: Tap) {
+    /// Returns why it did not begin, and who waits to be told.
+    async fn record(
+        &self,
+        name: &StreamName,
+        format: Format,
+        mut tap: Tap,
+        begun: oneshot::Sender<Result<(), Error>>,
+    ) -> Option<(oneshot::Sender<Result<(), Error>>, Error)> {
         let settings = self.context.settings.load_full();
         let mut recording = Recording {
             context: self.context.clone(),
@@ -220,17 +234,39 @@ impl Recorder {
             open: None,
             out: BytesMut::new(),
             write_at: None,
+            begun: Some(begun),
         };
         let result = match recording.run(&mut tap).await {
             Ok(()) => recording.close().await,
             failed => failed,
         };
-        if let Err(error) = result {
+        if let Err(error) = &result {
+            let remedy = error.remedy();
             error!(
                 stream = %name, %format, %error,
-                "recording ended: make room or let the server write there; the stream goes on, and \
-                 is recorded again from its next publisher on"
+                "recording ended: {remedy}; the stream goes on, and is recorded again from its \
+                 next publisher on"
             );
+        }
+        Some((recording.begun?, result.err().unwrap_or(Error::Ended)))
+    }
+}
+
+/// A recording that is about to begin.
+#[derive(Debug)]
+pub struct Beginning(oneshot::Receiver<Result<(), Error>>);
+
+impl Beginning {
+    /// Waits until its first file is there and holds what files of its format begin with, which
+    /// takes a key frame. A recording that still waits for one after `limit` goes on.
+    ///
+    /// # Errors
+    /// [`Error`] says why it ended instead.
+    pub async fn wait(self, limit: Duration) -> Result<(), Error> {
+        match timeout(limit, self.0).await {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(_)) => Err(Error::Failed),
+            Err(_) => Ok(()),
         }
     }
 }
@@ -247,6 +283,8 @@ struct Recording {
     /// What was not written yet, and when it has to be.
     out: BytesMut,
     write_at: Option<Instant>,
+    /// Who is told that the first file is there, until that is so.
+    begun: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
 /// The file in hand.
@@ -256,7 +294,7 @@ struct Open {
 }
 
 impl Recording {
-    async fn run(&mut self, tap: &mut Tap) -> Result<(), file::Error> {
+    async fn run(&mut self, tap: &mut Tap) -> Result<(), Error> {
         loop {
             let next = match self.write_at {
                 Some(at) => match timeout_at(at, tap.next()).await {
@@ -285,7 +323,7 @@ impl Recording {
         }
     }
 
-    async fn adopt(&mut self, tracks: Arc<TrackSet>, publisher: u64) -> Result<(), file::Error> {
+    async fn adopt(&mut self, tracks: Arc<TrackSet>, publisher: u64) -> Result<(), Error> {
         let another = self.publisher.replace(publisher).is_some_and(|known| known != publisher);
         let goes_on = !another
             && match &mut self.open {
@@ -299,20 +337,17 @@ impl Recording {
         Ok(())
     }
 
-    async fn push(&mut self, frame: &Frame) -> Result<(), file::Error> {
+    async fn push(&mut self, frame: &Frame) -> Result<(), Error> {
         let may_begin = frame.is_key()
             || (frame.kind == FrameKind::Audio && !self.tracks.has(TrackKind::Video));
         if may_begin && self.is_full(frame) {
             self.close().await?;
         }
-        if self.open.is_none() {
-            if !may_begin {
-                return Ok(());
-            }
-            self.begin(frame).await?;
+        match &mut self.open {
+            Some(open) => open.muxer.push(frame, &mut self.out),
+            None if may_begin => self.begin(frame).await?,
+            None => return Ok(()),
         }
-        let Some(open) = &mut self.open else { return Ok(()) };
-        open.muxer.push(frame, &mut self.out);
         if !self.out.is_empty() {
             self.write_at.get_or_insert_with(|| Instant::now() + WRITE_AFTER);
         }
@@ -329,15 +364,18 @@ impl Recording {
             || (self.settings.max_size > 0 && size >= self.settings.max_size)
     }
 
-    async fn begin(&mut self, frame: &Frame) -> Result<(), file::Error> {
-        let muxer = Muxer::begin(self.format, &self.tracks, frame, &mut self.out)
-            .ok_or(file::Error::Nothing(self.format))?;
+    /// Begins a file with `frame`.
+    async fn begin(&mut self, frame: &Frame) -> Result<(), Error> {
+        let mut muxer = Muxer::begin(self.format, &self.tracks, frame, &mut self.out)
+            .ok_or(Error::Nothing(self.format))?;
+        // Transport streams have no head but for their first packets.
+        muxer.push(frame, &mut self.out);
         let template = match self.format {
             Format::Flv => &self.settings.flv,
             Format::Ts => &self.settings.ts,
             Format::Mp4 => &self.settings.mp4,
         };
-        let file = File::create(template, &self.name).await?;
+        let file = File::create(template, &self.name, self.out.split().freeze()).await?;
         info!(stream = %self.name, format = %self.format, file = %file.path(), "records");
         let left_out = self.format.left_out(&self.tracks);
         if !left_out.is_empty() {
@@ -346,6 +384,10 @@ impl Recording {
         }
         self.context.events.emit(&Event::FileBegun(self.told(file.path(), 0, Duration::ZERO)));
         self.open = Some(Open { file, muxer });
+        if let Some(begun) = self.begun.take() {
+            // Nobody needs to wait for it.
+            let _ = begun.send(Ok(()));
+        }
         Ok(())
     }
 
@@ -354,7 +396,7 @@ impl Recording {
         events::File { stream, format, path: path.to_owned(), bytes, duration }
     }
 
-    async fn write(&mut self) -> Result<(), file::Error> {
+    async fn write(&mut self) -> Result<(), Error> {
         self.write_at = None;
         let bytes = self.out.split().freeze();
         match &mut self.open {
@@ -364,7 +406,7 @@ impl Recording {
     }
 
     /// Completes the file in hand.
-    async fn close(&mut self) -> Result<(), file::Error> {
+    async fn close(&mut self) -> Result<(), Error> {
         if let Some(open) = &mut self.open {
             open.muxer.finish(&mut self.out);
         }

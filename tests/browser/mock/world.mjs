@@ -6,12 +6,12 @@ const wave = (middle, part, period, shift = 0) =>
 const ago = seconds => new Date(Date.now() - seconds * 1000).toISOString();
 
 const video = (codec, width, height, fps, profile, level) => ({ id: 'video0', kind: 'video', codec, width, height, fps, profile, level });
-const aac = { id: 'audio0', kind: 'audio', codec: 'AAC', sample_rate: 44100, channels: 2, profile: 'LC' };
+const aac = { id: 'audio0', kind: 'audio', codec: 'AAC', rfc6381: 'mp4a.40.2', sample_rate: 44100, channels: 2, profile: 'LC' };
 const samples = [
   ['live/demo', 'live', [video('H264', 640, 360, 25, 'High', '3.0'), aac], 640],
   ['live/keynote', 'live', [video('H264', 1920, 1080, 50, 'High', '4.2'), { ...aac, sample_rate: 48000 }], 6200],
   ['cameras/东门', 'live', [video('H265', 2560, 1440, 20, 'Main', '5.0')], 3100],
-  ['radio/jazz', 'live', [{ ...aac, codec: 'Opus', sample_rate: 48000, profile: undefined }], 128],
+  ['radio/jazz', 'live', [{ ...aac, codec: 'Opus', rfc6381: 'opus', sample_rate: 48000, profile: undefined }], 128],
   ['live/<b>bold</b> & "odd" 100%?#1', 'live', [video('AV1', 1280, 720, 29.97, 'Main', '3.1'), aac], 1800],
   ['live/interview', 'away', [video('H264', 1280, 720, 25, 'Main', '3.1'), aac], 0],
   ['live/tonight', 'waiting', [], 0],

@@ -45,8 +45,8 @@ const player = new Player(video, (state, detail) => {
     retry = setTimeout(() => begin(true), 0);
     return;
   }
-  const text = ['playing', 'frozen'].includes(state) ? '' : word(`player.${state}`, '')
-    && t(`player.${state}`, { name, codec: choice.obstacles(), detail: detail ?? '' });
+  const text = state === 'playing' ? '' : word(`player.${state}`, '')
+    && t(`player.${state}`, { name, codec: choice.obstacles(), detail: detail ?? '', n: choice.rest / 1000 });
   // While it is tried again and again, the reason stays to be read.
   const quiet = state === 'waiting' && again;
   if (!quiet) setText($('message'), text);
@@ -54,7 +54,9 @@ const player = new Player(video, (state, detail) => {
   start.hidden = state !== 'blocked';
   clearTimeout(retry);
   // Who waits for a stream shall see it when it comes.
-  if (['ended', 'missing', 'broken'].includes(state)) retry = setTimeout(() => begin(true), 3000);
+  if (['ended', 'missing', 'broken', 'frozen'].includes(state)) {
+    retry = setTimeout(() => begin(true), ['broken', 'frozen'].includes(state) ? Math.max(3000, choice.rest) : 3000);
+  }
   // Nor is it known here when the publisher returns with another codec.
   if (state === 'codec') {
     setText(note, '');

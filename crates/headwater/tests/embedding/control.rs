@@ -45,11 +45,12 @@ async fn recordings_begin_and_end_when_the_program_says() {
     let server = Server::builder().set("record.mp4", template.display()).start().expect("a server");
     let handle = server.handle();
     let mut events = handle.events();
-    assert_eq!(handle.record("live/me", RecordFormat::Mp4), Err(RecordError::Absent));
+    let begin = || handle.record("live/me", RecordFormat::Mp4);
+    assert_eq!(begin().await, Err(RecordError::Absent));
     let (publisher, track) = publish(handle, "live/me");
     send(&publisher, track, 0..30);
-    handle.record("live/me", RecordFormat::Mp4).expect("a recording");
-    assert_eq!(handle.record("live/me", RecordFormat::Mp4), Err(RecordError::Already));
+    soon("a recording begins", begin()).await.expect("a recording");
+    assert_eq!(begin().await, Err(RecordError::Already));
     send(&publisher, track, 30..60);
     let mut file = None;
     while file.is_none() {

@@ -1,6 +1,7 @@
 //! The server inside a program, seen from the program.
 
 mod control;
+mod events;
 mod life;
 mod publish;
 mod subscribe;

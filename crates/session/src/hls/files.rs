@@ -73,6 +73,7 @@ pub(super) async fn write(
         folder: folder.clone(),
         cleanup: settings.cleanup,
         next: None,
+        begun: None,
         init: None,
         written: Vec::new(),
         record: None,
@@ -105,6 +106,8 @@ pub(super) struct Files {
     cleanup: Cleanup,
     /// The number of the next segment.
     next: Option<u64>,
+    /// The number of the last segment that was told to have begun.
+    begun: Option<u64>,
     init: Option<Arc<Init>>,
     /// The files of segments that are there, the oldest first.
     written: Vec<String>,
@@ -126,6 +129,7 @@ impl Files {
         let fresh: Vec<_> =
             now.window.segments().filter(|segment| segment.number >= next).cloned().collect();
         if fresh.is_empty() && !now.window.has_ended() {
+            self.tell_begun(now.window.open());
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
@@ -133,7 +137,7 @@ impl Files {
             if self.next.is_some_and(|next| next < segment.number) {
                 warn!(folder = %self.folder.display(), "the disk is too slow: segments are missing");
             }
-            self.tell(segment, false);
+            self.tell_begun(Some(segment));
             self.segment(segment)?;
             self.next = Some(segment.number + 1);
         }
@@ -151,7 +155,17 @@ impl Files {
         }
         // They are in the playlists now.
         fresh.iter().for_each(|segment| self.tell(segment, true));
+        self.tell_begun(now.window.open());
         Ok(())
+    }
+
+    /// Tells once that a segment has begun; its file is there when it is complete.
+    fn tell_begun(&mut self, segment: Option<&Segment>) {
+        let Some(segment) = segment else { return };
+        if self.begun.is_none_or(|begun| begun < segment.number) {
+            self.begun = Some(segment.number);
+            self.tell(segment, false);
+        }
     }
 
     fn tell(&self, segment: &Segment, complete: bool) {

@@ -1,6 +1,7 @@
 //! One stream as segments: a task takes its frames and publishes what can be fetched.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +40,8 @@ pub(super) struct Live {
     asked: Mutex<Instant>,
     ended: Mutex<Option<Instant>>,
     resume: Mutex<Resume>,
+    /// It is written to files.
+    recorded: AtomicBool,
 }
 
 /// What can be fetched at one moment.
@@ -105,6 +108,7 @@ impl Live {
             asked: Mutex::new(Instant::now()),
             ended: Mutex::new(None),
             resume: Mutex::default(),
+            recorded: AtomicBool::new(files.is_some()),
         });
         let task = run(context.clone(), name.clone(), tap, before, live.clone(), sender, files);
         (live, task)
@@ -135,6 +139,16 @@ impl Live {
     /// Whether it takes no more frames.
     pub(super) fn is_done(&self) -> bool {
         self.tap.has_come() || self.now().window.has_ended()
+    }
+
+    /// Whether it is being written to files.
+    pub(super) fn is_written(&self) -> bool {
+        self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Its files are complete, or have failed.
+    pub(super) fn written(&self) {
+        self.recorded.store(false, Ordering::Relaxed);
     }
 
     /// Where the next run goes on.
@@ -173,6 +187,7 @@ async fn run(
         idle: Some(settings.idle).filter(|_| settings.on_demand && files.is_none()),
         files,
         rendition,
+        begun: None,
         warned: false,
         sender,
         live: live.clone(),
@@ -187,6 +202,8 @@ struct Segmenting {
     /// How long nobody asks before it ends.
     idle: Option<Duration>,
     rendition: Rendition,
+    /// The segment that those who write files know to have begun.
+    begun: Option<u64>,
     warned: bool,
     sender: watch::Sender<Arc<Published>>,
     /// Those who write files take every segment.
@@ -233,8 +250,11 @@ impl Segmenting {
                 Tapped::End(EndReason::StreamEnded) => return self.end("the stream ended").await,
                 Tapped::End(reason) => return self.end(&reason.to_string()).await,
             };
-            if outcome != Outcome::Nothing {
-                self.publish(outcome == Outcome::Segment).await;
+            let begun = self.rendition.window().open().map(|open| open.number);
+            let begins = begun.is_some() && begun != self.begun && self.files.is_some();
+            if outcome != Outcome::Nothing || begins {
+                self.begun = begun;
+                self.publish(outcome == Outcome::Segment || begins).await;
             }
             if self.rendition.was_forced() && !std::mem::replace(&mut self.warned, true) {
                 warn!(
@@ -264,6 +284,8 @@ impl Segmenting {
         self.publish(true).await;
     }
 
+    /// Lets everybody see what there is now; those who write files as well, if a segment is
+    /// complete or has begun.
     async fn publish(&mut self, segment: bool) {
         let window = self.rendition.window().clone();
         let tracks = Arc::new(self.rendition.carried());

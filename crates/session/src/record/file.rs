@@ -12,17 +12,64 @@ use tokio::task::spawn_blocking;
 
 use super::Format;
 
-/// Why a recording ends early.
+/// Why a recording ends early, or does not begin.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+#[non_exhaustive]
+pub enum Error {
+    /// The file, or a folder that it is in, cannot be made.
     #[error("cannot make {path}: {error}")]
-    Create { path: String, error: io::Error },
+    Create {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The file cannot be written.
     #[error("cannot write to {path}: {error}")]
-    Write { path: String, error: io::Error },
+    Write {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The format has no place for any of the tracks.
     #[error("the stream has nothing that {0} can carry")]
     Nothing(Format),
+    /// What writes is no more.
     #[error("the program that writes has failed")]
     Failed,
+    /// It was stopped, or the stream ended, before there was anything to record.
+    #[error("it ended before there was anything to record")]
+    Ended,
+}
+
+impl Error {
+    /// What whoever runs the server can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Create { error, .. } | Self::Write { error, .. } => match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "let the server write there"
+                }
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                    "something else has the name of a folder there: move it away"
+                }
+                _ => "make room or let the server write there",
+            },
+            Self::Nothing(_) => "record it in another format",
+            Self::Failed => "see what the log says before",
+            Self::Ended => "record it while it is published",
+        }
+    }
+
+    /// Whether there is no room left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let (Self::Create { error, .. } | Self::Write { error, .. }) = self else { return false };
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 /// Files of one name and second that are tried before giving up.
@@ -37,10 +84,24 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Makes a new file, and the folders that it is in.
-    pub(super) async fn create(template: &Template, name: &StreamName) -> Result<Self, Error> {
+    /// Makes a new file that begins with `head`, and the folders that it is in. What cannot even
+    /// hold its head leaves no file behind.
+    pub(super) async fn create(
+        template: &Template,
+        name: &StreamName,
+        head: Bytes,
+    ) -> Result<Self, Error> {
         let path = template.path(name, SystemTime::now());
-        spawn_blocking(move || Self::create_new(&path)).await.map_err(|_| Error::Failed)?
+        let create = move || {
+            let mut made = Self::create_new(&path)?;
+            if let Err(error) = (&*made.file).write_all(&head) {
+                let _ = fs::remove_file(&made.path);
+                return Err(Error::Write { path: made.path, error });
+            }
+            made.size = head.len() as u64;
+            Ok(made)
+        };
+        spawn_blocking(create).await.map_err(|_| Error::Failed)?
     }
 
     fn create_new(wanted: &Path) -> Result<Self, Error> {
@@ -107,5 +168,19 @@ mod tests {
     fn a_second_file_of_the_same_second_has_a_number() {
         assert_eq!(numbered(Path::new("a/b-1.flv"), 2), PathBuf::from("a/b-1-2.flv"));
         assert_eq!(numbered(Path::new("a/b"), 2), PathBuf::from("a/b-2"));
+    }
+
+    #[test]
+    fn what_to_do_depends_on_what_is_wrong() {
+        let failed = |kind: io::ErrorKind| {
+            let (path, error) = ("a/b".to_owned(), io::Error::from(kind));
+            Error::Create { path, error }
+        };
+        assert!(failed(io::ErrorKind::StorageFull).is_full());
+        assert_eq!(failed(io::ErrorKind::StorageFull).remedy(), "make room there");
+        assert!(!failed(io::ErrorKind::PermissionDenied).is_full());
+        let denied = failed(io::ErrorKind::PermissionDenied);
+        assert_eq!(denied.remedy(), "let the server write there");
+        assert!(failed(io::ErrorKind::NotADirectory).remedy().contains("move it away"));
     }
 }

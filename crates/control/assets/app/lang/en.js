@@ -122,6 +122,8 @@ export default {
   'player.waiting': 'Waiting for the stream …',
   'player.slow': 'The stream is live, but no picture has come yet. A key frame may be far away, or this transport does not carry its codec.',
   'player.stalled': 'Waiting for more data …',
+  'player.away': 'The publisher has left and may return. The picture goes on when it does.',
+  'player.frozen': 'The picture stands still although media come. Perhaps the stream has no sound any more. Trying again in {n} s …',
   'player.blocked': 'This browser wants a click before it plays: press Play.',
   'player.ended': 'The stream {name} has ended. It goes on when it comes back.',
   'player.missing': 'Nobody publishes {name} at the moment. It begins when somebody does.',

@@ -122,6 +122,8 @@ export default {
   'player.waiting': '正在等待流……',
   'player.slow': '流正在直播，但画面还没有到达。可能关键帧间隔较长，或该传输方式不支持其编码。',
   'player.stalled': '正在等待更多数据……',
+  'player.away': '推流端已断开，可能会恢复。恢复后画面会自动继续。',
+  'player.frozen': '仍有数据到达，但画面停住了，可能是流的声音已中断。{n} 秒后重试……',
   'player.blocked': '浏览器要求先点击才能播放：请按“播放”。',
   'player.ended': '流 {name} 已结束。恢复推流后会自动继续播放。',
   'player.missing': '目前没有人推送 {name}。有人推流后会自动开始播放。',

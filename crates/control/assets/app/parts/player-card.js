@@ -26,8 +26,8 @@ const APART = 5000;
 
 /** The message for a state; empty while there is a picture. */
 function message(state, detail, name) {
-  if (['idle', 'playing', 'frozen'].includes(state)) return '';
-  return word(`player.${state}`, '') && t(`player.${state}`, { name, codec: detail, detail: detail ?? '' });
+  if (['idle', 'playing'].includes(state)) return '';
+  return word(`player.${state}`, '') && t(`player.${state}`, { name, codec: detail, detail: detail ?? '', n: detail });
 }
 
 /**
@@ -74,6 +74,12 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
     setAttribute(element, 'data-state', wanted ? player?.state : 'idle');
   }
 
+  /** What is known here, and not to the player: whether there is anything to wait for. */
+  function known(state) {
+    if (state === 'stalled' && source?.state === 'away') return 'away';
+    return state === 'waiting' && source?.state !== 'live' ? absent : state;
+  }
+
   function onState(state, detail) {
     if (wanted && choice.mend(state, detail, player.fed)) {
       clearTimeout(retry);
@@ -84,14 +90,15 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
     // While it is tried again and again, the reason stays to be read.
     const quiet = state === 'waiting' && again;
     if (state === 'codec') say(message('codec', choice.obstacles(), name));
-    // It is known here whether there is anything to wait for.
-    else if (!quiet) say(message(state === 'waiting' && source?.state !== 'live' ? absent : state, detail, name));
+    else if (state === 'frozen') say(message('frozen', choice.rest / 1000, name));
+    else if (!quiet) say(message(known(state), detail, name));
     drawButtons();
     if (state === 'codec') drawChoice();
     clearTimeout(retry);
     // A stream that ended may come back; a codec does not become known.
-    if (wanted && ['ended', 'missing', 'broken'].includes(state)) {
-      retry = setTimeout(() => begin(true), state === 'missing' ? 1500 : 2500);
+    if (wanted && ['ended', 'missing', 'broken', 'frozen'].includes(state)) {
+      const rest = ['broken', 'frozen'].includes(state) ? choice.rest : 0;
+      retry = setTimeout(() => begin(true), Math.max(rest, state === 'missing' ? 1500 : 2500));
     }
     if (wanted && state === 'waiting' && !quiet) {
       retry = setTimeout(() => player.state === 'waiting' && say(message(source?.state === 'live' ? 'slow' : absent, '', name)), 8000);
@@ -142,6 +149,7 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
   element.update = ({ base, paths, query, tracks, state }) => {
     const first = source === null;
     const cameBack = !first && source.state !== 'live' && state === 'live';
+    const left = !first && source.state === 'live' && state === 'away';
     source = { base, paths, query, tracks, state };
     for (const option of select.options) option.hidden = option.disabled = !isOffered(name, option.value, paths);
     const was = [choice.transport, choice.mute].join();
@@ -155,7 +163,8 @@ export function playerCard({ name, over, absent = 'missing', changed = () => {} 
     else if (player?.source && (was !== [choice.transport, choice.mute].join() || (others && player.state !== 'waiting'))) {
       clearTimeout(anew);
       anew = setTimeout(() => begin(true), Math.max(0, began + APART - performance.now()));
-    } else if (others && player?.state === 'codec') begin();
+    } else if (others && ['codec', 'frozen'].includes(player?.state)) begin();
+    if (left && player?.state === 'stalled') say(message('away', '', name));
   };
 
   start.addEventListener('click', () => {

@@ -150,6 +150,45 @@ export function codecsOf(moov) {
   return codecs;
 }
 
+const FREE = [...'free'].map(letter => letter.charCodeAt(0));
+
+/**
+ * Takes the tracks of sound out of a `moov` box that has a picture as well, in place: their boxes
+ * become free space. Returns their numbers.
+ */
+export function soundless(moov) {
+  const traks = [...inside(moov, 8)].filter(({ type }) => type === 'trak').map(({ bytes }) => bytes);
+  const isOfSound = trak => {
+    const handler = find(trak, ['mdia', 'hdlr']);
+    return handler !== null && kind(handler, 16) === 'soun';
+  };
+  const numbers = new Set();
+  if (traks.every(isOfSound)) return numbers;
+  for (const trak of traks.filter(isOfSound)) {
+    const header = find(trak, ['tkhd']);
+    // Times have 64 bits in version 1.
+    if (header) numbers.add(view(header).getUint32(header[8] === 1 ? 28 : 20));
+    trak.set(FREE, 4);
+  }
+  const defaults = find(moov, ['mvex']);
+  for (const { type, bytes } of defaults ? inside(defaults, 8) : []) {
+    if (type === 'trex' && numbers.has(view(bytes).getUint32(12))) bytes.set(FREE, 4);
+  }
+  return numbers;
+}
+
+/** Takes the tracks of these numbers out of a `moof` box, in place; returns whether any is left. */
+export function silenced(moof, numbers) {
+  let left = false;
+  for (const { type, bytes } of inside(moof, 8)) {
+    if (type !== 'traf') continue;
+    const header = find(bytes, ['tfhd']);
+    if (header && numbers.has(view(header).getUint32(12))) bytes.set(FREE, 4);
+    else left = true;
+  }
+  return left;
+}
+
 /** Whether a codec is one of sound. */
 export const isSound = codec => /^(mp4a|opus|flac|mp3|ac-3|ec-3)/.test(codec);
 

@@ -1,9 +1,13 @@
 // Which transports can play a stream here: what each carries, and what this browser decodes.
 import { t } from '../i18n.js';
+import { isSound } from './boxes.js';
 import { sources, transports } from './player.js';
 
-// Milliseconds: beginning anew does not help a picture that stands still again within this time.
-const AGAIN = 30_000;
+// Milliseconds: beginning anew does not help a player that has not gone well for this time.
+const WELL = 30_000;
+
+// Milliseconds: how long to rest when everything has failed, at first and at most.
+const [REST, LONGEST] = [5000, 60_000];
 
 // What the server sends over each, and the player of the page takes: mpegts.js fails on AV1.
 const carried = {
@@ -13,39 +17,18 @@ const carried = {
 };
 carried.hls = carried.mp4;
 
-const hex = value => value.toString(16).padStart(2, '0');
-const two = value => String(value).padStart(2, '0');
-/** A level that is written as "4.1", in parts of which `tenth` make up the smaller number. */
-const level = (text, whole, tenth) => {
-  const [major, minor] = String(text ?? '').split('.').map(Number);
-  return Number.isFinite(major) ? major * whole + (minor || 0) * tenth : null;
-};
+// Codecs whose names in RFC 6381 browsers do not know in MP4, or know by another.
+const named = { VP8: 'vp08.00.10.08', MP3: 'mp3', FLAC: 'flac' };
 
-// Profiles by the names that the API has for them. Without a level, a usual one is asked for.
-const codecs = {
-  H264: ({ profile, level: text }) => `avc1.${{
-    Baseline: '42e0', Main: '4d00', Extended: '5800', High: '6400', 'High 10': '6e00', 'High 4:2:2': '7a00', 'High 4:4:4': 'f400',
-  }[profile] ?? '6400'}${hex(level(text, 10, 1) || 31)}`,
-  H265: ({ profile, level: text }) => `hvc1.${{
-    'Main 10': '2.4', 'Main Still Picture': '3.e', 'Range Extensions': '4.10',
-  }[profile] ?? '1.6'}.L${level(text, 30, 3) || 93}.B0`,
-  AV1: ({ profile, level: text }) => {
-    const number = (Number(String(text).split('.')[0]) - 2) * 4 + (Number(String(text).split('.')[1]) || 0);
-    return `av01.${{ High: 1, Professional: 2 }[profile] ?? 0}.${two(number >= 0 ? number : 4)}M.08`;
-  },
-  VP8: () => 'vp08.00.10.08',
-  VP9: ({ profile, level: number }) => `vp09.${two(Number(profile) || 0)}.${two(Number(number) || 10)}.08`,
-  AAC: ({ profile }) => `mp4a.40.${{ Main: 1, 'HE-AAC': 5, 'HE-AAC v2': 29 }[profile] ?? 2}`,
-  MP3: () => 'mp3',
-  OPUS: () => 'opus',
-  FLAC: () => 'flac',
-  AC3: () => 'ac-3',
-  EAC3: () => 'ec-3',
+// What is asked for until the server knows profile and level: usual ones.
+const usual = {
+  H264: 'avc1.64001f', H265: 'hvc1.1.6.L93.B0', AV1: 'av01.0.04M.08', VP9: 'vp09.00.10.08',
+  AAC: 'mp4a.40.2', OPUS: 'opus', AC3: 'ac-3', EAC3: 'ec-3',
 };
 
 /** Whether this browser decodes a track, in MP4, which all players of the page turn it into. */
 function decodes(track) {
-  const codec = codecs[track.codec]?.(track);
+  const codec = named[track.codec] ?? track.rfc6381 ?? usual[track.codec];
   const Source = window.ManagedMediaSource ?? window.MediaSource;
   if (!codec) return false;
   const type = `${track.kind}/mp4; codecs="${codec}"`;
@@ -54,6 +37,7 @@ function decodes(track) {
 
 const names = { H264: 'H.264', H265: 'H.265 (HEVC)', PCMA: 'G.711 A-law', PCMU: 'G.711 μ-law', AC3: 'AC-3', EAC3: 'E-AC-3', OPUS: 'Opus' };
 const container = transport => (transport === 'ws' ? 'flv' : transport.replace('ws-', ''));
+const canMute = transport => ['flv', 'mp4'].includes(container(transport));
 const media = (tracks, kinds = ['video', 'audio']) => (tracks ?? []).filter(({ kind }) => kinds.includes(kind));
 const plays = (transport, track) => carried[container(transport)].includes(track.codec) && decodes(track);
 const signature = tracks => media(tracks).map(({ id, codec }) => `${id} ${codec}`).join();
@@ -80,8 +64,8 @@ export class Choice {
     this.offered = Object.keys(transports);
     this.tracks = null;
     this.broke = 0;
-    this.froze = -AGAIN;
-    this.forget();
+    this.plays = null;
+    this.renew();
   }
 
   /** Takes what is known; returns whether the tracks are others than before. */
@@ -91,8 +75,15 @@ export class Choice {
     const [was, now] = [signature(this.tracks), signature(tracks)];
     this.tracks = tracks;
     if (was === now) return false;
-    this.forget();
+    this.renew();
     return was !== '';
+  }
+
+  /** All begins from the beginning. */
+  renew() {
+    this.anew = false;
+    this.rest = 0;
+    this.forget();
   }
 
   /** What failed may work now. */
@@ -107,14 +98,14 @@ export class Choice {
   want(transport) {
     this.wish = transport;
     this.firm = true;
-    this.forget();
+    this.renew();
   }
 
   /** The transport to play over; null if none can. */
   get transport() {
-    const usual = sources() ? ['flv', 'mp4', 'ts', 'hls', 'ws', 'ws-mp4', 'ws-ts'] : ['hls'];
-    // Sound can be left aside in FLV alone.
-    const order = this.starving ? usual : [this.wish, ...usual];
+    const common = sources() ? ['flv', 'mp4', 'ts', 'hls', 'ws', 'ws-mp4', 'ws-ts'] : ['hls'];
+    // Sound cannot be left aside in all.
+    const order = this.starving ? common : [this.wish, ...common];
     const left = order.filter(transport => this.offered.includes(transport) && !this.failed.has(transport));
     if (!this.tracks) return left[0] ?? null;
     const merits = left.map(transport => merit(transport, this.tracks));
@@ -123,10 +114,10 @@ export class Choice {
     return most > 0 ? left[merits.indexOf(most)] : null;
   }
 
-  /** Whether sound is to be left aside: mpegts.js fails on FLV with sound that it does not know. */
+  /** Whether sound is to be left aside: players fail on sound that they do not know. */
   get mute() {
     const { transport } = this;
-    if (!transport || container(transport) !== 'flv') return false;
+    if (!transport || !canMute(transport)) return false;
     const sound = media(this.tracks, ['audio']);
     return this.silent || (sound.length > 0 && !sound.some(track => plays(transport, track)));
   }
@@ -137,8 +128,8 @@ export class Choice {
     if (!transport) return false;
     const starves = why === 'frozen';
     const sounds = !this.tracks || media(this.tracks, ['audio']).length > 0;
-    // Without its sound, FLV may show its picture.
-    const muted = container(transport) === 'flv' && !this.mute && sounds && (starves || /audio/i.test(why));
+    // Without its sound, the picture may be shown.
+    const muted = canMute(transport) && !this.mute && sounds && (starves || /audio/i.test(why) || isSound(why));
     if (!muted) this.failed.add(transport);
     // Libraries give whole sentences here; only names of codecs help.
     if (why && !starves && why.length < 24) this.reason ??= why;
@@ -152,19 +143,28 @@ export class Choice {
    * begin anew at once, over what is then the transport.
    */
   mend(state, detail, fed) {
-    if (state === 'playing') this.broke = 0;
+    const now = performance.now();
+    if (state === 'playing') {
+      this.broke = 0;
+      this.plays ??= now;
+    } else if (!['stalled', 'blocked'].includes(state)) {
+      if (this.plays !== null && now - this.plays >= WELL) Object.assign(this, { anew: false, rest: 0 });
+      this.plays = null;
+    }
     // A source that breaks off brings bytes again, or breaks off for a reason of its own.
     if (state === 'broken' && fed) this.broke += 1;
-    const now = performance.now();
-    const still = state === 'frozen';
-    const fails = state === 'codec' || this.broke > 1 || (still && now - this.froze < AGAIN);
-    if (still) this.froze = now;
-    if (!fails) return still;
+    const again = ['frozen', 'changed'].includes(state);
+    const fails = state === 'codec' || this.broke > 1 || (again && this.anew);
+    if (again) this.anew = true;
+    if (!fails) return again;
     this.broke = 0;
-    const more = this.fail(still ? state : String(detail ?? ''));
-    // What is no matter of codecs may get better by itself.
-    if (!more && state !== 'codec') this.forget();
-    return more || still;
+    const more = this.fail(state === 'frozen' ? state : String(detail ?? ''));
+    // What is no matter of codecs may get better by itself, but not at once.
+    if (!more && state !== 'codec') {
+      this.forget();
+      this.rest = Math.min(2 * this.rest || REST, LONGEST);
+    }
+    return more;
   }
 
   /** The codecs that keep the stream from being played, by name. */

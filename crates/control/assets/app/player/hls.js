@@ -7,6 +7,7 @@ export function openHls(video, url, report, { live = true, authorize = null } = 
   const ending = new AbortController();
   let repaired = 0;
   let bytes = 0;
+  let known = null;
   const natively = () => {
     video.src = url;
     video.addEventListener('error', () => report('broken', video.error?.message ?? ''), { signal: ending.signal });
@@ -19,6 +20,13 @@ export function openHls(video, url, report, { live = true, authorize = null } = 
     else if (/codec/i.test(data.details)) report('codec', data.mimeType ?? '');
     else if (data.type === Hls.ErrorTypes.MEDIA_ERROR && repaired++ < 2) player.recoverMediaError();
     else report('broken', data.details);
+  };
+  // The library waits for ever for the data of a track that was not there when it began.
+  const parsed = ({ id, frag, tracks }) => {
+    if (id !== 'main') return;
+    const kinds = Object.keys(tracks);
+    if (known && known.run !== frag.cc && kinds.some(kind => !known.kinds.includes(kind))) report('changed');
+    known = { run: frag.cc, kinds };
   };
   import('../../vendor/hls.js').then(({ default: Hls }) => {
     if (stopped) return;
@@ -33,6 +41,7 @@ export function openHls(video, url, report, { live = true, authorize = null } = 
     });
     player.on(Hls.Events.ERROR, (_, data) => failed(Hls, data));
     player.on(Hls.Events.FRAG_LOADED, (_, { frag }) => { bytes += frag.stats.loaded; });
+    player.on(Hls.Events.FRAG_PARSING_INIT_SEGMENT, (_, data) => live && parsed(data));
     player.loadSource(url);
     player.attachMedia(video);
   }, () => report('broken', 'hls.js'));

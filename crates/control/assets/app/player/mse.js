@@ -1,14 +1,18 @@
 // Plays live fragmented MP4 by Media Source Extensions: over HTTP and over WebSocket.
-import { BoxReader, codecsOf, isSound, mimeOf } from './boxes.js';
+import { BoxReader, codecsOf, isSound, mimeOf, silenced, soundless } from './boxes.js';
+import { bring } from './source.js';
 
 // Seconds: how far behind the newest picture to be, at most and after catching up, and how much
 // of the past to keep.
 const [LATEST, AIM, PAST] = [2.5, 0.8, 20];
 
 class Feed {
-  constructor(video, report) {
+  constructor(video, report, mute) {
     this.video = video;
     this.report = report;
+    this.mute = mute;
+    this.silent = new Set();
+    this.skips = false;
     this.reader = new BoxReader();
     this.queue = [];
     this.head = null;
@@ -41,10 +45,14 @@ class Feed {
       // What the buffer must be made for is known with `moov` alone; `ftyp` waits for it.
       if (type === 'ftyp') this.head = bytes;
       else if (type === 'moov') {
+        if (this.mute) this.silent = soundless(bytes);
         this.describe(bytes);
         this.queue.push(this.head ?? bytes, ...(this.head ? [bytes] : []));
         this.head = null;
-      } else this.queue.push(bytes);
+      } else {
+        if (type === 'moof') this.skips = this.silent.size > 0 && !silenced(bytes, this.silent);
+        if (!this.skips) this.queue.push(bytes);
+      }
     }
     this.drain();
   }
@@ -122,55 +130,16 @@ class Feed {
   }
 }
 
-async function overHttp(url, feed, report, signal) {
-  const answer = await fetch(url, { signal, cache: 'no-store' });
-  if (!answer.ok) {
-    report([401, 403].includes(answer.status) ? 'refused' : answer.status === 404 ? 'missing' : 'broken',
-      `${answer.status}`);
-    return;
-  }
-  const reader = answer.body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    feed.push(value);
-  }
-  feed.end();
-  report('ended');
-}
-
-function overSocket(url, feed, report, signal) {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url);
-    socket.binaryType = 'arraybuffer';
-    let got = 0;
-    signal.addEventListener('abort', () => socket.close());
-    socket.addEventListener('message', ({ data }) => {
-      if (typeof data === 'string' || signal.aborted) return;
-      got += data.byteLength;
-      try {
-        feed.push(new Uint8Array(data));
-      } catch (error) {
-        socket.close();
-        reject(error);
-      }
-    });
-    socket.addEventListener('close', () => {
-      if (signal.aborted) return;
-      feed.end();
-      report(got ? 'ended' : 'missing');
-      resolve();
-    });
-  });
-}
-
-/** Opens a live MP4; `report(state, detail)` hears how it goes. */
-export function openMp4(video, url, report) {
+/** Opens a live MP4; `report(state, detail)` hears how it goes. `mute` leaves its sound aside. */
+export function openMp4(video, url, report, mute) {
   const ending = new AbortController();
-  const feed = new Feed(video, report);
+  const feed = new Feed(video, report, mute);
   video.addEventListener('error', () => report('broken', video.error?.message ?? ''), { signal: ending.signal });
-  const work = url.startsWith('ws') ? overSocket : overHttp;
-  work(url, feed, report, ending.signal).catch(error => {
+  bring(url, chunk => feed.push(chunk), ending.signal).then(({ state, detail }) => {
+    if (ending.signal.aborted) return;
+    if (state === 'ended') feed.end();
+    report(state, detail);
+  }, error => {
     if (ending.signal.aborted) return;
     if (error.message === 'codec') report('codec', error.codec);
     else report('broken', error.message);

@@ -28,13 +28,16 @@ export function transportOf(wish) {
 }
 
 // Milliseconds: how long a picture may stand still, or not be there, while bytes come (the server
-// begins with a picture), and how often to look.
-const [STILL, LOOK] = [5000, 500];
+// begins with a picture), how long bytes of before may still come, and how often to look.
+const [STILL, LATE, LOOK] = [5000, 1000, 500];
+
+// After these a source brings nothing more, whatever its buffer still shows.
+const OVER = ['ended', 'missing', 'refused', 'codec', 'unsupported', 'broken', 'changed'];
 
 /**
  * Plays in `video`. `report(state, detail)` hears: waiting, playing, blocked (the browser wants
  * a click first), ended, missing, refused, codec, unsupported, broken, frozen (bytes come, but the
- * picture stands still).
+ * picture stands still), changed (there are tracks now that a player that runs cannot take in).
  */
 export class Player {
   constructor(video, report) {
@@ -71,8 +74,13 @@ export class Player {
       Object.assign(this, { moment: currentTime, moved: now, seen: bytes });
       return;
     }
+    // While a publisher is away, nothing comes: that is no fault.
+    if (now - this.moved < LATE) this.seen = bytes;
     if (now - this.moved < STILL || bytes === this.seen) return;
-    Object.assign(this, { moved: now, seen: bytes });
+    // Nobody takes what comes.
+    this.token = null;
+    this.source.stop();
+    this.source = null;
     this.tell('frozen');
   }
 
@@ -97,7 +105,7 @@ export class Player {
     // Reports of a source that was stopped, or has failed, are of no interest any more.
     const report = (state, detail) => {
       if (this.token !== mine) return;
-      if (['codec', 'broken'].includes(state)) this.token = null;
+      if (OVER.includes(state)) this.token = null;
       this.tell(state, detail);
     };
     this.source = this.open(url, transport, report, mute);
@@ -124,7 +132,7 @@ export class Player {
 
   open(url, transport, report, mute) {
     if (transport === 'hls') return openHls(this.video, url, report);
-    if (transport.endsWith('mp4')) return openMp4(this.video, url, report);
+    if (transport.endsWith('mp4')) return openMp4(this.video, url, report, mute);
     return openFlv(this.video, url, report, { type: transport.endsWith('ts') ? 'mpegts' : 'flv', mute });
   }
 

@@ -14,6 +14,9 @@ import { kickButtons, recordButtons } from '../parts/stream-actions.js';
 import { figuresCard, repairsCard, tracksCard } from '../parts/stream-facts.js';
 import { urlsCard } from '../parts/stream-urls.js';
 
+// What there is to say of a stream that is not there.
+const NOTHING = { viewers: 0, in_kbps: 0, out_kbps: 0 };
+
 /** The streams that can be switched to. */
 function neighbours(name, signal) {
   const list = h('ul', { class: 'neighbours', id: 'streams' });
@@ -135,6 +138,8 @@ export function streamView(root, { parts, query, signal }) {
     badge.hidden = true;
     kicks.update(null);
     records.update(null);
+    [figures, tracks, repairs].forEach(part => part.update(NOTHING));
+    for (const chart of charts) chart.update({});
     supply(null);
     return true;
   });

@@ -220,16 +220,17 @@ pub(super) struct RecordedAs {
     recording: Vec<&'static str>,
 }
 
-/// Begins to record a stream, until it ends or somebody stops that.
+/// Begins to record a stream, until it ends or somebody stops that. Answers when the first file is there, or after five seconds if no key frame has come for it.
 #[utoipa::path(post, path = "/api/v1/record/start", request_body = Record, responses(
     (status = 200, body = RecordedAs), (status = 400, body = Fault), (status = 404, body = Fault),
-    (status = 409, body = Fault), (status = 415, body = Fault), (status = 422, body = Fault)))]
+    (status = 409, body = Fault), (status = 415, body = Fault), (status = 422, body = Fault),
+    (status = 500, body = Fault), (status = 507, body = Fault)))]
 pub(super) async fn start_recording(
     State(api): State<Api>,
     Body(wanted): Body<Record>,
 ) -> Answer<RecordedAs> {
     let summary = api.exact(&wanted.stream).ok_or_else(|| Fault::absent("stream"))?;
-    api.operations.record(&summary.name, wanted.format.into()).map_err(not_recorded)?;
+    api.operations.record(&summary.name, wanted.format.into()).await.map_err(not_recorded)?;
     Ok(Json(RecordedAs { recording: recorded(&api, &summary.name) }))
 }
 
@@ -249,7 +250,12 @@ pub(super) async fn stop_recording(
 fn not_recorded(error: RecordError) -> Fault {
     let status = match error {
         RecordError::Absent => StatusCode::NOT_FOUND,
-        RecordError::Already | RecordError::Not | RecordError::Setting => StatusCode::CONFLICT,
+        RecordError::Already
+        | RecordError::Not
+        | RecordError::Setting
+        | RecordError::Nothing(_) => StatusCode::CONFLICT,
+        RecordError::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        RecordError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
     };
     Fault::new(status, error.to_string())
 }

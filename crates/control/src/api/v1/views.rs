@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hub::{Session, StreamState, Summary, mask};
-use media::{Codec, Details, Track, TrackId};
+use media::{Codec, Details, Track, TrackId, inspect};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -76,6 +76,10 @@ pub(super) struct TrackView {
     /// `video`, `audio` or `data`.
     kind: &'static str,
     codec: String,
+    /// Codec and its parameters as in `codecs` of a MIME type (RFC 6381), such as `avc1.64001f` or
+    /// `mp4a.40.2`; absent until they are known, and for codecs that have no such name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rfc6381: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +111,7 @@ impl TrackView {
                 media::TrackKind::Data => "data",
             },
             codec: track.codec.to_string(),
+            rfc6381: inspect::rfc6381(track),
             ..Self::default()
         };
         match &track.details {
