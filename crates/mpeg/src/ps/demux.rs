@@ -28,6 +28,8 @@ const MAX_OPEN: usize = HEAD + 0xFFFF;
 pub struct Demuxer {
     /// What is not read yet: part of a header or of a packet of sound.
     buffer: BytesMut,
+    /// Where the search for the end of a packet goes on that the buffer has the beginning of.
+    searched: usize,
     state: State,
     /// RTP's time of the bytes that were pushed last, and of the packet that is being read.
     timestamp: Option<i64>,
@@ -95,6 +97,7 @@ impl Demuxer {
     /// at the next start code.
     pub fn lost(&mut self) {
         self.skip(self.buffer.len());
+        self.searched = 0;
         self.state = State::Search;
         for input in &mut self.streams {
             match &mut input.media {
@@ -140,6 +143,7 @@ impl Demuxer {
     /// Nothing follows: what is in hand is complete.
     pub fn finish(&mut self) {
         let rest = self.buffer.split();
+        self.searched = 0;
         let open_sound = matches!(*rest, [0, 0, 1, code, 0, 0, ..] if packet::is_audio(code));
         match self.state {
             State::Picture { stream_id, left } => {
@@ -228,6 +232,7 @@ impl Demuxer {
     /// Reads what begins with the start code.
     fn packet(&mut self, code: u8) -> bool {
         self.packet_timestamp = self.timestamp;
+        let searched = std::mem::take(&mut self.searched);
         if code == packet::END {
             self.buffer.advance(4);
             self.end();
@@ -249,20 +254,28 @@ impl Demuxer {
         if packet::is_video(code) {
             return self.begin_picture(code, length);
         }
+        let is_open = length.is_none();
         let length = match length {
             None if packet::is_audio(code) => {
                 // It ends where something else begins.
                 let end = self.buffer.len().min(MAX_OPEN);
-                match packet::find_system(self.buffer.get(HEAD..end).unwrap_or_default()) {
-                    Some(at) => HEAD + at,
-                    None if end < MAX_OPEN => return false,
+                let from = searched.max(HEAD);
+                match packet::find_system(self.buffer.get(from..end).unwrap_or_default()) {
+                    Some(at) => from + at,
+                    None if end < MAX_OPEN => {
+                        // The last three bytes may belong to a start code.
+                        self.searched = end.saturating_sub(3);
+                        return false;
+                    }
                     None => return self.damaged(),
                 }
             }
             length => length.unwrap_or(HEAD),
         };
         let packet = self.buffer.get(..length).unwrap_or(&self.buffer);
-        if let Some(at) = packet::find_pack(packet) {
+        // What ends with something else was searched for that alone.
+        let from = if is_open { 0 } else { searched };
+        if let Some(at) = packet::find_pack(packet, from) {
             // It is not as long as it says; what it says is not known either.
             self.out.statistics.wrong_lengths += 1;
             self.skip(at);
@@ -271,6 +284,7 @@ impl Demuxer {
             return true;
         }
         if self.buffer.len() < length {
+            self.searched = self.buffer.len().saturating_sub(packet::MAX_PACK);
             return false;
         }
         let whole = self.buffer.split_to(length);

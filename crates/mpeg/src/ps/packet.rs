@@ -13,6 +13,9 @@ pub(super) const MAP: u8 = 0xBC;
 /// Bytes of a start code and the length that follows those of packets.
 pub(super) const HEAD: usize = 6;
 
+/// The longest pack header, and the start code after it.
+pub(super) const MAX_PACK: usize = 14 + 7 + 4;
+
 /// The longest header of MPEG-1: stuffing, buffer size, two times.
 const MAX_MPEG1: usize = 16 + 2 + 10;
 
@@ -71,9 +74,9 @@ pub(super) fn pack_length(data: &[u8]) -> Length {
 }
 
 /// Where a whole pack header, and the start code after it, begins within a packet: such a packet
-/// is shorter than it says.
-pub(super) fn find_pack(packet: &[u8]) -> Option<usize> {
-    let mut from = 4;
+/// is shorter than it says. No such thing begins before `from`.
+pub(super) fn find_pack(packet: &[u8], from: usize) -> Option<usize> {
+    let mut from = from.max(4);
     loop {
         let at = from + find_system(packet.get(from..)?)?;
         let rest = packet.get(at..)?;
@@ -184,11 +187,11 @@ mod tests {
     #[test]
     fn a_pack_within_a_packet_is_known_by_what_follows_it() {
         let mut packet = vec![0, 0, 1, 0xBD, 0, 80, 0, 0, 1, 0xBA, 9];
-        assert_eq!(find_pack(&packet), None);
+        assert_eq!(find_pack(&packet, 0), None);
         packet.extend([0, 0, 1, 0xBA, 0x44, 0, 4, 0, 4, 1, 0, 0x5F, 0x6B, 0xF8]);
-        assert_eq!(find_pack(&packet), None);
+        assert_eq!(find_pack(&packet, 0), None);
         packet.extend([0, 0, 1, 0xE0]);
-        assert_eq!(find_pack(&packet), Some(11));
+        assert_eq!(find_pack(&packet, 0), Some(11));
     }
 
     #[test]

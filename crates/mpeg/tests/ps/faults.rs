@@ -49,6 +49,30 @@ fn garbage_never_grows() {
     assert!(read.pictures().ends_with(&pictures[5..].iter().map(expected).collect::<Vec<_>>()));
 }
 
+/// What waits for the end of a packet is searched once, not with every byte that comes.
+#[test]
+fn packets_that_come_byte_by_byte_are_searched_once() {
+    let pack = [0, 0, 1, 0xBA, 0x44, 0, 4, 0, 4, 1, 0, 0, 3, 0xF8];
+    let mut demuxer = Demuxer::new();
+    for round in 0..40 {
+        let filler = if round % 2 == 0 { 0 } else { 0xFF };
+        for head in
+            [[0, 0, 1, 0xC0, 0xFF, 0xFF], [0, 0, 1, 0xC0, 0, 0], [0, 0, 1, 0xBD, 0xFF, 0xFF]]
+        {
+            demuxer.push(&[&pack[..], &head, &[0x80, 0, 0]].concat(), None);
+            for _ in 0..65_000 {
+                demuxer.push(&[filler], None);
+            }
+        }
+        demuxer.lost();
+    }
+    let pictures = pictures(20, 0);
+    demuxer.push(&write_all(&Traits::default(), &pictures), None);
+    demuxer.finish();
+    let read = Read { items: poll(&mut demuxer), statistics: demuxer.statistics() };
+    assert!(read.pictures().ends_with(&pictures[5..].iter().map(expected).collect::<Vec<_>>()));
+}
+
 /// A short stream with all there is.
 fn recording(count: i64) -> (Vec<Coded>, Vec<Vec<u8>>) {
     let pictures = pictures(count, 900_000);

@@ -55,6 +55,8 @@ pub(crate) struct Depacketizer {
 struct Partial {
     timestamp: u32,
     data: BytesMut,
+    /// With fewer bytes it says no more than it does now.
+    needed: usize,
 }
 
 impl Depacketizer {
@@ -91,16 +93,21 @@ impl Depacketizer {
         let Some(mux) = new.as_ref().or(self.mux.as_ref()) else { return Ok(None) };
         let (sub_frames, other_data) = (mux.sub_frames, mux.other_data);
         let mut spans = Vec::new();
-        let mut short = false;
+        let (mut short, mut needed) = (false, 0);
         for _ in 0..sub_frames {
-            let Ok(length) = payload_length(&mut r) else {
-                short = true;
-                break;
+            let length = match payload_length(&mut r) {
+                Ok(length) => length,
+                Err(Error::Truncated { .. }) => {
+                    short = true;
+                    break;
+                }
+                Err(error) => return Err(error),
             };
             let present = length.min(r.remaining() / 8);
             spans.push(Span { start: r.position(), length: present, torn: present < length });
             r.skip(8 * present)?;
             if present < length {
+                needed = r.position().div_ceil(8) + length - present;
                 short = true;
                 break;
             }
@@ -110,7 +117,8 @@ impl Depacketizer {
         while more && let Some(span) = whole_frame(&mut r) {
             spans.push(span);
         }
-        Ok(Some(Element { mux: new, spans, short, exact: !short && r.remaining() < 8 }))
+        let exact = !short && r.remaining() < 8;
+        Ok(Some(Element { mux: new, spans, short, needed, exact }))
     }
 
     /// Hands out the frames of an element.
@@ -129,7 +137,7 @@ impl Depacketizer {
 
     /// The rest of the element that is under way does not come.
     fn finish(&mut self) {
-        if let Some(Partial { timestamp, data }) = self.partial.take() {
+        if let Some(Partial { timestamp, data, .. }) = self.partial.take() {
             let data = data.freeze();
             if let Ok(Some(element)) = self.element(&data) {
                 self.take(timestamp, &data, element);
@@ -167,8 +175,17 @@ impl super::Depacketizer for Depacketizer {
             self.skipped = rest;
             return Ok(());
         }
+        if let Some(partial) = self.partial.as_mut().filter(|_| !packet.marker) {
+            let length = partial.data.len() + packet.payload.len();
+            if length < partial.needed.min(MAX_ELEMENT) {
+                partial.data.extend_from_slice(&packet.payload);
+                return Ok(());
+            }
+        }
         let data = self.join(packet).inspect_err(|_| self.skipped = rest)?;
-        match self.element(&data) {
+        let element = self.element(&data);
+        let needed = element.as_ref().ok().and_then(Option::as_ref).map_or(0, |e| e.needed);
+        match element {
             // An element that begins in a lost packet would be misread; one that fills this packet
             // to its end begins here.
             Ok(Some(element)) if lost && !element.exact => self.skipped = rest,
@@ -177,7 +194,7 @@ impl super::Depacketizer for Depacketizer {
                 if !packet.marker =>
             {
                 // Without a copy, unless somebody else holds the packet.
-                self.partial = Some(Partial { timestamp, data: data.into() });
+                self.partial = Some(Partial { timestamp, data: data.into(), needed });
             }
             Ok(Some(element)) => self.take(timestamp, &data, element),
             Ok(None) => self.skipped = rest,
@@ -215,6 +232,8 @@ struct Element {
     spans: Vec<Span>,
     /// More bytes belong to it.
     short: bool,
+    /// How many bytes it has at least, if that is known of a short one.
+    needed: usize,
     /// It ends where the data end.
     exact: bool,
 }
@@ -248,6 +267,9 @@ fn payload_length(r: &mut BitReader<'_>) -> Result<usize, Error> {
     loop {
         let part = r.u8(8)?;
         length += usize::from(part);
+        if length > MAX_ELEMENT {
+            return Err(Error::Invalid { what: "PayloadLengthInfo", value: length as u64 });
+        }
         if part < u8::MAX {
             return Ok(length);
         }

@@ -3,7 +3,8 @@
 //! One decoder serves a connection in all its states, since packets may come before the answer to
 //! `PLAY` and messages between packets. Tolerated: bare line feeds, header names in any case,
 //! blank lines between messages, and a bounded amount of garbage, after which it finds its way back
-//! at the next `$` of a channel that is in use, or the next message.
+//! at the next `$` of a channel that is in use, or the next message. The search looks at each byte a few
+//! times, however garbage is made.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -40,6 +41,12 @@ pub struct Decoder {
     buffer: BytesMut,
     /// Bytes passed over since the last good message.
     garbage: usize,
+    /// No message begins in this many bytes; only packets may.
+    dead: usize,
+    /// From `dead` to here there is text without a line's end.
+    seen: usize,
+    /// The end of the message's first line, which is a good one.
+    line: Option<usize>,
     /// Where the search for the end of a head goes on.
     searched: usize,
     /// Bytes that the message in hand has at least.
@@ -57,7 +64,16 @@ impl Decoder {
     /// A decoder at the beginning of a connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { buffer: BytesMut::new(), garbage: 0, searched: 0, needed: 0, channels: [false; 256] }
+        Self {
+            buffer: BytesMut::new(),
+            garbage: 0,
+            dead: 0,
+            seen: 0,
+            line: None,
+            searched: 0,
+            needed: 0,
+            channels: [false; 256],
+        }
     }
 
     /// Packets of this channel are expected: after garbage, they are believed.
@@ -90,10 +106,15 @@ impl Decoder {
                     Packet::Unlikely => self.skip(1)?,
                 },
                 b'\r' | b'\n' | b' ' | 0 => self.skip(1)?,
+                _ if self.dead > 0 => {
+                    let dead = self.buffer.iter().take(self.dead);
+                    let packet = dead.clone().position(|byte| *byte == b'$');
+                    self.skip(packet.unwrap_or_else(|| dead.len()))?;
+                }
                 b'A'..=b'Z' => match self.head()? {
                     Head::Whole(length) => return self.message(length),
                     Head::Cut => return Ok(None),
-                    Head::Garbage => self.skip(1)?,
+                    Head::Garbage => {}
                 },
                 _ => self.skip(1)?,
             }
@@ -110,26 +131,33 @@ impl Decoder {
         if self.buffer.len() < INTERLEAVED_HEADER + length {
             return Packet::Cut;
         }
-        let mut packet = self.buffer.split_to(INTERLEAVED_HEADER + length);
+        let mut packet = self.split_to(INTERLEAVED_HEADER + length);
         packet.advance(INTERLEAVED_HEADER);
         self.good();
         Packet::Whole(Incoming::Data { channel, payload: packet.freeze() })
     }
 
-    /// Whether a message's head is there, and how long it is.
+    /// Whether a message's head is there, and how long it is. A line is looked at once: where no
+    /// message begins in it is remembered, whatever packets it has.
     fn head(&mut self) -> Result<Head, Error> {
-        let line = self.buffer.iter().take(MAX_HEAD).position(|byte| *byte == b'\n');
-        let Some(line) = line else {
-            let begun = self.buffer.get(..MAX_HEAD).unwrap_or(&self.buffer);
-            return match () {
-                () if !is_text(begun) => Ok(Head::Garbage),
-                () if self.buffer.len() >= MAX_HEAD => Err(Error::HeadTooLong(MAX_HEAD)),
-                () => Ok(Head::Cut),
-            };
+        let line = match self.line {
+            Some(line) => line,
+            None => {
+                let Some(line) = self.line_end() else {
+                    return match () {
+                        () if self.dead > 0 => Ok(Head::Garbage),
+                        () if self.seen >= MAX_HEAD => Err(Error::HeadTooLong(MAX_HEAD)),
+                        () => Ok(Head::Cut),
+                    };
+                };
+                let text = self.buffer.get(..line).unwrap_or_default();
+                if !is_first_line(text) {
+                    self.dead = first_line_in(text).unwrap_or(line + 1);
+                    return Ok(Head::Garbage);
+                }
+                *self.line.insert(line)
+            }
         };
-        if self.buffer.get(..line).is_none_or(|line| !is_first_line(line)) {
-            return Ok(Head::Garbage);
-        }
         let from = self.searched.max(line);
         match head::end(&self.buffer, from) {
             Some(end) if end <= MAX_HEAD => Ok(Head::Whole(end)),
@@ -140,6 +168,21 @@ impl Decoder {
                 Ok(Head::Cut)
             }
         }
+    }
+
+    /// Goes on to look for the end of the line.
+    fn line_end(&mut self) -> Option<usize> {
+        let begun = self.buffer.get(..MAX_HEAD).unwrap_or(&self.buffer);
+        let new = begun.get(self.seen..).unwrap_or_default();
+        if let Some(at) = new.iter().position(|byte| *byte == b'\n') {
+            self.seen += at;
+            return Some(self.seen);
+        }
+        if let Some(at) = new.iter().rposition(|byte| !is_text(*byte)) {
+            self.dead = self.seen + at + 1;
+        }
+        self.seen = self.seen.max(begun.len());
+        None
     }
 
     /// The message whose head has `length` bytes; `None` if its body is not there yet.
@@ -187,20 +230,31 @@ impl Decoder {
     /// Takes a message off the buffer; its body.
     fn take(&mut self, head: usize, body: usize) -> Bytes {
         self.good();
-        self.buffer.advance(head);
-        self.buffer.split_to(body).freeze()
+        self.advance(head);
+        self.split_to(body).freeze()
     }
 
     fn good(&mut self) {
-        (self.garbage, self.searched, self.needed) = (0, 0, 0);
+        (self.garbage, self.needed) = (0, 0);
     }
 
     fn skip(&mut self, count: usize) -> Result<(), Error> {
         let blank = matches!(self.buffer.first(), Some(b'\r' | b'\n'));
         self.garbage += if blank && self.garbage == 0 { 0 } else { count };
-        self.searched = 0;
-        self.buffer.advance(count.min(self.buffer.len()));
+        self.advance(count.min(self.buffer.len()));
         if self.garbage > MAX_GARBAGE { Err(Error::Garbage(MAX_GARBAGE)) } else { Ok(()) }
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.split_to(count);
+    }
+
+    /// Takes bytes off the buffer. What is known about those behind them stays.
+    fn split_to(&mut self, count: usize) -> BytesMut {
+        (self.line, self.searched) = (None, 0);
+        self.dead = self.dead.saturating_sub(count);
+        self.seen = self.seen.saturating_sub(count);
+        self.buffer.split_to(count)
     }
 
     /// What has arrived and is not read, for whoever reads the connection from here on.
@@ -222,24 +276,53 @@ enum Head {
     Garbage,
 }
 
-/// Whether there are no control characters, which no first line has.
-fn is_text(line: &[u8]) -> bool {
-    line.iter().all(|byte| *byte >= b' ' || *byte == b'\r')
+/// Whether it is no control character, which no first line has.
+fn is_text(byte: u8) -> bool {
+    byte >= b' ' || byte == b'\r'
+}
+
+fn is_protocol(word: &str) -> bool {
+    word.starts_with("RTSP/") || word.starts_with("HTTP/")
+}
+
+fn is_of_method(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte == b'_' || byte == b'-'
 }
 
 /// `METHOD uri RTSP/x`, `RTSP/x status reason`, or the same of HTTP.
 fn is_first_line(line: &[u8]) -> bool {
-    if !is_text(line) {
+    if !line.iter().all(|byte| is_text(*byte)) {
         return false;
     }
     let Ok(line) = std::str::from_utf8(line) else { return false };
     let line = line.trim_end();
-    let is_protocol = |word: &str| word.starts_with("RTSP/") || word.starts_with("HTTP/");
     let first = line.split(' ').next().unwrap_or_default();
     let last = line.rsplit(' ').next().unwrap_or_default();
-    let is_method =
-        |word: &str| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b == b'-');
-    is_protocol(first) || (is_method(first) && is_protocol(last))
+    is_protocol(first) || (first.bytes().all(is_of_method) && is_protocol(last))
+}
+
+/// Where a first line begins within a line that is none: what was lost before it had no end.
+fn first_line_in(line: &[u8]) -> Option<usize> {
+    // Neither control characters nor what is no text may follow.
+    let control = line.iter().rposition(|byte| !is_text(*byte));
+    let after = line.get(control.map_or(0, |at| at + 1)..)?;
+    let last_chunk = after.utf8_chunks().last().filter(|chunk| chunk.invalid().is_empty())?;
+    let text = last_chunk.valid();
+    let mut at = line.len() - text.len();
+    let text = text.trim_end();
+    let has_method = text.rsplit_once(' ').is_some_and(|(_, last)| is_protocol(last));
+    for word in text.split_inclusive(' ') {
+        let (word, whole) = (word.trim_end_matches(' '), word.len());
+        let protocol = ["RTSP/", "HTTP/"].into_iter().filter_map(|name| word.find(name)).min();
+        let method = word.len() - word.bytes().rev().take_while(|byte| is_of_method(*byte)).count();
+        let method = word.get(method..)?.find(|c: char| c.is_ascii_uppercase()).map(|n| method + n);
+        if let Some(start) = protocol.into_iter().chain(method.filter(|_| has_method)).min() {
+            let start = at + start;
+            return line.get(start..).is_some_and(is_first_line).then_some(start);
+        }
+        at += whole;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -287,6 +370,52 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_found_behind_garbage_of_its_own_line() {
+        let garbage = ["\x01ab", "X y", "9TEARDOWN u RTSP/1.0\x01", "RTS", "A RTSP/1.0\x02", "P\n"];
+        for garbage in garbage {
+            let bytes = format!("{garbage}\x02PAUSE u RTSP/1.0\r\n\r\nRTSP/1.0 200 OK\r\n\r\n");
+            assert_eq!(methods(bytes.as_bytes()), ["PAUSE", "200"], "{garbage:?}");
+        }
+        assert_eq!(methods(b"A\xffPLAY u RTSP/1.0\n\nA b RTSP/1.0 404 no\n\n"), ["PLAY", "404"]);
+    }
+
+    #[test]
+    fn garbage_is_looked_at_once() {
+        let line = |length: usize| [&vec![b'A'; length][..], b"\n"].concat();
+        let lines = [line(16_300), line(16_300), line(16_300), line(14_000)].concat();
+        let half_text = [b"A \x01".repeat(5_000), line(16_300), line(16_300)].concat();
+        // A line of packets that come between a letter each.
+        let packets = b"$\x00\x00\x00A".repeat(12_000);
+        for garbage in [lines, half_text, packets] {
+            let mut decoder = Decoder::new();
+            decoder.expect_channel(0);
+            for _ in 0..100 {
+                decoder.push(&garbage);
+                decoder.push(b"OPTIONS * RTSP/1.0\r\n\r\n");
+                while let Some(incoming) = decoder.poll().unwrap() {
+                    if matches!(incoming, Incoming::Request(_)) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_looked_at_once() {
+        for begin in ["OPTIONS ".to_owned(), format!("A {} RTSP/1.0\r\nA: ", "a".repeat(8_000))] {
+            for _ in 0..20 {
+                let mut decoder = Decoder::new();
+                decoder.push(begin.as_bytes());
+                for _ in 0..8_000 {
+                    decoder.push(b"a");
+                    assert_eq!(decoder.poll(), Ok(None));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn lengths_that_lie_are_refused() {
         let message =
             |length: &str| format!("ANNOUNCE u RTSP/1.0\r\nContent-Length: {length}\r\n\r\n");
@@ -322,6 +451,27 @@ mod tests {
             let mut bytes = request.to_bytes().to_vec();
             bytes.extend_from_slice(b"$\x00\x00\x03abcPLAY u RTSP/1.0\r\n\r\n");
             let mut decoder = Decoder::new();
+            let mut got = Vec::new();
+            for piece in bytes.chunks(cut) {
+                decoder.push(piece);
+                while let Some(next) = decoder.poll().unwrap() {
+                    got.push(next);
+                }
+            }
+            prop_assert_eq!(got, all(&bytes).unwrap());
+        }
+
+        #[test]
+        fn any_split_of_garbage_gives_the_same(
+            pieces in prop::collection::vec(0usize..12, 0..40), cut in 1usize..20,
+        ) {
+            let kinds: [&[u8]; 12] = [
+                b"A", b" ", b"\n", b"\r\n", b"\x01", b"$\x00\x00\x01A", b"$\x05\x00\x00", b"a", b"\xff",
+                b"OPTIONS * RTSP/1.0\r\n\r\n", b"RTSP/1.0 200 OK\n\n", b" RTSP/1.0",
+            ];
+            let bytes: Vec<u8> = pieces.iter().flat_map(|piece| kinds[*piece]).copied().collect();
+            let mut decoder = Decoder::new();
+            decoder.expect_channel(0);
             let mut got = Vec::new();
             for piece in bytes.chunks(cut) {
                 decoder.push(piece);

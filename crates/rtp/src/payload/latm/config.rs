@@ -6,7 +6,7 @@ use super::mux::copy;
 
 /// Bytes that are searched for the end of an `AudioSpecificConfig()`: its longest part is a
 /// comment of 255 bytes.
-const MAX_CONFIG: usize = 512;
+pub(super) const MAX_CONFIG: usize = 512;
 
 /// How many bits it has.
 pub(super) fn config_length(mut r: BitReader<'_>) -> Result<usize, Error> {

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use media::{BitReader, Error, aac};
 
 use super::MAX_ELEMENT;
-use super::config::config_length;
+use super::config::{MAX_CONFIG, config_length};
 
 /// The `AudioSpecificConfig` in a `StreamMuxConfig`.
 pub(crate) fn audio_specific_config(stream_mux_config: &[u8]) -> Result<Bytes, Error> {
@@ -53,6 +53,9 @@ impl Mux {
             }
         }
         let bits = if sized { to_usize(latm_value(r)?) } else { config_length(*r)? };
+        if bits > 8 * MAX_CONFIG {
+            return Err(Error::Invalid { what: "ascLen", value: bits as u64 });
+        }
         let config = copy(r, bits)?;
         match r.u8(3)? {
             0 => r.skip(8)?, // latmBufferFullness
@@ -88,16 +91,15 @@ fn latm_value(r: &mut BitReader<'_>) -> Result<u32, Error> {
 /// `otherDataLenBits` of `audioMuxVersion` 0: bytes that each tell whether one follows.
 fn other_data_length(r: &mut BitReader<'_>) -> Result<usize, Error> {
     let mut length = 0;
-    loop {
+    // Zeros may come first, but not without end.
+    for _ in 0..4 {
         let follows = r.flag()?;
         length = length << 8 | usize::from(r.u8(8)?);
-        if length > 8 * MAX_ELEMENT {
-            return Err(Error::Invalid { what: "otherDataLenBits", value: length as u64 });
-        }
-        if !follows {
+        if !follows && length <= 8 * MAX_ELEMENT {
             return Ok(length);
         }
     }
+    Err(Error::Invalid { what: "otherDataLenBits", value: length as u64 })
 }
 
 /// The next bits as bytes, the last of them filled with zeros.

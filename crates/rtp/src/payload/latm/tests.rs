@@ -91,9 +91,13 @@ impl Stream {
     }
 
     fn config(&self) -> Vec<u8> {
+        Bits(self.config_bits()).bytes()
+    }
+
+    fn config_bits(&self) -> Vec<bool> {
         let mut bits = Bits::default();
         self.mux(&mut bits);
-        bits.bytes()
+        bits.0
     }
 
     /// An element; with `Some(true)` it brings the configuration, with `Some(false)` it
@@ -299,14 +303,13 @@ fn what_is_cut_short_is_torn() {
 
 #[test]
 fn elements_have_a_limit() {
-    let stream = Stream::new(false, 1);
+    let stream = Stream::new(false, 2);
+    let element = stream.element(&[vec![0; 250_000], vec![0; 250_000]], None);
     let mut depacketizer = stream.depacketizer(false);
-    let part = packet(0, false, &[0xFF; 64 << 10]);
-    for _ in 0..4 {
-        depacketizer.push(&part, false).unwrap();
+    for (number, part) in element.chunks(64 << 10).take(6).enumerate() {
+        let pushed = depacketizer.push(&packet(0, false, part), false);
+        assert_eq!(pushed.is_err(), number == 4);
     }
-    assert!(depacketizer.push(&part, false).is_err());
-    depacketizer.push(&part, false).unwrap();
     assert!(depacketizer.partial.is_none());
 }
 
@@ -344,6 +347,44 @@ fn sent(
         units.extend(times.zip(frames).map(|(time, data)| unit(time, data, false)));
     }
     (list, units)
+}
+
+#[test]
+fn what_is_announced_is_bounded() {
+    let data = vec![0xFF; 60_000];
+    let mut depacketizer = Stream::new(false, 1).depacketizer(false);
+    assert!(depacketizer.push(&packet(0, false, &data), false).is_err());
+    let config = Stream { config: (vec![0; 5_000], 40_000), ..Stream::new(true, 1) }.config();
+    assert!(audio_specific_config(&config).is_err());
+    let mut zeros = Bits(Stream { other_data: Some(0), ..Stream::new(false, 1) }.config_bits());
+    // In place of the last of them, and the flag of the checksum.
+    zeros.0.truncate(zeros.0.len() - 10);
+    (0..5_000).for_each(|_| zeros.put(1 << 8, 9));
+    zeros.put(0, 20);
+    assert!(audio_specific_config(&zeros.bytes()).is_err());
+}
+
+/// Each byte of an element is looked at once, not with every packet that follows.
+#[test]
+fn elements_in_many_pieces_are_read_once() {
+    let frames = [vec![0; 130_000], vec![0; 120_000]];
+    for in_band in [None, Some(true)] {
+        let stream = Stream::new(false, 2);
+        let element = stream.element(&frames, in_band);
+        let mut depacketizer = stream.depacketizer(in_band.is_some());
+        for packet in packets(0, &element, 1) {
+            depacketizer.push(&packet, false).unwrap();
+        }
+        let lengths: Vec<_> = rest(&mut depacketizer).iter().map(|unit| unit.data.len()).collect();
+        assert_eq!(lengths, [130_000, 120_000]);
+    }
+    let mut depacketizer = Stream::new(false, 1).depacketizer(false);
+    for _ in 0..4 {
+        let _ = depacketizer.push(&packet(0, false, &[0xFF; 60_000]), false);
+    }
+    for _ in 0..200_000 {
+        let _ = depacketizer.push(&packet(0, false, &[0xFF]), false);
+    }
 }
 
 proptest! {
