@@ -346,8 +346,43 @@ fn unknown_keys_are_named_and_comments_are_not() {
 }
 
 #[test]
+fn what_gos_decoder_takes_is_taken() {
+    let text = r#"{
+        "RTMP": {"Enable": true, "addr": ":1", "ADDR": ":13935", "addr": null},
+        "rtmp": {"gop_num": 2},
+        "relay_push": {"enable": true, "addr_list": ["a", null]},
+        "relay_push": {"addr_list": ["b", null]},
+        "static_relay_pull": null,
+        "http_api": {"enable": true, "addr": ":13083"},
+        "log": {"level": null}
+    }"#;
+    let Loaded { config, warnings, .. } = read(text).unwrap();
+    assert!(config.rtmp.enable);
+    assert_eq!(config.rtmp.listen.iter().next().unwrap().as_str(), ":13935");
+    assert_eq!(config.stream.gops, 2);
+    assert_eq!(config.relay.push[0].to, ["rtmp://b/{app}/{name}?{query}"]);
+    assert!(!warnings.iter().any(|text| text.contains("not a key")), "{warnings:?}");
+    // As if it were not there.
+    assert!(warnings.iter().any(|text| text.contains("log.level")), "{warnings:?}");
+    let text = r#"{"relay_push": {"enable": true, "addr_list": null}}"#;
+    assert!(translated(text).0.relay.push.is_empty());
+}
+
+#[test]
 fn wrong_values_are_refused_where_they_stand() {
     for (text, expected) in [
+        (
+            "{\"rtmp\": {\"addr\": true},\n\"rtmp\": {\"addr\": \":1\",\n\"Addr\": 5}}",
+            "lal.conf.json:3:9: rtmp.addr: invalid type: integer `5`, expected a string",
+        ),
+        (
+            "{\"relay_push\":\n {\"addr_list\": [\"a\",\n {}]}}",
+            "lal.conf.json:2:16: relay_push.addr_list[1]: invalid type: map, expected a string",
+        ),
+        (
+            "{\n \"hls\": {\"enable\": 1}}",
+            "lal.conf.json:2:9: hls: invalid type: integer `1`, expected a boolean",
+        ),
         (
             "{\n \"rtmp\": {\"enable\": \"yes\"}\n}",
             "lal.conf.json:2:25: rtmp.enable: invalid type: string \"yes\", expected a boolean",
