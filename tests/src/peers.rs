@@ -117,6 +117,12 @@ impl Program {
         found.unwrap_or_default()
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal by its name.
     ///
     /// # Panics

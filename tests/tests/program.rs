@@ -147,6 +147,59 @@ fn a_configuration_is_read_again_when_the_server_is_told_to() {
 }
 
 #[test]
+fn signals_are_heard_from_the_start_and_those_of_lal_stop() {
+    // Nothing is served, so that nothing is in the way of others.
+    const QUIET: &str = "rtmp.enable = false\nrtsp.enable = false\napi.enable = false\n\
+                         http.listen = []\nhttp.tls_listen = []\n";
+    for stop in ["USR1", "USR2"] {
+        // The configuration does not come before the signals do.
+        let file = File::new("quiet.toml", QUIET);
+        let folder = file.folder.path();
+        let _ = program("mkfifo", [folder.join("pipe")]).finish();
+        // As scripts start lal: without a command.
+        let mut server = headwater(&["-p", &folder.to_string_lossy(), "-c", "pipe", "--quiet"]);
+        wait_until("the server listens to signals", || {
+            assert!(!server.has_ended(), "{}", server.stderr());
+            [1, 2, 10, 12, 15].iter().all(|number| catches(server.pid(), *number))
+        });
+        server.signal("HUP");
+        // What is read again is a file.
+        let write = format!(
+            "cd {} && exec 3> pipe && mv quiet.toml pipe && cat pipe >&3",
+            folder.display()
+        );
+        let _ = program("timeout", ["20", "sh", "-c", &write]).finish();
+        wait_until("the configuration is read again", || {
+            server.stderr().contains("configuration read again")
+        });
+        server.signal(stop);
+        assert!(server.wait().success(), "{}", server.stderr());
+        assert!(server.stderr().contains("stopped"), "{}", server.stderr());
+    }
+}
+
+/// Whether a process has something of its own to do at a signal.
+fn catches(pid: u32, number: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number - 1) & 1 == 1
+}
+
+#[test]
+fn lals_arguments_mean_what_they_mean_to_lal() {
+    for argument in ["-v", "-V", "--version"] {
+        let said = headwater(&[argument]).finish();
+        assert!(said.starts_with("headwater ") && said.lines().count() == 1, "{said}");
+    }
+    assert_refused(said(headwater(&["-c", "/nowhere.json"])), &["/nowhere.json"]);
+    // Go's way to write it.
+    assert_refused(said(headwater(&["-c=/nowhere.json"])), &["cannot be read", " /nowhere.json"]);
+    let (success, help) = said(headwater(&[]));
+    assert!(!success && help.contains("Commands:"), "{help}");
+}
+
+#[test]
 fn a_second_server_says_which_port_is_taken() {
     let server = Server::start(&[]);
     let listen = format!("rtmp.listen=127.0.0.1:{}", server.port("rtmp"));

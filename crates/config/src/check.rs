@@ -12,7 +12,7 @@ use super::error::{Place, Problem};
 use super::sections::Stream;
 use super::tree::Tree;
 use super::units::Span;
-use super::values::{Address, Level, RtspAuth, groups};
+use super::values::{Address, Level, Prefixes, RtspAuth, groups};
 use super::{Config, OVERRIDES};
 
 /// Every override is looked at whenever a stream begins.
@@ -101,15 +101,22 @@ impl Checks<'_> {
             );
         }
         let any = "write \"/\" for any address, or something like \"/live/\"";
+        let hls = Prefixes::one(&config.hls.url_prefix);
         let prefixes = [
             ("flv.url_prefix", &config.flv.url_prefix, any),
             ("ts.url_prefix", &config.ts.url_prefix, any),
             ("mp4.url_prefix", &config.mp4.url_prefix, any),
-            ("hls.url_prefix", &config.hls.url_prefix, "write something like \"/hls/\""),
+            ("hls.url_prefix", &hls, "write something like \"/hls/\""),
         ];
-        for (key, prefix, remedy) in prefixes {
-            if !prefix.starts_with('/') || !prefix.ends_with('/') || prefix.len() > MAX_TEXT {
+        let is_bad = |prefix: &&str| {
+            !prefix.starts_with('/') || !prefix.ends_with('/') || prefix.len() > MAX_TEXT
+        };
+        for (key, prefixes, remedy) in prefixes {
+            if let Some(prefix) = prefixes.iter().find(is_bad) {
                 self.report(key, format!("{prefix:?} does not begin and end with a slash"), remedy);
+            }
+            if prefixes.is_empty() {
+                self.report(key, "no address could be served", remedy);
             }
         }
         if config.hls.enable && config.hls.url_prefix == "/" {

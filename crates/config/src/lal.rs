@@ -5,6 +5,7 @@
 //! in lal: false, zero or empty, with the few exceptions that it documents. Where lal's and our
 //! notions differ:
 //!
+//! * The text is read as Go reads it: see [`read`].
 //! * Streams are found by their name alone, and viewers wait for publishers as long as lal lets
 //!   them ([`BEHAVIOUR`]).
 //! * `gop_num` holds for RTMP, FLV and TS together: a stream has one cache, the larger number counts.
@@ -20,6 +21,7 @@ mod auth;
 mod dummy_audio;
 mod listeners;
 mod notify;
+mod read;
 mod relay;
 mod table;
 
@@ -198,13 +200,12 @@ pub(super) fn translate(
     warnings: &mut Vec<String>,
 ) -> Result<Tree, Error> {
     let at = |line, column| Place::File { file: file.clone(), at: Some((line, column)) };
-    let json: Json = serde_json::from_str(text)
+    let json = read::read(text)
         .map_err(|error| Problem::new(at(error.line(), error.column()), "", reason(&error)))?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let conf: Conf = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let inner = error.inner();
+    let conf: Conf = serde_path_to_error::deserialize(&json).map_err(|error| {
+        let (line, column) = read::place(text, error.path()).unwrap_or((1, 1));
         let key = error.path().to_string();
-        Problem::new(at(inner.line(), inner.column()), &key, reason(inner))
+        Problem::new(at(line, column), &key, reason(error.inner()))
     })?;
     let mut translation = Translation { file, tree: Tree::default(), warnings };
     for (ours, value) in BEHAVIOUR {

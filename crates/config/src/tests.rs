@@ -11,8 +11,8 @@ pub(super) use proptest::test_runner::TestRng;
 
 use super::units::{Size, Span};
 use super::values::{
-    Address, Addresses, Device, FilePath, FlushAfter, Networks, Pattern, PullRule, PushRule, User,
-    Word, Words, network,
+    Address, Addresses, Device, FilePath, FlushAfter, Networks, Pattern, Prefixes, PullRule,
+    PushRule, User, Word, Words, network,
 };
 use super::*;
 
@@ -87,6 +87,12 @@ impl Sample for Address {
 }
 
 impl Sample for Addresses {
+    fn sample(rng: &mut TestRng) -> Self {
+        Vec::sample(rng).into_iter().collect()
+    }
+}
+
+impl Sample for Prefixes {
     fn sample(rng: &mut TestRng) -> Self {
         Vec::sample(rng).into_iter().collect()
     }

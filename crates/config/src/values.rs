@@ -2,6 +2,7 @@
 
 mod addresses;
 mod choices;
+mod prefixes;
 mod words;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::addresses::*;
 pub use self::choices::*;
+pub use self::prefixes::Prefixes;
 pub use self::words::{Word, Words};
 use super::units::Span;
 

@@ -61,24 +61,31 @@ pub struct Ports {
 /// What the paths of media begin with, by container; absent where a container is switched off.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Paths {
-    /// FLV: only streams whose path begins with this are served.
-    flv: Option<String>,
+    /// FLV: only streams whose path begins with one of these are served.
+    flv: Option<Vec<String>>,
     /// MPEG-TS: as with FLV.
-    ts: Option<String>,
+    ts: Option<Vec<String>>,
     /// MP4: as with FLV.
-    mp4: Option<String>,
+    mp4: Option<Vec<String>>,
     /// HLS: comes before the stream's path.
     hls: Option<String>,
 }
 
 impl Paths {
     pub(crate) fn of(settings: &toml::Table) -> Self {
-        let prefix = |container: &str| {
+        let text = |value: &toml::Value| value.as_str().map(ToOwned::to_owned);
+        let all = |container: &str| -> Option<Vec<String>> {
             let section = settings.get(container)?.as_table()?;
-            let on = section.get("enable")?.as_bool()?;
-            on.then(|| section.get("url_prefix")?.as_str().map(ToOwned::to_owned)).flatten()
+            if !section.get("enable")?.as_bool()? {
+                return None;
+            }
+            match section.get("url_prefix")? {
+                toml::Value::Array(list) => Some(list.iter().filter_map(text).collect()),
+                one => Some(vec![text(one)?]),
+            }
         };
-        Self { flv: prefix("flv"), ts: prefix("ts"), mp4: prefix("mp4"), hls: prefix("hls") }
+        let hls = all("hls").and_then(|all| all.into_iter().next());
+        Self { flv: all("flv"), ts: all("ts"), mp4: all("mp4"), hls }
     }
 }
 

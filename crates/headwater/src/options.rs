@@ -11,7 +11,7 @@ use config::sections::Stream;
 use config::units::Span;
 use config::values::{
     Addresses, DeviceTransport, Download, Egress, HevcOut, HlsCleanup, HlsContainer, Identity,
-    PullStart, RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
+    Prefixes, PullStart, RecordFormat, RtspAuth, RtspStart, SecondPublisher, TornFrames,
     groups as network_of_groups,
 };
 use config::{Config, sections};
@@ -269,17 +269,17 @@ fn settings(config: &Config) -> Settings {
             head_timeout: config.http.head_timeout.get(),
             flv: LiveSettings {
                 enable: config.flv.enable,
-                prefix: config.flv.url_prefix.clone(),
+                prefixes: prefixes(&config.flv.url_prefix),
                 flush_after: config.flv.flush_after.get(),
             },
             ts: LiveSettings {
                 enable: config.ts.enable,
-                prefix: config.ts.url_prefix.clone(),
+                prefixes: prefixes(&config.ts.url_prefix),
                 flush_after: config.ts.flush_after.get(),
             },
             mp4: LiveSettings {
                 enable: config.mp4.enable,
-                prefix: config.mp4.url_prefix.clone(),
+                prefixes: prefixes(&config.mp4.url_prefix),
                 flush_after: config.mp4.flush_after.get(),
             },
             form: form(config.flv.hevc_out),
@@ -288,6 +288,10 @@ fn settings(config: &Config) -> Settings {
         hls: hls(&config.hls, &config.record, config.stream.max_cache.get()),
         record: record(&config.record, config.stream.max_cache.get()),
     }
+}
+
+fn prefixes(setting: &Prefixes) -> Vec<String> {
+    setting.iter().map(ToOwned::to_owned).collect()
 }
 
 fn rtsp(section: &sections::Rtsp, auth: &sections::Auth) -> RtspSettings {

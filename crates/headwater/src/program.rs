@@ -20,14 +20,28 @@ mod transfer;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 /// A live media server: streams in over RTMP and RTSP, out over RTMP, RTSP, HLS, HTTP and WebSocket
 #[derive(Parser)]
-#[command(name = "headwater", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "headwater",
+    version,
+    disable_version_flag = true,
+    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100,
+    after_help = EXAMPLES
+)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// Print version
+    #[arg(short = 'v', short_alias = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
+    // Scripts that start lal name no command.
+    #[command(flatten, next_help_heading = "Options of serve, which runs without a command too")]
+    serve: serve::Serve,
 }
 
 const EXAMPLES: &str = "Try it:
@@ -65,7 +79,8 @@ enum Command {
 
 /// Runs the program. Errors go to standard error with what to do about them.
 pub(crate) fn run() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let Arguments { command, serve, .. } = Arguments::parse();
+    let outcome = match command.unwrap_or(Command::Serve(serve)) {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Push(push) => push.run(),

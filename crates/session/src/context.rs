@@ -95,8 +95,8 @@ pub struct HttpSettings {
 pub struct LiveSettings {
     /// Whether it is served.
     pub enable: bool,
-    /// Only paths that begin with this are streams.
-    pub prefix: String,
+    /// Only paths that begin with one of these are streams.
+    pub prefixes: Vec<String>,
     /// How long packets may wait for others, if not as long as the stream says.
     pub flush_after: Option<Duration>,
 }
@@ -163,7 +163,7 @@ impl Default for HttpSettings {
 
 impl Default for LiveSettings {
     fn default() -> Self {
-        Self { enable: true, prefix: "/".to_owned(), flush_after: None }
+        Self { enable: true, prefixes: vec!["/".to_owned()], flush_after: None }
     }
 }
 

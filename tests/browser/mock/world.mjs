@@ -167,7 +167,7 @@ export class World {
     };
     const last = key => this.history[key].at(-1);
     return {
-      'GET /server': () => ({ id: '1', version: '0.1.0', started: new Date(this.began).toISOString(), uptime_seconds: (Date.now() - this.began) / 1000, ports: { rtmp: 1935, rtmps: 4935, rtsp: 5544, rtsps: 5322, rtsp_ws: 5566, http: this.mediaPort, https: null }, paths: { flv: '/', ts: '/', mp4: '/', hls: '/hls/' }, player_page: true, sessions: this.sessions.size, streams: this.streams.size, publishers: 5, viewers: last('viewers'), connections: this.sessions.size, in_kbps: last('in_kbps'), out_kbps: last('out_kbps') }),
+      'GET /server': () => ({ id: '1', version: '0.1.0', started: new Date(this.began).toISOString(), uptime_seconds: (Date.now() - this.began) / 1000, ports: { rtmp: 1935, rtmps: 4935, rtsp: 5544, rtsps: 5322, rtsp_ws: 5566, http: this.mediaPort, https: null }, paths: { flv: ['/'], ts: ['/'], mp4: ['/'], hls: '/hls/' }, player_page: true, sessions: this.sessions.size, streams: this.streams.size, publishers: 5, viewers: last('viewers'), connections: this.sessions.size, in_kbps: last('in_kbps'), out_kbps: last('out_kbps') }),
       'GET /history': () => ({ interval_seconds: 5, until: new Date().toISOString(), ...this.history }),
       'POST /streams/kick': ({ stream, who }) => {
         const publisher = this.streams.get(stream)?.publisher;

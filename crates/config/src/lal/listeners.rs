@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::{Conf, Rtsp, Translation, on, slashes};
+use super::{Conf, Rtsp, Served, Translation, on, slashes};
 
 impl Translation<'_> {
     pub(super) fn listeners(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) {
@@ -32,8 +32,7 @@ impl Translation<'_> {
         ] {
             let enabled = on(served.enable) || (https && on(served.enable_https));
             self.put(&format!("{key}.enable"), Value::from(enabled), enable);
-            let prefix = slashes(served.url_pattern.as_deref().unwrap_or("/live/"));
-            self.put(&format!("{key}.url_prefix"), Value::from(prefix), pattern);
+            self.put(&format!("{key}.url_prefix"), prefixes(conf, served), pattern);
         }
         // lal has no such thing, so that nobody can have meant to open it.
         self.put("mp4.enable", Value::from(false), "httpflv.enable");
@@ -139,6 +138,27 @@ impl Translation<'_> {
         }
         let list = addresses.list.into_iter().map(Value::from).collect();
         self.put(ours, Value::Array(list), theirs);
+    }
+}
+
+/// What addresses of FLV or MPEG-TS begin with. lal has one handler for both: either is served under
+/// the patterns of both, if the other is served at all.
+fn prefixes(conf: &Conf, own: &Served) -> Value {
+    let others = [&conf.httpflv, &conf.httpts];
+    let others = others.into_iter().filter(|other| !std::ptr::eq(*other, own) && other.is_wanted());
+    let mut all = Vec::new();
+    for served in std::iter::once(own).chain(others) {
+        let prefix = slashes(served.url_pattern.as_deref().unwrap_or("/live/"));
+        if !all.contains(&prefix) {
+            all.push(prefix);
+        }
+    }
+    if let Some(any) = all.iter().find(|prefix| *prefix == "/") {
+        return Value::from(any.as_str());
+    }
+    match all.as_slice() {
+        [one] => Value::from(one.as_str()),
+        all => Value::from(all.to_vec()),
     }
 }
 

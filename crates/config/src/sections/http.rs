@@ -2,7 +2,7 @@
 
 use crate::schema::section;
 use crate::units::Span;
-use crate::values::{Addresses, FlushAfter, HevcOut};
+use crate::values::{Addresses, FlushAfter, HevcOut, Prefixes};
 
 section! {
     /// HTTP and HTTPS for viewers. The operator's API listens elsewhere: see section api.
@@ -24,8 +24,9 @@ section! {
     pub struct Flv {
         /// Whether FLV is served.
         Live enable: bool = true,
-        /// Only addresses that begin with this are served; it remains part of the stream's path.
-        Live url_prefix: String = "/".to_owned(),
+        /// Only addresses that begin with this are served, or with one of a list; it remains part
+        /// of the stream's path.
+        Live url_prefix: Prefixes = Prefixes::one("/"),
         /// How HEVC and Opus are sent to viewers that do not ask for either form: "auto" (as the
         /// publisher did), "enhanced" (FourCC) or "legacy" (codec id 12 and sound format 13).
         Live hevc_out: HevcOut = HevcOut::Auto,
@@ -42,8 +43,9 @@ section! {
     pub struct Ts {
         /// Whether MPEG-TS is served.
         Live enable: bool = true,
-        /// Only addresses that begin with this are served; it remains part of the stream's path.
-        Live url_prefix: String = "/".to_owned(),
+        /// Only addresses that begin with this are served, or with one of a list; it remains part
+        /// of the stream's path.
+        Live url_prefix: Prefixes = Prefixes::one("/"),
         /// How long packets may wait for others on their way to these viewers, up to "350ms";
         /// "stream" for what stream.flush_after says.
         Live flush_after: FlushAfter = FlushAfter::AsStream,
@@ -56,8 +58,9 @@ section! {
     pub struct Mp4 {
         /// Whether MP4 is served.
         Live enable: bool = true,
-        /// Only addresses that begin with this are served; it remains part of the stream's path.
-        Live url_prefix: String = "/".to_owned(),
+        /// Only addresses that begin with this are served, or with one of a list; it remains part
+        /// of the stream's path.
+        Live url_prefix: Prefixes = Prefixes::one("/"),
         /// How long packets may wait for others on their way to these viewers, up to "350ms";
         /// "stream" for what stream.flush_after says.
         Live flush_after: FlushAfter = FlushAfter::AsStream,

@@ -119,7 +119,7 @@ fn values_are_in_range_and_agree() {
     refused(
         "rtmp.listen = [':8080', ':1']\nrtmp.chunk_size = 65536\ntls.cert = 'cert.pem'\n\
          stream.flush_after = '1s'\nserver.id = ''\nserver.default_app = 'a/../b'\n\
-         flv.url_prefix = 'live'\n[[stream_override]]\nmatch = ''\nskip_after = '1m30s'\n",
+         flv.url_prefix = 'live'\nts.url_prefix = ['/a/', '/b']\nmp4.url_prefix = []\n[[stream_override]]\nmatch = ''\nskip_after = '1m30s'\n",
         &[
             "headwater.toml:1:15: rtmp.listen: :8080 is also in http.listen; use another port \
              or address",
@@ -132,9 +132,13 @@ fn values_are_in_range_and_agree() {
              path; use a name such as \"live\"",
             "headwater.toml:7:18: flv.url_prefix: \"live\" does not begin and end with a slash; \
              write \"/\" for any address, or something like \"/live/\"",
-            "headwater.toml:9:9: stream_override[0].match: the pattern has 0 bytes; use 1 to 255 \
+            "headwater.toml:8:17: ts.url_prefix: \"/b\" does not begin and end with a slash; write \
+             \"/\" for any address, or something like \"/live/\"",
+            "headwater.toml:9:18: mp4.url_prefix: no address could be served; write \"/\" for any \
+             address, or something like \"/live/\"",
+            "headwater.toml:11:9: stream_override[0].match: the pattern has 0 bytes; use 1 to 255 \
              bytes, such as \"live/*\"",
-            "headwater.toml:10:14: stream_override[0].skip_after: 1m30s is out of range; use 500ms \
+            "headwater.toml:12:14: stream_override[0].skip_after: 1m30s is out of range; use 500ms \
              to 1m",
         ],
     );

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::values::{Identity, Level, PullStart, Rotation};
+use super::super::values::{Identity, Level, Prefixes, PullStart, Rotation};
 use super::super::*;
 
 /// Everything that lal 0.37 has, set as its documentation sets it.
@@ -254,7 +254,7 @@ fn values_that_differ_from_the_sample_are_translated() {
     assert!(config.rtmp.tls_listen.is_empty());
     assert_eq!(config.http.listen.iter().next().unwrap().as_str(), "0.0.0.0:80");
     assert!(config.http.tls_listen.is_empty());
-    assert_eq!(config.flv.url_prefix, "/live/");
+    assert_eq!(config.flv.url_prefix.iter().collect::<Vec<_>>(), ["/live/"]);
     assert!(!config.api.enable);
     assert_eq!(config.server.id, "edge-1");
     assert_eq!(config.server.identity, Identity::Name);
@@ -282,8 +282,11 @@ fn patterns_that_take_everything_are_taken_as_they_can_be_here() {
     for pattern in ["/", "//"] {
         let text = text.replace(r#""/"}}"#, &format!("{pattern:?}}}}}"));
         let Loaded { config, warnings, .. } = read(&text).unwrap();
-        let prefixes = [&config.flv.url_prefix, &config.ts.url_prefix, &config.hls.url_prefix];
-        assert_eq!(prefixes, ["/", "/", "/hls/"]);
+        let prefixes = config.flv.url_prefix.iter().chain(config.ts.url_prefix.iter());
+        assert_eq!(
+            prefixes.chain([&*config.hls.url_prefix]).collect::<Vec<_>>(),
+            ["/", "/", "/hls/"]
+        );
         assert_eq!(
             about(warnings),
             [
@@ -296,6 +299,24 @@ fn patterns_that_take_everything_are_taken_as_they_can_be_here() {
     let (config, warnings) =
         translated(&text.replace(r#""hls": {"enable": true"#, r#""hls": {"enable": false"#));
     assert!(!config.hls.enable && about(warnings).is_empty());
+}
+
+#[test]
+fn flv_and_ts_are_served_under_the_patterns_of_both() {
+    let prefixes = |flv: &str, ts: &str| {
+        let text = format!(r#"{{"httpflv": {{{flv}}}, "httpts": {{{ts}}}}}"#);
+        let config = read(&text).unwrap().config;
+        let list = |setting: &Prefixes| setting.iter().collect::<Vec<_>>().join(" ");
+        (list(&config.flv.url_prefix), list(&config.ts.url_prefix))
+    };
+    let flv = r#""enable": true, "url_pattern": "live""#;
+    let both = prefixes(flv, r#""enable": true, "url_pattern": "/any/""#);
+    assert_eq!(both, ("/live/ /any/".to_owned(), "/any/ /live/".to_owned()));
+    let everything = prefixes(flv, r#""enable": true, "url_pattern": "/""#);
+    assert_eq!(everything, ("/".to_owned(), "/".to_owned()));
+    // What is switched off has no pattern that counts.
+    let alone = prefixes(flv, r#""enable": false, "url_pattern": "/any/""#);
+    assert_eq!(alone.0, "/live/");
 }
 
 #[test]
@@ -346,8 +367,43 @@ fn unknown_keys_are_named_and_comments_are_not() {
 }
 
 #[test]
+fn what_gos_decoder_takes_is_taken() {
+    let text = r#"{
+        "RTMP": {"Enable": true, "addr": ":1", "ADDR": ":13935", "addr": null},
+        "rtmp": {"gop_num": 2},
+        "relay_push": {"enable": true, "addr_list": ["a", null]},
+        "relay_push": {"addr_list": ["b", null]},
+        "static_relay_pull": null,
+        "http_api": {"enable": true, "addr": ":13083"},
+        "log": {"level": null}
+    }"#;
+    let Loaded { config, warnings, .. } = read(text).unwrap();
+    assert!(config.rtmp.enable);
+    assert_eq!(config.rtmp.listen.iter().next().unwrap().as_str(), ":13935");
+    assert_eq!(config.stream.gops, 2);
+    assert_eq!(config.relay.push[0].to, ["rtmp://b/{app}/{name}?{query}"]);
+    assert!(!warnings.iter().any(|text| text.contains("not a key")), "{warnings:?}");
+    // As if it were not there.
+    assert!(warnings.iter().any(|text| text.contains("log.level")), "{warnings:?}");
+    let text = r#"{"relay_push": {"enable": true, "addr_list": null}}"#;
+    assert!(translated(text).0.relay.push.is_empty());
+}
+
+#[test]
 fn wrong_values_are_refused_where_they_stand() {
     for (text, expected) in [
+        (
+            "{\"rtmp\": {\"addr\": true},\n\"rtmp\": {\"addr\": \":1\",\n\"Addr\": 5}}",
+            "lal.conf.json:3:9: rtmp.addr: invalid type: integer `5`, expected a string",
+        ),
+        (
+            "{\"relay_push\":\n {\"addr_list\": [\"a\",\n {}]}}",
+            "lal.conf.json:2:16: relay_push.addr_list[1]: invalid type: map, expected a string",
+        ),
+        (
+            "{\n \"hls\": {\"enable\": 1}}",
+            "lal.conf.json:2:9: hls: invalid type: integer `1`, expected a boolean",
+        ),
         (
             "{\n \"rtmp\": {\"enable\": \"yes\"}\n}",
             "lal.conf.json:2:25: rtmp.enable: invalid type: string \"yes\", expected a boolean",

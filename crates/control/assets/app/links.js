@@ -27,8 +27,9 @@ const containers = { hls: 'hls', flv: 'flv', ws: 'flv', ts: 'ts', 'ws-ts': 'ts',
 
 /** Whether the server, which serves `paths`, offers a stream over one of the page's transports. */
 export function isOffered(name, transport, paths) {
-  const prefix = paths[containers[transport]];
-  return transport === 'hls' ? prefix != null : prefix != null && `/${name}`.startsWith(prefix);
+  const prefixes = paths[containers[transport]];
+  if (transport === 'hls') return prefixes != null;
+  return prefixes != null && prefixes.some(prefix => `/${name}`.startsWith(prefix));
 }
 
 /** The URL of a stream for one of the page's transports; null if that is not served. */

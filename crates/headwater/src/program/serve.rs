@@ -1,7 +1,10 @@
 //! `headwater serve`: the server until it is told to stop.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -12,14 +15,15 @@ use control::logs::Logs;
 use control::operations::Reloaded;
 use headwater::{Addresses, Options, ReloadRequest, Server};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::{banner, logging};
 
 pub(super) const HELP: &str = "Signals:
-  SIGTERM, SIGINT   stop: peers are told, and get time to go (server.drain_timeout)
+  SIGTERM, SIGINT, SIGUSR1, SIGUSR2
+                    stop: peers are told, and get time to go (server.drain_timeout)
   SIGHUP            read the configuration again; a bad one is refused, and the old one stays
 
 Settings come from the file, then from the environment (HEADWATER_RTMP__LISTEN=:1935), then from
@@ -87,17 +91,22 @@ pub(super) fn run(
     started: impl FnOnce(&Server, &Addresses),
 ) -> Result<()> {
     source.enter()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    // Before all else: a signal that comes while the server starts is for the server.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen()?
+    };
     let loaded = source.load()?;
     let logs = logging::start(&log_options(&loaded.config))?;
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("control")
-        .enable_all()
-        .build()?;
     runtime.block_on(async {
         let (sender, reloads) = mpsc::channel(1);
         let mut options = Options::from_config(&loaded.config);
@@ -111,11 +120,41 @@ pub(super) fn run(
             print!("{}", banner::text(&server, "live/me"));
         }
         started(&server, &addresses);
-        let drain_timeout = supervise(&server, source, loaded.config, &logs.logs, reloads).await?;
+        let drain_timeout =
+            supervise(&server, source, loaded.config, &logs.logs, reloads, signals).await;
         server.drain(drain_timeout).await;
         info!("stopped");
         Ok(())
     })
+}
+
+/// What the process is told.
+struct Signals {
+    /// Each of these stops the server; SIGUSR1 and SIGUSR2 are what stops lal.
+    stop: [Signal; 4],
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Takes notice of them from now on. Must be called inside a tokio runtime.
+    fn listen() -> io::Result<Self> {
+        let stop = [
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::user_defined1())?,
+            signal(SignalKind::user_defined2())?,
+        ];
+        Ok(Self { stop, hang_up: signal(SignalKind::hangup())? })
+    }
+}
+
+/// Waits for any of some signals.
+async fn any(signals: &mut [Signal]) {
+    poll_fn(|context| {
+        let came = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if came { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Waits for signals: reads the configuration again, or returns when the server is to stop, with
@@ -126,15 +165,13 @@ async fn supervise(
     config: Config,
     logs: &Logs,
     mut reloads: mpsc::Receiver<ReloadRequest>,
-) -> Result<Duration> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+    signals: Signals,
+) -> Duration {
+    let Signals { mut stop, mut hang_up } = signals;
     let mut known = Known { latest: config.clone(), at_start: config };
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(known.latest.server.drain_timeout.get()),
-            _ = interrupt.recv() => return Ok(known.latest.server.drain_timeout.get()),
+            () = any(&mut stop) => return known.latest.server.drain_timeout.get(),
             _ = hang_up.recv() => {
                 if let Err(error) = known.reload(server, source, logs) {
                     error!("the new configuration is refused, the old one stays: {error}");

@@ -22,7 +22,8 @@ impl Container {
     pub(super) fn of(path: &str, settings: &HttpSettings) -> Option<Self> {
         let served = |container: &Self| {
             let rules = container.rules(settings);
-            rules.enable && path.starts_with(&rules.prefix) && path.ends_with(container.suffix())
+            let fits = |prefix: &String| path.starts_with(prefix.as_str());
+            rules.enable && path.ends_with(container.suffix()) && rules.prefixes.iter().any(fits)
         };
         Self::ALL.into_iter().find(served)
     }
@@ -78,5 +79,25 @@ impl fmt::Display for Container {
             Self::Ts => "MPEG-TS",
             Self::Mp4 => "MP4",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_served_under_each_of_its_prefixes() {
+        let mut settings = HttpSettings::default();
+        settings.flv.prefixes = vec!["/live/".to_owned(), "/any/".to_owned()];
+        for (path, served) in [
+            ("/live/a.flv", Some(Container::Flv)),
+            ("/any/b/a.flv", Some(Container::Flv)),
+            ("/other/a.flv", None),
+            ("/other/a.ts", Some(Container::Ts)),
+            ("/live/a.m3u8", None),
+        ] {
+            assert_eq!(Container::of(path, &settings), served, "{path}");
+        }
     }
 }
