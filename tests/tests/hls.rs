@@ -276,7 +276,7 @@ fn a_stream_with_an_odd_name_plays() {
 
 #[test]
 fn a_viewer_is_a_session_when_there_is_a_key() {
-    let settings = ["hls.session_key=secret", "hls.session_timeout=2s", "hls.segment_duration=1s"];
+    let settings = ["hls.session_key=secret", "hls.session_timeout=6s", "hls.segment_duration=1s"];
     let mut server = Server::start(&settings);
     let _publisher = publish(&server, "h264-aac.mp4", "live/counted", -1);
     wait_until("it is live", || server.is_live("live/counted"));
@@ -300,6 +300,8 @@ fn a_viewer_is_a_session_when_there_is_a_key() {
     let address = format!("/hls/live/counted/{other}");
     assert_eq!(get(&server, &address).status(), 200, "{address}");
     let (address, _) = address.split_once('=').expect("an id");
+    // The first viewer is there all the time.
+    assert_eq!(get(&server, &location).status(), 200);
     let (_, own) = file.split_once('=').expect("an id");
     assert_eq!(get(&server, &format!("{address}={own}")).status(), 404);
     wait_until("it is counted", || {

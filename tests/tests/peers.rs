@@ -36,10 +36,10 @@ fn gstreamer_publishes() {
     assert!(["audio0", "video0"].iter().all(|name| frames.names().contains(name)));
     let video = frames.track("video0");
     assert_eq!(video.len(), 75);
-    assert!(
-        video.windows(2).all(|pair| (pair[1].0 - pair[0].0 - 40_000).abs() <= 1_000),
-        "{video:?}"
-    );
+    // A live source stamps pictures when it gets to make them, which is not always in time.
+    assert!(video.windows(2).all(|pair| pair[1].0 > pair[0].0), "{video:?}");
+    let length = video[74].0 - video[0].0;
+    assert!((74 * 40_000i64 - length).abs() <= 100_000, "{length}: {video:?}");
     assert!(frames.count("audio0") > 100, "{} audio frames", frames.count("audio0"));
     server.assert_healthy();
 }

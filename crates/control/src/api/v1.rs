@@ -21,6 +21,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -40,16 +41,32 @@ pub(super) fn router(api: Api) -> Router {
 
 /// The description of the API, made from its code.
 #[must_use]
-pub fn document() -> OpenApi {
+pub fn document() -> Value {
     in_standard_form(documented().into_openapi())
 }
 
 /// Slashes may be written as they are in paths of ours; OpenAPI has no word for that.
-fn in_standard_form(mut document: OpenApi) -> OpenApi {
+fn in_standard_form(mut document: OpenApi) -> Value {
     let paths = std::mem::take(&mut document.paths.paths);
     let renamed = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item));
     document.paths.paths = renamed.collect();
+    let mut document = serde_json::to_value(document).expect("a document is JSON");
+    widen(&mut document);
     document
+}
+
+/// `int32` would end at half of the numbers of 32 bits without a sign, which ours are.
+fn widen(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.get("format").is_some_and(|format| format == "int32") {
+                map.insert("format".to_owned(), "int64".into());
+            }
+            map.values_mut().for_each(widen);
+        }
+        Value::Array(all) => all.iter_mut().for_each(widen),
+        _ => {}
+    }
 }
 
 fn documented() -> OpenApiRouter<Api> {
