@@ -76,6 +76,32 @@ fn a_chain_of_servers_keeps_every_frame() {
 }
 
 #[test]
+fn what_lal_is_told_to_pull_while_nobody_watches_is_pulled_once_somebody_does() {
+    let origin = Server::start(&[]);
+    let _clip = clip::on(&origin, "live/clip");
+    let here = Server::start(&["server.wait_for_stream=5s"]);
+    let from = origin.url("rtmp", "live/clip");
+    let order = json!({
+        "url": from, "stream_name": "clip", "pull_retry_num": -1, "auto_stop_pull_after_no_out_ms": 0,
+    });
+    let refused = here.api_post("/api/ctrl/start_relay_pull", &order);
+    assert_eq!(refused["error_code"], 2001, "{refused}");
+    assert_eq!(refused["desp"], "should auto stop pull", "{refused}");
+    let sent = clip::frames();
+    for _ in 0..2 {
+        wait_until("nobody asks the origin", || origin.viewers("live/clip") == 0);
+        wait_until("the order waits", || state(&here, "pulls") == "idle");
+        assert_piece(&sent, &clip::seen(&here.url("http", "live/clip")), 25);
+    }
+    let _ = here.api("/api/ctrl/stop_relay_pull?stream_name=clip");
+    assert!(relays(&here, "pulls").is_empty());
+    // Ours has no order that it has refused.
+    let order = json!({ "stream": "live/clip", "from": [from], "stop_after_seconds": 0 });
+    assert_eq!(here.v1("POST", "pulls", &order).0, 409);
+    assert!(relays(&here, "pulls").is_empty());
+}
+
+#[test]
 fn an_edge_asks_its_origin_while_somebody_watches() {
     let origin = Server::start(&["auth.lal_for=[\"sub_rtmp\"]", "auth.lal_override=open-sesame"]);
     let _clip = clip::on(&origin, "live/clip");

@@ -12,12 +12,13 @@
 //!   `single_gop_max_frame_num: 0` is our default, for nothing here grows without bound.
 //! * `merge_write_size: 0` is our default flush, not a write per message; above, see
 //!   [`flush_after`].
-//! * There is one certificate for all listeners.
+//! * There is one certificate for all listeners: the first that is there.
 //! * A `hls.url_pattern` of `/` takes what no other pattern does; here it would take everything, and
 //!   is `/hls/`.
 //! * Numbers that are out of range here are taken as the nearest one that is not, with a warning.
 
 mod auth;
+mod certificate;
 mod dummy_audio;
 mod listeners;
 mod notify;

@@ -65,6 +65,9 @@ pub struct PullOrder {
     pub timeout: Option<Duration>,
     /// Whether the next source is kept connected.
     pub standby: bool,
+    /// Whether the order stays when it has ended for want of viewers, or was refused for it, and is
+    /// done again when some come, until it is taken back.
+    pub keep: bool,
 }
 
 /// A pull, or a push.
@@ -78,7 +81,7 @@ pub struct Relayed {
     /// Which of them it is at, from 0.
     pub current: usize,
     /// `running`, `calling`, `waiting`, or `idle`: somebody else publishes a stream that is to be
-    /// pulled, or nobody one that is to be pushed.
+    /// pulled, nobody watches it, or nobody publishes one that is to be pushed.
     pub state: &'static str,
     /// Its session.
     pub session: Option<SessionId>,

@@ -4,6 +4,7 @@ mod banner;
 mod bench;
 mod crowd;
 mod demo;
+mod log_file;
 mod logging;
 mod media_file;
 mod probe;

@@ -50,6 +50,7 @@ impl Relays for House {
             via: String::new(),
             rule: None,
             standby: order.standby,
+            keep: order.keep,
         };
         self.relay.pull(stream, order).map_err(refused)
     }
@@ -67,7 +68,7 @@ impl Relays for House {
                 PullState::Runs => "running",
                 PullState::Calls => "calling",
                 PullState::Waits => "waiting",
-                PullState::StandsBack => "idle",
+                PullState::Idle | PullState::StandsBack => "idle",
             },
             session: pull.session,
             attempts: pull.attempts,

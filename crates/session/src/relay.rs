@@ -56,6 +56,8 @@ pub struct Relay {
     runtime: Handle,
     rules: ArcSwap<Rules>,
     pulls: Mutex<HashMap<StreamName, Arc<Pull>>>,
+    /// Operators' orders that are done whenever somebody watches, until they are taken back.
+    kept: Mutex<HashMap<StreamName, Order>>,
     pushes: Mutex<HashMap<(StreamName, String), Arc<Push>>>,
     apart: OnceLock<Apart>,
 }
@@ -119,6 +121,7 @@ impl Relay {
             runtime: Handle::current(),
             rules: ArcSwap::from_pointee(Rules::default()),
             pulls: Mutex::default(),
+            kept: Mutex::default(),
             pushes: Mutex::default(),
             apart: OnceLock::new(),
         });
@@ -135,7 +138,7 @@ impl Relay {
         let rules = self.rules.load_full();
         let pulls: Vec<_> = self.pulls.lock().values().cloned().collect();
         for pull in pulls.into_iter().filter(|pull| !pull.is_wanted_by(&rules)) {
-            self.stop_pull(pull.stream());
+            self.end_pull(pull.stream());
         }
         let pushes: Vec<_> = self.pushes.lock().values().cloned().collect();
         for push in pushes.into_iter().filter(|push| !push.is_wanted_by(&rules)) {
@@ -168,6 +171,11 @@ impl Relay {
         if let Some(pull) = self.pulls.lock().get(stream) {
             pull.want();
             return true;
+        }
+        let kept = self.kept.lock().get(stream).cloned();
+        if let Some(order) = kept {
+            let order = Order { via: asked.via.clone(), ..order };
+            return !self.has_publisher(stream) && self.begin_pull(stream.clone(), order).is_ok();
         }
         let rules = self.rules.load();
         let fits = |rule: &&PullRule| {
@@ -210,13 +218,15 @@ impl Relay {
             via: asked.via,
             rule: Some(rule.clone()),
             standby: rule.standby,
+            keep: false,
         })
     }
 
     /// Pulls a stream by an operator's order; answers with the id of its first session.
     ///
     /// # Errors
-    /// [`OrderError`] says why not.
+    /// [`OrderError`] says why not. An order that is to be kept is kept when it is
+    /// [`OrderError::Unwatched`].
     pub fn pull(
         self: &Arc<Self>,
         stream: StreamName,
@@ -225,11 +235,32 @@ impl Relay {
         if self.has_publisher(&stream) {
             return Err(OrderError::Occupied(stream));
         }
+        if order.sources.is_empty() {
+            return Err(OrderError::NoSource(stream));
+        }
+        if order.keep {
+            self.keep(&stream, &order)?;
+        }
         let watched = self.context.is_watched(&stream);
         if order.stop_after == Some(Duration::ZERO) && !watched {
             return Err(OrderError::Unwatched(stream));
         }
-        self.begin_pull(stream, order)
+        let replaces = !order.keep;
+        let begun = self.begin_pull(stream.clone(), order)?;
+        if replaces {
+            self.kept.lock().remove(&stream);
+        }
+        Ok(begun)
+    }
+
+    /// Keeps an order, in the place of an earlier one for the stream.
+    fn keep(&self, stream: &StreamName, order: &Order) -> Result<(), OrderError> {
+        let mut kept = self.kept.lock();
+        if kept.len() >= MAX_ORDERS && !kept.contains_key(stream) {
+            return Err(OrderError::TooMany);
+        }
+        kept.insert(stream.clone(), order.clone());
+        Ok(())
     }
 
     fn begin_pull(
@@ -256,9 +287,18 @@ impl Relay {
         Ok(id)
     }
 
-    /// Pulls a stream no more. The id of the session that carries it, if there is one; `None` if
-    /// it was not pulled.
+    /// Pulls a stream no more, and forgets an order that was kept. The id of the session that
+    /// carries it, if there is one; `None` if nothing was ordered.
     pub fn stop_pull(&self, stream: &StreamName) -> Option<Option<SessionId>> {
+        // First, so that nobody who watches begins again.
+        let kept = self.kept.lock().remove(stream).is_some();
+        match self.end_pull(stream) {
+            None => kept.then_some(None),
+            ended => ended,
+        }
+    }
+
+    fn end_pull(&self, stream: &StreamName) -> Option<Option<SessionId>> {
         // Another order may come at once.
         let pull = self.pulls.lock().remove(stream)?;
         Some(pull.stop())
@@ -386,11 +426,15 @@ impl Relay {
         found.lock().publisher().cloned()
     }
 
-    /// All pulls, by stream.
+    /// All pulls, by stream, and orders that are kept for when somebody watches.
     #[must_use]
     pub fn pulls(&self) -> Vec<PullStatus> {
-        let pulls: Vec<_> = self.pulls.lock().values().cloned().collect();
-        let mut all: Vec<_> = pulls.iter().map(|pull| pull.status()).collect();
+        let mut pulls = self.pulls.lock().clone();
+        for (stream, order) in self.kept.lock().iter() {
+            let waiting = || Arc::new(Pull::kept(stream.clone(), order.clone()));
+            pulls.entry(stream.clone()).or_insert_with(waiting);
+        }
+        let mut all: Vec<_> = pulls.values().map(|pull| pull.status()).collect();
         all.sort_by(|a, b| a.stream.cmp(&b.stream));
         all
     }
@@ -415,6 +459,7 @@ impl Relay {
     /// Ends all relays; none begins any more.
     pub fn shut_down(&self) {
         self.rules.store(Arc::new(Rules::default()));
+        self.kept.lock().clear();
         let pulls: Vec<_> = self.pulls.lock().values().cloned().collect();
         pulls.iter().for_each(|pull| drop(pull.stop()));
         let pushes: Vec<_> = self.pushes.lock().values().cloned().collect();

@@ -1,15 +1,16 @@
-//! Where lal listens, what is served there, and the certificate.
+//! Where lal listens, and what is served there.
 
 use std::path::Path;
 
 use toml::Value;
 
+use super::certificate::Tls;
 use super::{Conf, Rtsp, Served, Translation, on, slashes};
 
 impl Translation<'_> {
     pub(super) fn listeners(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) {
         let Conf { rtmp, default_http: http, http_api: api, .. } = conf;
-        let (rtmps, https, rtsps) = self.certificate(conf, exists);
+        let Tls { rtmps, rtsps, https } = self.certificate(conf, exists);
         self.rtsp(&conf.rtsp, rtsps, conf.simple_auth.guards_rtsp_publishers());
 
         let plain = on(rtmp.enable);
@@ -19,18 +20,19 @@ impl Translation<'_> {
 
         let mut plain = Addresses::default();
         let mut tls = Addresses::default();
-        for served in conf.served() {
+        for (served, https) in conf.served().into_iter().zip(https) {
             plain.add(on(served.enable), either(&served.http_listen_addr, &http.http_listen_addr));
             let address = either(&served.https_listen_addr, &http.https_listen_addr);
-            tls.add(https && on(served.enable_https), address);
+            tls.add(https, address);
         }
         self.listen_all("http.listen", plain, "default_http.http_listen_addr");
         self.listen_all("http.tls_listen", tls, "default_http.https_listen_addr");
-        for (key, served, [enable, pattern]) in [
-            ("flv", &conf.httpflv, ["httpflv.enable", "httpflv.url_pattern"]),
-            ("ts", &conf.httpts, ["httpts.enable", "httpts.url_pattern"]),
+        let [https_flv, https_ts, _] = https;
+        for (key, served, https, [enable, pattern]) in [
+            ("flv", &conf.httpflv, https_flv, ["httpflv.enable", "httpflv.url_pattern"]),
+            ("ts", &conf.httpts, https_ts, ["httpts.enable", "httpts.url_pattern"]),
         ] {
-            let enabled = on(served.enable) || (https && on(served.enable_https));
+            let enabled = on(served.enable) || https;
             self.put(&format!("{key}.enable"), Value::from(enabled), enable);
             self.put(&format!("{key}.url_prefix"), prefixes(conf, served), pattern);
         }
@@ -75,47 +77,6 @@ impl Translation<'_> {
                 );
             }
         }
-    }
-
-    /// The certificate, and whether RTMPS, HTTPS and RTSPS are served with it.
-    fn certificate(&mut self, conf: &Conf, exists: &dyn Fn(&Path) -> bool) -> (bool, bool, bool) {
-        let Conf { rtmp, rtsp, default_http: http, .. } = conf;
-        let over_tls = conf.served().into_iter().find(|served| on(served.enable_https));
-        let (rtmps, https) = (on(rtmp.rtmps_enable), over_tls.is_some());
-        let rtsps = on(rtsp.rtsps_enable);
-        let own = over_tls.unwrap_or(&conf.httpflv);
-        let https_files = (
-            either(&own.https_cert_file, &http.https_cert_file),
-            either(&own.https_key_file, &http.https_key_file),
-        );
-        let rtmps_files = (rtmp.rtmps_cert_file.as_deref(), rtmp.rtmps_key_file.as_deref());
-        let rtsps_files = (rtsp.rtsps_cert_file.as_deref(), rtsp.rtsps_key_file.as_deref());
-        let all = [
-            (https, https_files, "HTTPS", "default_http.https_cert_file"),
-            (rtmps, rtmps_files, "RTMPS", "rtmp.rtmps_cert_file"),
-            (rtsps, rtsps_files, "RTSPS", "rtsp.rtsps_cert_file"),
-        ];
-        let mut wanted = all.iter().filter(|(wanted, ..)| *wanted);
-        let Some(&(_, (cert, private), chosen, key)) = wanted.next() else {
-            return (false, false, false);
-        };
-        for (.., other) in wanted.filter(|(_, files, ..)| *files != (cert, private)) {
-            self.warnings.push(format!(
-                "{other} and its key are not those of {chosen}; there is one certificate for all \
-                 listeners, and that of {chosen} is taken"
-            ));
-        }
-        let (cert, private) = (cert.unwrap_or_default(), private.unwrap_or_default());
-        if !exists(Path::new(cert)) || !exists(Path::new(private)) {
-            // lal logs this and goes on without the listener.
-            self.warnings.push(format!(
-                "{key}: {cert:?} or its key {private:?} is not there; nothing is served with TLS"
-            ));
-            return (false, false, false);
-        }
-        self.put("tls.cert", Value::from(cert), key);
-        self.put("tls.key", Value::from(private), key);
-        (rtmps, https, rtsps)
     }
 
     /// Puts an address where a listener is enabled, and none where it is not.

@@ -34,9 +34,10 @@ section! {
     pub struct Log {
         /// "trace", "debug", "info", "warn", "error" or "off".
         Live level: Level = Level::Info,
-        /// A file to log to; empty for none.
+        /// A file to log to; empty for none. It is always the current one: earlier ones have a
+        /// date in their names, such as server.2026-11-28.log for server.log.
         Restart file: FilePath = FilePath::default(),
-        /// When a new file is begun: "daily", "hourly" or "never".
+        /// When a new file is begun: "daily", "hourly" (in UTC) or "never".
         Restart rotation: Rotation = Rotation::Daily,
         /// How many files are kept, the current one included.
         Restart keep_files: u32 = 7; 1..=10_000,

@@ -454,7 +454,40 @@ fn a_certificate_that_is_not_there_leaves_tls_out() {
     let loaded = read(&FULL.replace("./conf/", "./no such directory/")).unwrap();
     assert!(loaded.config.rtmp.tls_listen.is_empty() && loaded.config.http.tls_listen.is_empty());
     assert!(loaded.config.tls.cert.get().is_none());
-    assert!(loaded.warnings[0].ends_with("nothing is served with TLS"), "{:?}", loaded.warnings);
+    let left_out: Vec<_> =
+        loaded.warnings.iter().filter(|warning| warning.ends_with("is left out")).collect();
+    assert_eq!(left_out.len(), 3, "{left_out:?}");
+    assert!(left_out[0].starts_with("default_http.https_cert_file: "), "{left_out:?}");
+}
+
+#[test]
+fn only_what_has_no_certificate_is_left_out() {
+    let mut warnings = Vec::new();
+    let text = FULL
+        .replace("\"https_cert_file\": \"./conf/", "\"https_cert_file\": \"./lost/")
+        .replace("\"hls\": {", "\"hls\": {\"https_cert_file\": \"./hls.pem\",")
+        .replace("\"rtsps_key_file\": \"./conf/", "\"rtsps_key_file\": \"./lost/")
+        .replace("\"rtmps_cert_file\": \"./conf/", "\"rtmps_cert_file\": \"./other/");
+    let exists = |path: &Path| !path.starts_with("./lost");
+    let file = "lal.conf.json".into();
+    let tree = lal::translate(&file, &text, &exists, &mut warnings).unwrap();
+    let config = tree.read(&mut Vec::new());
+    assert_eq!(config.tls.cert.get(), Some(Path::new("./hls.pem")));
+    assert!(!config.rtmp.tls_listen.is_empty() && config.rtsp.tls_listen.is_empty());
+    // One of those who share the address has a certificate.
+    assert!(!config.http.tls_listen.is_empty());
+    let said: Vec<_> = warnings.iter().take(3).map(String::as_str).collect();
+    assert_eq!(
+        said,
+        [
+            "default_http.https_cert_file: \"./lost/cert.pem\" or its key \"./conf/key.pem\" is not \
+             there; HTTPS is left out",
+            "rtmp.rtmps_cert_file and its key are not those of HTTPS of hls; there is one certificate \
+             for all listeners, and that of HTTPS of hls is taken",
+            "rtsp.rtsps_cert_file: \"./conf/cert.pem\" or its key \"./lost/key.pem\" is not there; \
+             RTSPS is left out",
+        ]
+    );
 }
 
 #[test]

@@ -249,6 +249,8 @@ impl Pull {
     fn order(&self) -> PullOrder {
         PullOrder {
             standby: false,
+            // In lal, it is refused while nobody watches, and yet done once somebody does.
+            keep: self.auto_stop_pull_after_no_out_ms == 0,
             from: vec![self.url.clone()],
             // One call, and so many more.
             attempts: match self.pull_retry_num {

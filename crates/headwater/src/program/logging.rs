@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use config::values::Level;
+use config::values::{Level, Rotation};
 use control::logs::{Line, LogFeed, Logs, rfc3339};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context as Scope, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, reload};
+
+use super::log_file::LogFile;
 
 /// What is logged, and where to.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub(super) struct Options {
 pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) rotation: Rotation,
-    /// How many old files are kept; 0 for all.
+    /// How many files are kept, the current one included.
     pub(super) keep: usize,
 }
 
@@ -129,21 +130,8 @@ impl Visit for Fields<'_> {
     }
 }
 
-fn open(file: &File) -> Result<RollingFileAppender> {
-    let folder = file.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let name = file.path.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = file.path.extension().unwrap_or_default().to_string_lossy();
-    let mut builder = RollingFileAppender::builder()
-        .rotation(file.rotation.clone())
-        .filename_prefix(name)
-        .filename_suffix(if extension.is_empty() { "log".into() } else { extension });
-    if file.keep > 0 {
-        builder = builder.max_log_files(file.keep);
-    }
-    std::fs::create_dir_all(folder)
-        .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(builder.build(folder)?))
+fn open(file: &File) -> Result<LogFile> {
+    LogFile::open(&file.path, file.rotation, file.keep, SystemTime::now())
         .with_context(|| format!("cannot write logs to {}; set log.file", file.path.display()))
 }
 

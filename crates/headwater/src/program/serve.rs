@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use config::values::{LogFormat, Rotation};
+use config::values::LogFormat;
 use config::{Config, Loaded, Sources};
 use control::logs::Logs;
 use control::operations::Reloaded;
@@ -233,11 +233,7 @@ fn log_options(config: &Config) -> logging::Options {
         json: log.format == LogFormat::Json,
         file: log.file.get().map(|path| logging::File {
             path: path.to_owned(),
-            rotation: match log.rotation {
-                Rotation::Daily => tracing_appender::rolling::Rotation::DAILY,
-                Rotation::Hourly => tracing_appender::rolling::Rotation::HOURLY,
-                Rotation::Never => tracing_appender::rolling::Rotation::NEVER,
-            },
+            rotation: log.rotation,
             keep: usize::try_from(log.keep_files).unwrap_or(usize::MAX),
         }),
     }

@@ -44,11 +44,16 @@ pub struct Order {
     pub rule: Option<PullRule>,
     /// Whether the next source is kept connected, to take over without a pause.
     pub standby: bool,
+    /// Whether it stays when it has ended for want of viewers, and is done again when some come,
+    /// until it is taken back.
+    pub keep: bool,
 }
 
 /// How a pull is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullState {
+    /// Nobody watches; it begins when somebody does.
+    Idle,
     /// Somebody else publishes the stream; it stands back.
     StandsBack,
     /// A source is being called.
@@ -138,6 +143,13 @@ impl Pull {
         };
         let (state, stopped) = (Mutex::new(state), Notify::new());
         Self { stream, order, state, stopped, beside: Mutex::default() }
+    }
+
+    /// What there is to say about an order that waits for viewers.
+    pub(super) fn kept(stream: StreamName, order: Order) -> Self {
+        let pull = Self::new(stream, order);
+        pull.state.lock().doing = PullState::Idle;
+        pull
     }
 
     pub(super) fn stream(&self) -> &StreamName {

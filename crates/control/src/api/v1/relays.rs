@@ -29,7 +29,7 @@ pub(super) struct RelayView {
     /// Which of them it is at, from 0.
     current: usize,
     /// `running`, `calling`, `waiting` for the next try, or `idle`: somebody else publishes a
-    /// stream that is to be pulled, or nobody one that is to be pushed.
+    /// stream that is to be pulled, nobody watches it, or nobody publishes one that is to be pushed.
     state: &'static str,
     /// The id of its session, which has its statistics.
     session: Option<String>,
@@ -163,6 +163,7 @@ pub(super) async fn pull(State(api): State<Api>, Body(wanted): Body<Pull>) -> An
         rtsp_transport: wanted.rtsp_transport.map(Into::into),
         timeout: wanted.timeout_seconds.map(seconds),
         standby: wanted.standby,
+        keep: false,
     };
     api.operations.pull(stream.clone(), &order).map_err(refused)?;
     let found = api.operations.pulls().into_iter().find(|pull| pull.stream == stream);
