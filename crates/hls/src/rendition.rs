@@ -64,8 +64,6 @@ pub struct Rendition {
     /// The initialisation section changed since the last segment began.
     init_changed: bool,
     init: Option<Arc<Init>>,
-    /// The next segment does not go on where the last one ended.
-    discontinuity: bool,
     /// When frames began to be dropped for want of a key frame.
     waiting_since: Option<i64>,
     /// A time of the stream, and the wall clock's at it.
@@ -115,7 +113,6 @@ impl Rendition {
             lead: TrackId::video(0),
             init_changed: false,
             init: None,
-            discontinuity: false,
             waiting_since: None,
             anchor: None,
             start: 0,
@@ -137,7 +134,7 @@ impl Rendition {
         let mut rendition = Self::new(name, settings);
         rendition.window.next = resume.number;
         rendition.window.discontinuities = resume.discontinuities;
-        rendition.discontinuity = resume.number > 0;
+        rendition.window.breaks = resume.number > 0;
         rendition
     }
 
@@ -347,7 +344,7 @@ impl Rendition {
             number: self.window.next,
             stem: name::segment(&self.stem, unix_ms, self.window.next),
             extension: container.extension(),
-            discontinuity: std::mem::take(&mut self.discontinuity),
+            discontinuity: std::mem::take(&mut self.window.breaks),
             init: self.init.clone(),
             unix_ms,
             parts: Vec::new(),
@@ -454,7 +451,7 @@ impl Rendition {
         let end = self.last + if self.step > 0 { self.step } else { TIMESCALE / 25 };
         self.split_part(end);
         let (Some(container), Some(open)) = (&mut self.container, &mut self.window.open) else {
-            self.discontinuity |= !self.window.segments.is_empty();
+            self.window.breaks |= !self.window.segments.is_empty();
             return Outcome::Nothing;
         };
         let bytes = container.finish();
@@ -462,7 +459,7 @@ impl Rendition {
         let independent = self.part_independent;
         open.parts.push(Part { bytes, duration, independent });
         self.end_segment();
-        self.discontinuity = true;
+        self.window.breaks = true;
         Outcome::Segment
     }
 

@@ -78,6 +78,8 @@ pub struct Window {
     pub(crate) target: i64,
     /// In ticks.
     pub(crate) part_target: Option<i64>,
+    /// The next segment does not go on where the last one ended.
+    pub(crate) breaks: bool,
     pub(crate) ended: bool,
 }
 

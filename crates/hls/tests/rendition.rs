@@ -81,6 +81,9 @@ impl Player {
             return;
         }
         let text = window.playlist(Form::Full, "");
+        let last = text.lines().last().expect("a line");
+        let lists_parts = text.contains("#EXT-X-PART:");
+        assert!(!lists_parts || last.starts_with('#'), "nothing of the next segment in\n{text}");
         assert_eq!(*self.target.get_or_insert_with(|| window.target()), window.target());
         let part_target = tag(&text, "#EXT-X-PART-INF:PART-TARGET=").unwrap_or("").to_owned();
         assert_eq!(*self.part_target.get_or_insert_with(|| part_target.clone()), part_target);
@@ -234,6 +237,35 @@ my%20cam-1700000010000-5.ts?x=1
 #EXT-X-ENDLIST
 ";
     assert_eq!(rendition.window().playlist(Form::Full, "?x=1"), expected);
+}
+
+#[test]
+fn a_discontinuity_is_announced_where_a_publisher_left() {
+    let mut rendition = Rendition::new("cam", settings(Container::Auto, true));
+    rendition.set_tracks(&tracks(&[video()]), 1);
+    let mut player = Player::default();
+    for n in 0..=170 {
+        rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40);
+        player.look(rendition.window());
+    }
+    rendition.set_tracks(&tracks(&[video()]), 2);
+    player.look(rendition.window());
+    let text = rendition.window().playlist(Form::Full, "");
+    assert!(text.ends_with("-3.m4s\n#EXT-X-DISCONTINUITY\n"), "{text}");
+    assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
+    let plain = rendition.window().playlist(Form::Plain, "");
+    assert!(plain.ends_with("-3.m4s\n"), "{plain}");
+    // It stands before what is promised, and before what comes.
+    for n in 200..=230 {
+        rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40);
+        player.look(rendition.window());
+        let text = rendition.window().playlist(Form::Full, "");
+        let (_, next) = text.split_once("-3.m4s\n").expect("the last segment before");
+        assert!(next.starts_with("#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-"), "{text}");
+        assert!(next.contains("#EXT-X-PRELOAD-HINT:"), "{text}");
+    }
+    rendition.end();
+    assert!(rendition.window().playlist(Form::Full, "").ends_with("-4.m4s\n#EXT-X-ENDLIST\n"));
 }
 
 #[test]
