@@ -57,6 +57,8 @@ pub struct Resume {
     pub number: u64,
     /// The discontinuities before it.
     pub discontinuities: u64,
+    /// Segments were fragmented MP4: what follows is too, if it can be.
+    pub fmp4: bool,
 }
 
 /// One stream as segments.
@@ -66,6 +68,7 @@ pub struct Rendition {
     settings: Settings,
     window: Window,
     container: Option<Container>,
+    was_fmp4: bool,
     /// What the publisher has, and what the segments are made of: sound that does not come is left
     /// out where there is no silence for its codec.
     published: Arc<TrackSet>,
@@ -128,6 +131,7 @@ impl Rendition {
             settings,
             window: Window::default(),
             container: None,
+            was_fmp4: false,
             published: Arc::default(),
             tracks: Arc::default(),
             pending: None,
@@ -162,6 +166,7 @@ impl Rendition {
         rendition.window.next = resume.number;
         rendition.window.discontinuities = resume.discontinuities;
         rendition.window.breaks = resume.number > 0;
+        rendition.was_fmp4 = resume.fmp4;
         rendition
     }
 
@@ -175,7 +180,8 @@ impl Rendition {
     #[must_use]
     pub fn resume(&self) -> Resume {
         let listed = self.window.listed().filter(|segment| segment.discontinuity).count() as u64;
-        Resume { number: self.window.next, discontinuities: self.window.discontinuities + listed }
+        let (number, fmp4) = (self.window.next, self.was_fmp4);
+        Resume { number, discontinuities: self.window.discontinuities + listed, fmp4 }
     }
 
     /// Whether some segment had to end without a key frame, since the target duration would have
@@ -516,7 +522,9 @@ impl Rendition {
 
     /// Takes tracks into use; no segment is open.
     fn adopt(&mut self, tracks: Arc<TrackSet>) {
-        let fmp4 = self.settings.wants_fmp4(&tracks);
+        let keeps = self.was_fmp4 && self.settings.keeps_fmp4(&tracks);
+        let fmp4 = keeps || self.settings.wants_fmp4(&tracks);
+        self.was_fmp4 |= fmp4;
         let mut container = match self.container.take() {
             Some(container) if container.is_fmp4() == fmp4 => container,
             _ => Container::new(fmp4),

@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::{Player, UNIX_MS, audio, picture, settings, sound, tracks, video};
+use common::{Player, UNIX_MS, audio, picture, settings, sound, track, tracks, video};
 use headwater_hls::playlist::Form;
 use headwater_hls::{Answer, Container, Directives, Outcome, Rendition, Settings, TIMESCALE};
+use media::{Codec, TrackId};
 use proptest::prelude::*;
 
 #[test]
@@ -200,6 +201,39 @@ fn a_late_track_joins_at_a_key_frame() {
     assert_eq!(changes, [3]);
     let total: i64 = player.segments.iter().map(|segment| segment.duration()).sum();
     assert_eq!(total, 18 * TIMESCALE, "no picture is lost by it");
+}
+
+/// The `hvcC` of a stream of x265.
+const HEVC: &str = "\
+    0101600000009000000000007bf000fcfdf8f800000f03a00001001840010c01ffff01600000030090000003\
+    000003007b959809a10001002a42010101600000030090000003000003007ba003c08010e596566924caf016\
+    8080000003008000001e04a2000100074401c172b46240";
+
+#[test]
+fn fragmented_mp4_stays_once_there_was_any() {
+    let byte = |at| u8::from_str_radix(&HEVC[at..at + 2], 16).expect("digits");
+    let config: Vec<u8> = (0..HEVC.len()).step_by(2).map(byte).collect();
+    let hevc = track(TrackId::video(0), Codec::H265, config.into());
+    let settings = settings(Container::Auto, false);
+    let mut rendition = Rendition::new("cam", settings.clone());
+    let mut extensions = Vec::new();
+    for (publisher, pictures) in [(1, video()), (2, hevc), (3, video())] {
+        rendition.set_tracks(&tracks(&[pictures, audio()]), publisher);
+        for n in 0..=50 {
+            let ms = (publisher as i64 * 100 + n) * 40;
+            rendition.push(&picture(ms, n % 50 == 0), UNIX_MS + ms);
+        }
+        extensions.extend(rendition.window().segments().next_back().map(|s| s.extension));
+    }
+    // Players have no way back from a section.
+    assert_eq!(extensions, ["ts", "m4s", "m4s"]);
+    rendition.end();
+    let mut again = Rendition::resuming("cam", settings, rendition.resume());
+    again.set_tracks(&tracks(&[video(), audio()]), 4);
+    for n in 0..=50 {
+        again.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40);
+    }
+    assert_eq!(again.window().segments().next().map(|s| s.extension), Some("m4s"));
 }
 
 #[test]
