@@ -1,7 +1,7 @@
 //! Fragments that others wrote.
 //!
 //! Laws: the same bytes give the same frames; units lie within their frames; frames come in the
-//! order of their times.
+//! order of their times; there are not many more bytes in them than there were.
 
 #![no_main]
 
@@ -22,6 +22,9 @@ fuzz_target!(|data: &[u8]| {
     for pair in frames.windows(2) {
         assert!(pair[0].dts.millis() <= pair[1].dts.millis());
     }
+    // Lengths of one byte become four.
+    let bytes: usize = frames.iter().map(|frame| frame.data.len()).sum();
+    assert!(bytes <= 4 * data.len());
     for frame in &frames {
         assert!(!frame.data.is_empty());
         for unit in &frame.units {

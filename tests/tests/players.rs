@@ -1,5 +1,6 @@
 //! Web players in a real browser: the picture moves, the sound is decoded, and nothing is missing.
 
+use headwater_e2e::raw::Raw;
 use headwater_e2e::{Program, Server, ffmpeg, material, modern_ffmpeg, program, root, wait_until};
 use serde_json::Value;
 
@@ -34,16 +35,31 @@ fn watch(server: &Server, player: &str, url: &str) -> Value {
     seen
 }
 
+/// How many pictures were shown.
+fn pictures(seen: &Value) -> f64 {
+    let frames = |look: &str| seen[look]["frames"].as_f64().expect("a number");
+    frames("second") - frames("first")
+}
+
 fn assert_moves(seen: &Value) {
-    let number = |look: &str, what: &str| seen[look][what].as_f64().expect("a number");
     assert_ne!(seen["first"]["picture"], seen["second"]["picture"], "{seen}");
-    let shown = number("second", "frames") - number("first", "frames");
+    let shown = pictures(seen);
     assert!((100.0..170.0).contains(&shown), "{shown} pictures: {seen}");
 }
 
 fn assert_sounds(seen: &Value) {
     let bytes = |look: &str| seen[look]["audioBytes"].as_u64();
     assert!(bytes("second") > bytes("first"), "no sound: {seen}");
+}
+
+/// The number of the last segment that is listed; 0 before there is one.
+fn last_segment(server: &Server) -> u64 {
+    let mut raw = Raw::connect(server, "http");
+    raw.send(b"GET /hls/web.m3u8 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let text = String::from_utf8_lossy(&raw.read_to_end()).into_owned();
+    let first = text.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
+    let first: u64 = first.and_then(|number| number.parse().ok()).unwrap_or(0);
+    first + text.matches("#EXTINF").count() as u64
 }
 
 /// Plays a stream of pictures and sound with each of these players.
@@ -68,6 +84,32 @@ fn play(settings: &[&str], players: &[(&str, &str)]) {
 #[test]
 fn hls_at_low_latency() {
     play(&[], &[("hls.js-ll", "http+hls"), ("shaka-ll", "http+hls")]);
+}
+
+/// A publisher goes and comes back, also with another size of picture: players go on.
+#[test]
+fn hls_when_the_publisher_returns() {
+    let mut server = Server::start(&["hls.segment_duration=1s", "stream.grace=30s"]);
+    let url = server.url("http+hls", "live/web");
+    let mut publisher = publish(&server, "baseline.mp4");
+    let script = root().join("tests/browser/player.mjs").to_string_lossy().into_owned();
+    let browsers = ["hls.js-ll", "shaka-ll"]
+        .map(|player| program("node", [script.as_str(), player, &url, "24"]));
+    for file in ["baseline.mp4", "small.mp4", "h264-aac.mp4"] {
+        let enough = last_segment(&server) + 6;
+        wait_until("a publisher was seen for a while", || last_segment(&server) >= enough);
+        publisher.kill();
+        wait_until("the publisher has gone", || !server.is_live("live/web"));
+        publisher = publish(&server, file);
+    }
+    for browser in browsers {
+        let seen: Value = serde_json::from_str(&browser.finish()).expect("JSON of the browser");
+        assert_eq!(seen["fatal"].as_array().map(Vec::len), Some(0), "{seen}");
+        assert_eq!(seen["errors"].as_array().map(Vec::len), Some(0), "{seen}");
+        // But for the moments of a change.
+        assert!(pictures(&seen) > 24.0 * 18.0, "{seen}");
+    }
+    server.assert_healthy();
 }
 
 #[test]

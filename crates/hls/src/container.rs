@@ -82,6 +82,13 @@ impl Container {
         }
     }
 
+    /// No picture comes before `at`.
+    pub(crate) fn end_picture(&mut self, at: Ticks) {
+        if let Self::Fmp4(fragmenter) = self {
+            fragmenter.end_picture(at);
+        }
+    }
+
     /// Everything before `until`, a time of the lead track.
     pub(crate) fn cut(&mut self, until: Ticks, lead: TrackKind) -> Bytes {
         match self {

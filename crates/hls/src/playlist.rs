@@ -111,12 +111,28 @@ impl Window {
         if self.ended {
             return writeln!(out, "#EXT-X-ENDLIST");
         }
-        let listed = |open: &&Segment| open.lists_parts && part_target.is_some();
-        if let Some(open) = self.open.as_ref().filter(listed) {
-            if !open.parts.is_empty() {
-                write_head(out, open, &mut init, query)?;
-                write_parts(out, open, query)?;
-            }
+        if part_target.is_some() { self.write_next(out, &mut init, query) } else { Ok(()) }
+    }
+
+    /// What is known of the segment that comes next, in a playlist with parts.
+    ///
+    /// There is always something: where nothing follows the last whole segment, hls.js 1.7 takes
+    /// that one for the segment whose parts come, and gives up when the next one is another. Tags
+    /// that belong to a segment stand before it, and nothing says when it has to follow (§4.4.4).
+    fn write_next(
+        &self,
+        out: &mut String,
+        init: &mut Option<Arc<Init>>,
+        query: &str,
+    ) -> fmt::Result {
+        let Some(open) = &self.open else {
+            return if self.breaks { writeln!(out, "#EXT-X-DISCONTINUITY") } else { Ok(()) };
+        };
+        if !open.parts.is_empty() || open.discontinuity || !open.lists_parts {
+            write_head(out, open, init, query)?;
+        }
+        if open.lists_parts {
+            write_parts(out, open, query)?;
             let hint = name::escape(&open.part_file(open.parts.len()));
             writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}{query}\"")?;
         }

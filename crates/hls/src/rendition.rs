@@ -2,16 +2,20 @@
 //!
 //! The lead track paces: pictures where there are any, else sound. A part or segment ends when the
 //! frame comes that the next one begins with, so that its duration is known, and so that the part
-//! which a playlist promises is always the one that comes.
+//! which a playlist promises is always the one that comes. While pictures pause, sound paces.
+
+mod pair;
+mod segments;
 
 use std::sync::Arc;
 
-use media::{Codec, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind, TrackSet};
+use media::{Codec, Frame, FrameKind, TimeBase, Track, TrackId, TrackKind, TrackSet};
 
+use self::pair::{Pair, Sound};
 use crate::container::Container;
 use crate::settings::ticks;
-use crate::window::{Init, Part, Segment, Window};
-use crate::{Settings, TIMESCALE, name};
+use crate::window::{Init, Window};
+use crate::{Settings, TIMESCALE};
 
 /// Key frames come a little early or late by the milliseconds of their time stamps.
 const TOLERANCE: i64 = TIMESCALE / 20;
@@ -25,6 +29,12 @@ const ROUNDING: i64 = TIMESCALE * 4 / 10;
 
 /// Media without a key frame that is waited through before a segment begins without one.
 const KEY_FRAME_PATIENCE: i64 = 10 * TIMESCALE;
+
+/// The longest distance between two pictures that a first segment takes its length from.
+const MAX_SLOW_STEP: i64 = 60 * TIMESCALE;
+
+/// Pictures of a first segment that show that it is a pause when no more come.
+const MANY_FRAMES: i64 = 10;
 
 /// Frames of the first segment that are remembered: ten seconds of 100 a second, and of sound.
 const MAX_FIRST_FRAMES: usize = 4096;
@@ -47,6 +57,8 @@ pub struct Resume {
     pub number: u64,
     /// The discontinuities before it.
     pub discontinuities: u64,
+    /// Segments were fragmented MP4: what follows is too, if it can be.
+    pub fmp4: bool,
 }
 
 /// One stream as segments.
@@ -56,16 +68,23 @@ pub struct Rendition {
     settings: Settings,
     window: Window,
     container: Option<Container>,
+    was_fmp4: bool,
+    /// What the publisher has, and what the segments are made of: sound that does not come is left
+    /// out where there is no silence for its codec.
+    published: Arc<TrackSet>,
     tracks: Arc<TrackSet>,
     /// Takes effect with the next key frame.
     pending: Option<Arc<TrackSet>>,
     publisher: Option<u64>,
     lead: TrackId,
+    /// What came of pictures and sound, where pictures lead.
+    pair: Pair,
+    /// Sound paces, since pictures pause; and where it has ended a part or segment last.
+    by_sound: bool,
+    floor: i64,
     /// The initialisation section changed since the last segment began.
     init_changed: bool,
     init: Option<Arc<Init>>,
-    /// The next segment does not go on where the last one ended.
-    discontinuity: bool,
     /// When frames began to be dropped for want of a key frame.
     waiting_since: Option<i64>,
     /// A time of the stream, and the wall clock's at it.
@@ -74,12 +93,15 @@ pub struct Rendition {
     start: i64,
     part_start: i64,
     part_independent: bool,
-    /// The last frame of the lead track, whether it was a key frame, its distance from the one
-    /// before it, the longest such distance so far, and how many frames are in the open segment.
+    /// The last frame of the lead track, when it came, whether it was a key frame, its distance from
+    /// the one before it, the longest such distance so far and in the open segment, and how many
+    /// frames are in that.
     last: i64,
+    last_unix_ms: i64,
     last_key: bool,
     step: i64,
     longest_step: i64,
+    segment_step: i64,
     frames: i64,
     /// The frames of the first segment, whose parts are cut when it is known how long they may be.
     first: Vec<(i64, bool)>,
@@ -109,22 +131,28 @@ impl Rendition {
             settings,
             window: Window::default(),
             container: None,
+            was_fmp4: false,
+            published: Arc::default(),
             tracks: Arc::default(),
             pending: None,
             publisher: None,
             lead: TrackId::video(0),
+            pair: Pair::default(),
+            by_sound: false,
+            floor: i64::MIN,
             init_changed: false,
             init: None,
-            discontinuity: false,
             waiting_since: None,
             anchor: None,
             start: 0,
             part_start: 0,
             part_independent: false,
             last: 0,
+            last_unix_ms: 0,
             last_key: false,
             step: 0,
             longest_step: 0,
+            segment_step: 0,
             frames: 0,
             first: Vec::new(),
             forced: false,
@@ -137,7 +165,8 @@ impl Rendition {
         let mut rendition = Self::new(name, settings);
         rendition.window.next = resume.number;
         rendition.window.discontinuities = resume.discontinuities;
-        rendition.discontinuity = resume.number > 0;
+        rendition.window.breaks = resume.number > 0;
+        rendition.was_fmp4 = resume.fmp4;
         rendition
     }
 
@@ -151,7 +180,8 @@ impl Rendition {
     #[must_use]
     pub fn resume(&self) -> Resume {
         let listed = self.window.listed().filter(|segment| segment.discontinuity).count() as u64;
-        Resume { number: self.window.next, discontinuities: self.window.discontinuities + listed }
+        let (number, fmp4) = (self.window.next, self.was_fmp4);
+        Resume { number, discontinuities: self.window.discontinuities + listed, fmp4 }
     }
 
     /// Whether some segment had to end without a key frame, since the target duration would have
@@ -187,10 +217,16 @@ impl Rendition {
         if returned {
             outcome = self.interrupt();
         }
+        let before = std::mem::replace(&mut self.published, tracks.clone());
         let goes_on = self.window.open.is_some() && same_lead(&self.tracks, tracks);
         if self.container.is_some() && same_tracks(&self.tracks, tracks) {
             self.tracks = tracks.clone();
             self.pending = None;
+        } else if goes_on && same_tracks(&before, tracks) {
+            // Sound stays left out, or what is to come stays the same.
+            if self.pending.as_ref().is_some_and(|pending| same_tracks(pending, tracks)) {
+                self.pending = Some(tracks.clone());
+            }
         } else if goes_on && self.lead.kind == TrackKind::Video {
             self.pending = Some(tracks.clone());
         } else {
@@ -218,24 +254,20 @@ impl Rendition {
             return Outcome::Nothing;
         }
         if frame.track != self.lead {
-            let is_current = self
-                .pending
-                .as_ref()
-                .is_none_or(|pending| pending.get(frame.track) == self.tracks.get(frame.track));
-            if self.window.open.is_some()
-                && is_current
-                && let Some(container) = &mut self.container
-            {
-                container.push(frame);
-            }
-            return Outcome::Nothing;
+            return self.push_beside(frame, unix_ms);
         }
         let at = frame.dts.rescale(TimeBase::VIDEO).value;
+        // Sound that has ended a segment may have been a little ahead.
+        let is_back = self.pair.picture().is_some_and(|picture| at < picture);
+        let at = if is_back { at } else { at.max(self.floor) };
         let key = frame.is_key() || self.lead.kind == TrackKind::Audio;
         let mut outcome = Outcome::Nothing;
-        let mut boundary = self.boundary(at, key);
+        if self.by_sound && !is_back {
+            outcome = self.split_by_sound(at);
+        }
+        let mut boundary = if is_back { Boundary::Gap } else { self.boundary(at, key, unix_ms) };
         if boundary == Boundary::Gap {
-            outcome = self.interrupt();
+            outcome = outcome.max(self.interrupt());
             boundary = Boundary::Segment;
         }
         if boundary == Boundary::Segment
@@ -253,35 +285,48 @@ impl Rendition {
             return outcome;
         }
         let sound_leads = self.lead.kind == TrackKind::Audio;
+        if !sound_leads {
+            self.look_for_sound(frame, at);
+        }
+        if self.window.open.is_some() && self.frames > 0 {
+            let alone = at - self.last.max(self.part_start);
+            self.segment_step = self.segment_step.max(alone);
+        }
         let Some(container) = &mut self.container else { return outcome };
         if matches!(boundary, Boundary::Part | Boundary::Segment) {
             container.prepare(boundary == Boundary::Segment, sound_leads);
         }
         container.push(frame);
         match boundary {
-            Boundary::Nothing | Boundary::Gap => self.part_independent |= key,
+            Boundary::Nothing | Boundary::Gap => {
+                // Until now, it had no pictures.
+                self.part_independent &= !self.by_sound;
+                self.part_independent |= key;
+            }
             Boundary::Part => outcome = outcome.max(self.end_part(at, key)),
             Boundary::PartBefore => {
                 outcome = outcome.max(self.end_part(self.last, self.last_key));
                 self.part_independent |= key;
             }
             Boundary::Segment => {
+                let mut begin = at;
                 if self.window.open.is_some() {
                     self.forced |= !key;
                     self.split_first_segment(at);
                     self.split_part(at);
                     self.end_part(at, key);
-                    self.end_segment();
+                    begin = self.end_segment();
                     outcome = Outcome::Segment;
                 }
-                self.begin_segment(at, unix_ms, key);
+                self.begin_segment(begin, unix_ms, key);
             }
         }
         if self.frames > 0 {
             self.step = at - self.last;
             self.longest_step = self.longest_step.max(self.step);
         }
-        (self.last, self.last_key) = (at, key);
+        self.by_sound = false;
+        (self.last, self.last_key, self.last_unix_ms) = (at, key, unix_ms);
         if self.window.target == 0 && self.first.len() < MAX_FIRST_FRAMES {
             self.first.push((at, key));
         }
@@ -289,23 +334,128 @@ impl Rendition {
         outcome
     }
 
+    /// Takes a frame of a track that does not lead.
+    fn push_beside(&mut self, frame: &Frame, unix_ms: i64) -> Outcome {
+        let is_sound = frame.track == TrackId::audio(0);
+        if is_sound {
+            self.let_sound_back();
+        }
+        let is_current = self
+            .pending
+            .as_ref()
+            .is_none_or(|pending| pending.get(frame.track) == self.tracks.get(frame.track));
+        if self.window.open.is_none() || !is_current {
+            return Outcome::Nothing;
+        }
+        let (limit, wanted) = (self.limit(), self.wanted());
+        let Some(container) = &mut self.container else { return Outcome::Nothing };
+        if !is_sound || !container.carries(frame.track) {
+            container.push(frame);
+            return Outcome::Nothing;
+        }
+        let at = frame.dts.rescale(TimeBase::VIDEO).value;
+        let before = self.pair.sound().max(self.pair.picture()).unwrap_or(at);
+        // Sound paused as well, and there is nothing to make a segment of.
+        let hole = if at - self.start >= wanted { TIMESCALE } else { limit };
+        if self.pair.pictures_pause(at) && at - before > hole {
+            return self.interrupt();
+        }
+        if !self.pair.heard(frame, at) {
+            return Outcome::Nothing;
+        }
+        self.by_sound |= self.pair.pictures_pause(at);
+        if !self.by_sound {
+            container.push(frame);
+            return Outcome::Nothing;
+        }
+        // What was promised as the next part comes.
+        let ends = at - self.start >= wanted && before >= self.part_start;
+        // What has become too long since the last picture ends where it should have.
+        let late = at - self.start > wanted + ROUNDING / 2;
+        if ends && !late {
+            container.prepare(true, true);
+        }
+        container.push(frame);
+        let mut outcome = Outcome::Nothing;
+        while ends && at - self.start >= wanted {
+            let shown = self.last + self.step.max(1);
+            let end = if late { shown.max(self.start + wanted) } else { at };
+            self.split_first_segment(end);
+            self.split_by_sound(end);
+            let bytes = self.cut_by_sound(end);
+            self.put_part(bytes, end, true);
+            let end = self.end_segment();
+            self.begin_segment(end, unix_ms - (at - end) * 1000 / TIMESCALE, true);
+            self.floor = end;
+            outcome = Outcome::Segment;
+        }
+        outcome.max(self.split_by_sound(at))
+    }
+
+    /// Sound comes that was left out, or is about to be.
+    fn let_sound_back(&mut self) {
+        let sound = TrackId::audio(0);
+        let next = self.pending.as_ref().unwrap_or(&self.tracks);
+        if next.get(sound).is_some() || self.published.get(sound).is_none() {
+            return;
+        }
+        let as_before = same_tracks(&self.tracks, &self.published);
+        self.pending = (!as_before).then(|| self.published.clone());
+        self.pair.begin(None, self.last);
+    }
+
+    /// Puts silence where sound is missing before a picture, or leaves sound out from the next key
+    /// frame on: players wait for what the initialisation section promises.
+    fn look_for_sound(&mut self, picture: &Frame, at: i64) {
+        if self.window.open.is_none() {
+            return;
+        }
+        self.pair.seen(at);
+        let sound = TrackId::audio(0);
+        let Some(container) = &mut self.container else { return };
+        if self.pending.is_some() || !container.carries(sound) {
+            return;
+        }
+        match self.pair.sound_before(picture, at) {
+            Sound::Heard => {}
+            Sound::Silent(frames) => frames.iter().for_each(|frame| container.push(frame)),
+            Sound::Missing => {
+                let mut tracks = TrackSet::clone(&self.published);
+                tracks.tracks.retain(|track| track.id != sound);
+                self.pending = Some(Arc::new(tracks));
+            }
+        }
+    }
+
     /// What begins with a frame of the lead track.
-    fn boundary(&self, at: i64, key: bool) -> Boundary {
+    fn boundary(&self, at: i64, key: bool, unix_ms: i64) -> Boundary {
         if self.window.open.is_none() {
             return Boundary::Segment;
         }
         let length = at - self.start;
         let step = at - self.last;
         let limit = self.limit();
-        if step < 0 || length > limit {
+        // As far apart as they came: that is no gap, but a slow stream.
+        let came = (unix_ms - self.last_unix_ms) * TIMESCALE / 1000;
+        let is_slow = self.window.target == 0
+            && self.settings.target.is_none()
+            && step <= MAX_SLOW_STEP
+            && came >= step - step / 4;
+        if step < 0 || length > limit && !is_slow {
             return Boundary::Gap;
         }
-        let long_enough = length >= ticks(self.settings.segment) - TOLERANCE;
-        if step > 0 && (key && (long_enough || self.pending.is_some()) || length + step > limit) {
+        let long_enough = length >= ticks(self.settings.segment) - TOLERANCE || self.by_sound;
+        // What was promised as the next part comes.
+        let lists_parts = self.window.open.as_ref().is_some_and(|open| open.lists_parts);
+        let is_empty = self.by_sound && lists_parts && self.pair.sound() < Some(self.part_start);
+        if step > 0
+            && !is_empty
+            && (key && (long_enough || self.pending.is_some()) || length + step > limit)
+        {
             return Boundary::Segment;
         }
         match self.window.part_target {
-            Some(target) if self.window.open.as_ref().is_some_and(|open| open.lists_parts) => {
+            Some(target) if lists_parts => {
                 let part = at - self.part_start;
                 if part > target && self.last > self.part_start {
                     Boundary::PartBefore
@@ -328,147 +478,53 @@ impl Rendition {
         }
     }
 
+    /// How long a segment becomes that sound ends, in ticks.
+    fn wanted(&self) -> i64 {
+        match (self.window.target, self.settings.target) {
+            (1.., _) => self.window.target * TIMESCALE,
+            (_, Some(target)) => ticks(target).max(TIMESCALE),
+            (_, None) if self.frames >= MANY_FRAMES => ticks(self.settings.segment).max(TIMESCALE),
+            // It may be one of few pictures: then each lasts for a segment.
+            (_, None) => MAX_FIRST_SEGMENT.max(ticks(self.settings.segment)),
+        }
+    }
+
     /// Whether a segment may begin with this frame, when none is open.
     fn may_begin(&mut self, at: i64, key: bool) -> bool {
         let since = *self.waiting_since.get_or_insert(at);
         key || at - since > KEY_FRAME_PATIENCE
     }
 
-    fn begin_segment(&mut self, at: i64, unix_ms: i64, key: bool) {
-        self.first.clear();
-        let Some(container) = &self.container else { return };
-        let (stream_time, wall) = *self.anchor.get_or_insert((at, unix_ms));
-        let unix_ms = wall + (at - stream_time) * 1000 / TIMESCALE;
-        if std::mem::take(&mut self.init_changed) {
-            let file = format!("{}-{unix_ms}-init.mp4", self.stem);
-            self.init = container.init().map(|bytes| Arc::new(Init { file, bytes }));
-        }
-        self.window.open = Some(Segment {
-            number: self.window.next,
-            stem: name::segment(&self.stem, unix_ms, self.window.next),
-            extension: container.extension(),
-            discontinuity: std::mem::take(&mut self.discontinuity),
-            init: self.init.clone(),
-            unix_ms,
-            parts: Vec::new(),
-            lists_parts: self.window.part_target.is_some() && container.is_fmp4(),
-        });
-        self.window.next += 1;
-        self.waiting_since = None;
-        (self.start, self.part_start, self.frames) = (at, at, 0);
-        self.part_independent = key;
-    }
-
-    /// Ends the open part before `at`; the next one is independent or not.
-    fn end_part(&mut self, at: i64, next_independent: bool) -> Outcome {
-        let (Some(container), Some(open)) = (&mut self.container, &mut self.window.open) else {
-            return Outcome::Nothing;
-        };
-        // Sound is moved onto its grid, by less than half a frame.
-        let sound_leads = self.lead.kind == TrackKind::Audio;
-        let until = if sound_leads { at - self.step.max(0) / 2 } else { at };
-        let bytes = container.cut(Ticks::new(until, TimeBase::VIDEO), self.lead.kind);
-        let duration = at - self.part_start;
-        let independent = self.part_independent;
-        (self.part_start, self.part_independent) = (at, next_independent);
-        if duration <= 0 {
-            return Outcome::Nothing;
-        }
-        open.parts.push(Part { bytes, duration, independent });
-        Outcome::Part
-    }
-
-    /// Cuts the parts of the first segment, which ends at `at`: players expect parts in the first
-    /// playlist that they see.
-    fn split_first_segment(&mut self, at: i64) {
-        if self.window.target > 0 {
-            return;
-        }
-        self.fix_targets(at - self.start);
-        let frames = std::mem::take(&mut self.first);
-        let Some(target) = self.window.part_target else { return };
-        if let Some(open) = &mut self.window.open {
-            open.lists_parts = true;
-        }
-        let ends = frames.iter().skip(1).map(|(end, _)| *end).chain([at]);
-        for ((begin, key), end) in frames.iter().copied().zip(ends) {
-            // The frame would exceed the part that it would be in.
-            if begin > self.part_start && end - self.part_start > target {
-                self.end_part(begin, key);
-            }
-        }
-    }
-
-    /// Ends a part before the last frame, if with it the part that ends at `at` were too long.
-    fn split_part(&mut self, at: i64) {
-        let listed = self.window.open.as_ref().is_some_and(|open| open.lists_parts);
-        let target = self.window.part_target.filter(|_| listed).unwrap_or(i64::MAX);
-        if at - self.part_start > target && self.last > self.part_start {
-            self.end_part(self.last, self.last_key);
-        }
-    }
-
-    /// Ends the open segment, which has all its parts.
-    fn end_segment(&mut self) {
-        let Some(segment) = self.window.open.take() else { return };
-        if segment.parts.is_empty() {
-            return;
-        }
-        if self.window.target == 0 {
-            self.fix_targets(segment.duration());
-        }
-        self.window.segments.push_back(Arc::new(segment));
-        self.window.trim(self.settings.listed, self.settings.kept);
-    }
-
-    /// The first segment shows how far apart key frames and frames are.
-    fn fix_targets(&mut self, duration: i64) {
-        let wanted = match self.settings.target {
-            Some(target) => ticks(target),
-            None => duration.max(ticks(self.settings.segment)) - TOLERANCE,
-        };
-        self.window.target = ceil(wanted.max(1), TIMESCALE).max(1);
-        // Parts of transport streams are lawful, but players that take segments apart themselves drop
-        // those that do not begin with a key frame.
-        if !self.container.as_ref().is_some_and(Container::is_fmp4) {
-            return;
-        }
-        let step = duration / self.frames.max(1);
-        if let (Some(part), 1..) = (self.settings.part.map(ticks), step) {
-            let frames = ((part + step / 2) / step).max(1);
-            let millisecond = TIMESCALE / 1000;
-            let slack = (frames * step / 40).max(5 * millisecond);
-            // Parts have to reach 85 % of the target (HLS §4.4.4.9) and not exceed it: where frames
-            // are uneven, one must fit between.
-            let uneven = self.longest_step > step + step / 4;
-            let needed = if uneven { self.longest_step * 100 / 14 } else { 0 };
-            let target = (frames * step + slack).max(needed);
-            self.window.part_target = Some(ceil(target, millisecond) * millisecond);
-        }
-    }
-
     /// Ends what is open; what follows does not go on there.
     fn interrupt(&mut self) -> Outcome {
         self.anchor = None;
         self.waiting_since = None;
-        let end = self.last + if self.step > 0 { self.step } else { TIMESCALE / 25 };
-        self.split_part(end);
-        let (Some(container), Some(open)) = (&mut self.container, &mut self.window.open) else {
-            self.discontinuity |= !self.window.segments.is_empty();
+        let mut end = self.last + if self.step > 0 { self.step } else { TIMESCALE / 25 };
+        if self.by_sound {
+            let heard = self.pair.sound().unwrap_or(end);
+            end = end.max(heard).max(self.part_start + TIMESCALE / 1000);
+            self.split_by_sound(end);
+        } else {
+            self.split_part(end);
+        }
+        self.pair.interrupt();
+        (self.by_sound, self.floor) = (false, i64::MIN);
+        let (Some(container), Some(_)) = (&mut self.container, &self.window.open) else {
+            self.window.breaks |= !self.window.segments.is_empty();
             return Outcome::Nothing;
         };
         let bytes = container.finish();
-        let duration = end - self.part_start;
-        let independent = self.part_independent;
-        open.parts.push(Part { bytes, duration, independent });
+        self.put_part(bytes, end, false);
         self.end_segment();
-        self.discontinuity = true;
+        self.window.breaks = true;
         Outcome::Segment
     }
 
     /// Takes tracks into use; no segment is open.
     fn adopt(&mut self, tracks: Arc<TrackSet>) {
-        let fmp4 = self.settings.wants_fmp4(&tracks);
+        let keeps = self.was_fmp4 && self.settings.keeps_fmp4(&tracks);
+        let fmp4 = keeps || self.settings.wants_fmp4(&tracks);
+        self.was_fmp4 |= fmp4;
         let mut container = match self.container.take() {
             Some(container) if container.is_fmp4() == fmp4 => container,
             _ => Container::new(fmp4),
@@ -482,38 +538,6 @@ impl Rendition {
         self.tracks = tracks;
         self.pending = None;
     }
-}
-
-impl Window {
-    /// Takes segments off the list that is long enough without them, and forgets those that no
-    /// player asks for any more (HLS §6.2.2).
-    fn trim(&mut self, listed: usize, kept: usize) {
-        let total = |list: &mut dyn Iterator<Item = &Arc<Segment>>| -> i64 {
-            list.map(|segment| segment.duration()).sum()
-        };
-        while self.segments.len() - self.unlisted > listed.max(1)
-            && total(&mut self.listed().skip(1)) >= 3 * self.target * TIMESCALE
-        {
-            let discontinuity = self.listed().next().is_some_and(|first| first.discontinuity);
-            self.discontinuities += u64::from(discontinuity);
-            self.unlisted += 1;
-        }
-        let playlist = total(&mut self.listed());
-        while self.unlisted > kept
-            && let Some(first) = self.segments.front()
-        {
-            let since = total(&mut self.segments.iter().skip(1).take(self.unlisted - 1));
-            if since < first.duration() + playlist + self.target * TIMESCALE {
-                break;
-            }
-            self.segments.pop_front();
-            self.unlisted -= 1;
-        }
-    }
-}
-
-fn ceil(value: i64, unit: i64) -> i64 {
-    (value + unit - 1).div_euclid(unit)
 }
 
 /// Whether players see no difference in the tracks that are carried.

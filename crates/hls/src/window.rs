@@ -78,6 +78,8 @@ pub struct Window {
     pub(crate) target: i64,
     /// In ticks.
     pub(crate) part_target: Option<i64>,
+    /// The next segment does not go on where the last one ended.
+    pub(crate) breaks: bool,
     pub(crate) ended: bool,
 }
 
@@ -193,12 +195,13 @@ impl Window {
         let extension = tail.rsplit('.').next()?;
         let open = self.open.as_ref().filter(|open| open.number == wanted && is_named(open));
         if let (Some(open), Some(part)) = (open, part) {
-            if extension != open.extension || !open.lists_parts {
+            if extension != open.extension {
                 return None;
             }
+            // Parts that are listed no more have been.
             return match open.parts.get(part) {
                 Some(found) => Some(Resource::Part(found.bytes.clone())),
-                None => (part == open.parts.len()).then_some(Resource::Hinted),
+                None => (part == open.parts.len() && open.lists_parts).then_some(Resource::Hinted),
             };
         }
         let first = self.segments.front()?.number;
@@ -210,6 +213,32 @@ impl Window {
         match part {
             None => Some(Resource::Segment(segment.clone())),
             Some(part) => segment.parts.get(part).map(|p| Resource::Part(p.bytes.clone())),
+        }
+    }
+
+    /// Takes segments off the list that is long enough without them, and forgets those that no
+    /// player asks for any more (HLS §6.2.2).
+    pub(crate) fn trim(&mut self, listed: usize, kept: usize) {
+        let total = |list: &mut dyn Iterator<Item = &Arc<Segment>>| -> i64 {
+            list.map(|segment| segment.duration()).sum()
+        };
+        while self.segments.len() - self.unlisted > listed.max(1)
+            && total(&mut self.listed().skip(1)) >= 3 * self.target * TIMESCALE
+        {
+            let discontinuity = self.listed().next().is_some_and(|first| first.discontinuity);
+            self.discontinuities += u64::from(discontinuity);
+            self.unlisted += 1;
+        }
+        let playlist = total(&mut self.listed());
+        while self.unlisted > kept
+            && let Some(first) = self.segments.front()
+        {
+            let since = total(&mut self.segments.iter().skip(1).take(self.unlisted - 1));
+            if since < first.duration() + playlist + self.target * TIMESCALE {
+                break;
+            }
+            self.segments.pop_front();
+            self.unlisted -= 1;
         }
     }
 }

@@ -1,164 +1,12 @@
 //! What must hold of a rendition whatever is published.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod common;
 
-use bytes::Bytes;
+use common::{Player, UNIX_MS, audio, picture, settings, sound, track, tracks, video};
 use headwater_hls::playlist::Form;
-use headwater_hls::{
-    Answer, Container, Directives, Outcome, Rendition, Resource, Segment, Settings, TIMESCALE,
-    Window,
-};
-use media::{Codec, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackSet, Units, inspect};
+use headwater_hls::{Answer, Container, Directives, Outcome, Rendition, Settings, TIMESCALE};
+use media::{Codec, TrackId};
 use proptest::prelude::*;
-use testkit::{aac, h264};
-
-const UNIX_MS: i64 = 1_700_000_000_000;
-
-fn track(id: TrackId, codec: Codec, config: Bytes) -> Arc<Track> {
-    let details = inspect::details(codec, &config).expect("a configuration");
-    let time_base = inspect::time_base(codec, &details);
-    Arc::new(Track { id, codec, time_base, config, color_info: None, enhanced: false, details })
-}
-
-fn video() -> Arc<Track> {
-    let sequence = h264::Sequence { width: 640, height: 360, rate: (25, 1), reorders: false };
-    track(TrackId::video(0), Codec::H264, sequence.avcc())
-}
-
-fn audio() -> Arc<Track> {
-    track(TrackId::audio(0), Codec::Aac, aac::config(48_000, 2))
-}
-
-fn tracks(list: &[Arc<Track>]) -> Arc<TrackSet> {
-    Arc::new(TrackSet { epoch: 1, tracks: list.to_vec(), metadata: None, origin: None })
-}
-
-fn picture(ms: i64, key: bool) -> Frame {
-    let data = Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]);
-    let units = std::iter::once(4..6).collect();
-    Frame {
-        track: TrackId::video(0),
-        kind: if key { FrameKind::Key } else { FrameKind::Delta },
-        dts: Ticks::from_millis(ms, TimeBase::VIDEO),
-        cts: 0,
-        arrival: Instant::now(),
-        data,
-        units,
-    }
-}
-
-fn sound(number: i64) -> Frame {
-    let base = TimeBase::new(48_000).expect("a rate");
-    Frame {
-        track: TrackId::audio(0),
-        kind: FrameKind::Audio,
-        dts: Ticks::new(number * 1024, base),
-        cts: 0,
-        arrival: Instant::now(),
-        data: aac::silence(2, 100),
-        units: Units::new(),
-    }
-}
-
-/// What a player sees from one playlist to the next.
-#[derive(Default)]
-struct Player {
-    segments: Vec<Arc<Segment>>,
-    target: Option<i64>,
-    part_target: Option<String>,
-    hint: Option<String>,
-    discontinuities: Option<(u64, u64)>,
-}
-
-fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name))
-}
-
-impl Player {
-    fn look(&mut self, window: &Window) {
-        if !window.has_playlist() {
-            return;
-        }
-        let text = window.playlist(Form::Full, "");
-        assert_eq!(*self.target.get_or_insert_with(|| window.target()), window.target());
-        let part_target = tag(&text, "#EXT-X-PART-INF:PART-TARGET=").unwrap_or("").to_owned();
-        assert_eq!(*self.part_target.get_or_insert_with(|| part_target.clone()), part_target);
-        for segment in window.listed() {
-            match self.segments.iter().find(|known| known.number == segment.number) {
-                Some(known) => {
-                    assert_eq!(known.file(), segment.file());
-                    assert_eq!(known.duration(), segment.duration());
-                    assert_eq!(known.discontinuity, segment.discontinuity);
-                }
-                None => {
-                    let last = self.segments.last().map(|last| last.number);
-                    assert!(last.is_none_or(|last| segment.number == last + 1));
-                    self.check(segment, window);
-                    self.segments.push(segment.clone());
-                }
-            }
-        }
-        self.count_discontinuities(&text);
-        self.follow_hint(&text, window);
-        let total: i64 = window.listed().map(|segment| segment.duration()).sum();
-        let all_are_listed = window.segments().count() == window.listed().count();
-        assert!(all_are_listed || total >= 3 * window.target() * TIMESCALE);
-    }
-
-    fn check(&self, segment: &Arc<Segment>, window: &Window) {
-        let rounded = (segment.duration() + TIMESCALE / 2) / TIMESCALE;
-        assert!(rounded <= window.target(), "{} > {}", segment.duration(), window.target());
-        assert!(segment.duration() > 0 && segment.size() > 0);
-        for part in &segment.parts {
-            assert!(part.duration > 0 && !part.bytes.is_empty());
-        }
-        // The promised resources are there.
-        let found = window.find(&segment.file());
-        assert!(matches!(found, Some(Resource::Segment(_))), "{}", segment.file());
-        if segment.lists_parts {
-            for number in 0..segment.parts.len() {
-                assert!(matches!(window.find(&segment.part_file(number)), Some(Resource::Part(_))));
-            }
-        }
-        if let Some(init) = &segment.init {
-            assert!(matches!(window.find(&init.file), Some(Resource::Init(_))));
-        }
-    }
-
-    /// §4.4.3.3: the number rises with each discontinuity that leaves the playlist.
-    fn count_discontinuities(&mut self, text: &str) {
-        let number = |name| tag(text, name).and_then(|n| n.parse::<u64>().ok()).expect("a number");
-        let (first, before) =
-            (number("#EXT-X-MEDIA-SEQUENCE:"), number("#EXT-X-DISCONTINUITY-SEQUENCE:"));
-        if let Some((old_first, old)) = self.discontinuities {
-            let gone = self.segments.iter().filter(|segment| {
-                (old_first..first).contains(&segment.number) && segment.discontinuity
-            });
-            assert_eq!(before - old, gone.count() as u64, "{text}");
-        }
-        self.discontinuities = Some((first, before));
-    }
-
-    /// What was promised came.
-    fn follow_hint(&mut self, text: &str, window: &Window) {
-        if let Some(hint) = self.hint.take()
-            && !window.has_ended()
-        {
-            assert!(
-                text.contains(&format!(",URI=\"{hint}\"")),
-                "{hint} did not come true in\n{text}"
-            );
-            assert!(window.find(&hint).is_some());
-        }
-        let hint = tag(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"");
-        self.hint = hint.map(|hint| hint.trim_end_matches('"').to_owned());
-    }
-}
-
-fn settings(container: Container, part: bool) -> Settings {
-    Settings { container, part: part.then_some(Duration::from_millis(200)), ..Settings::default() }
-}
 
 #[test]
 fn a_regular_stream_has_regular_segments_and_parts() {
@@ -234,6 +82,35 @@ my%20cam-1700000010000-5.ts?x=1
 #EXT-X-ENDLIST
 ";
     assert_eq!(rendition.window().playlist(Form::Full, "?x=1"), expected);
+}
+
+#[test]
+fn a_discontinuity_is_announced_where_a_publisher_left() {
+    let mut rendition = Rendition::new("cam", settings(Container::Auto, true));
+    rendition.set_tracks(&tracks(&[video()]), 1);
+    let mut player = Player::default();
+    for n in 0..=170 {
+        rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40);
+        player.look(rendition.window());
+    }
+    rendition.set_tracks(&tracks(&[video()]), 2);
+    player.look(rendition.window());
+    let text = rendition.window().playlist(Form::Full, "");
+    assert!(text.ends_with("-3.m4s\n#EXT-X-DISCONTINUITY\n"), "{text}");
+    assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
+    let plain = rendition.window().playlist(Form::Plain, "");
+    assert!(plain.ends_with("-3.m4s\n"), "{plain}");
+    // It stands before what is promised, and before what comes.
+    for n in 200..=230 {
+        rendition.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40);
+        player.look(rendition.window());
+        let text = rendition.window().playlist(Form::Full, "");
+        let (_, next) = text.split_once("-3.m4s\n").expect("the last segment before");
+        assert!(next.starts_with("#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-"), "{text}");
+        assert!(next.contains("#EXT-X-PRELOAD-HINT:"), "{text}");
+    }
+    rendition.end();
+    assert!(rendition.window().playlist(Form::Full, "").ends_with("-4.m4s\n#EXT-X-ENDLIST\n"));
 }
 
 #[test]
@@ -326,6 +203,39 @@ fn a_late_track_joins_at_a_key_frame() {
     assert_eq!(total, 18 * TIMESCALE, "no picture is lost by it");
 }
 
+/// The `hvcC` of a stream of x265.
+const HEVC: &str = "\
+    0101600000009000000000007bf000fcfdf8f800000f03a00001001840010c01ffff01600000030090000003\
+    000003007b959809a10001002a42010101600000030090000003000003007ba003c08010e596566924caf016\
+    8080000003008000001e04a2000100074401c172b46240";
+
+#[test]
+fn fragmented_mp4_stays_once_there_was_any() {
+    let byte = |at| u8::from_str_radix(&HEVC[at..at + 2], 16).expect("digits");
+    let config: Vec<u8> = (0..HEVC.len()).step_by(2).map(byte).collect();
+    let hevc = track(TrackId::video(0), Codec::H265, config.into());
+    let settings = settings(Container::Auto, false);
+    let mut rendition = Rendition::new("cam", settings.clone());
+    let mut extensions = Vec::new();
+    for (publisher, pictures) in [(1, video()), (2, hevc), (3, video())] {
+        rendition.set_tracks(&tracks(&[pictures, audio()]), publisher);
+        for n in 0..=50 {
+            let ms = (publisher as i64 * 100 + n) * 40;
+            rendition.push(&picture(ms, n % 50 == 0), UNIX_MS + ms);
+        }
+        extensions.extend(rendition.window().segments().next_back().map(|s| s.extension));
+    }
+    // Players have no way back from a section.
+    assert_eq!(extensions, ["ts", "m4s", "m4s"]);
+    rendition.end();
+    let mut again = Rendition::resuming("cam", settings, rendition.resume());
+    again.set_tracks(&tracks(&[video(), audio()]), 4);
+    for n in 0..=50 {
+        again.push(&picture(n * 40, n % 50 == 0), UNIX_MS + n * 40);
+    }
+    assert_eq!(again.window().segments().next().map(|s| s.extension), Some("m4s"));
+}
+
 #[test]
 fn directives_wait_for_what_is_about_to_come() {
     let mut rendition = Rendition::new("cam", settings(Container::Auto, true));
@@ -355,6 +265,10 @@ enum Step {
     Frames { count: u16, interval_ms: u16, jitter_ms: u16, gop: u16 },
     /// The stream is silent for so long.
     Pause(u16),
+    /// There is sound alone for so long.
+    SoundAlone(u16),
+    /// Pictures have no sound from here on, or have it again; the tracks stay.
+    Mute(bool),
     /// Another publisher.
     Return,
     /// Frames were lost.
@@ -369,6 +283,8 @@ fn step() -> impl Strategy<Value = Step> {
             |(count, interval_ms, jitter_ms, gop)| Step::Frames { count, interval_ms, jitter_ms, gop }
         ),
         1 => (1u16..60_000).prop_map(Step::Pause),
+        1 => (1u16..30_000).prop_map(Step::SoundAlone),
+        1 => any::<bool>().prop_map(Step::Mute),
         1 => Just(Step::Return),
         1 => Just(Step::Lost),
         1 => any::<bool>().prop_map(Step::Sound),
@@ -387,7 +303,7 @@ proptest! {
     ) {
         let mut rendition = Rendition::new("cam", settings(container, part));
         let mut player = Player::default();
-        let (mut now, mut publisher, mut with_sound) = (0i64, 1u64, true);
+        let (mut now, mut publisher, mut with_sound, mut mute) = (0i64, 1u64, true, false);
         let set = |with_sound: bool| {
             tracks(&if with_sound { vec![video(), audio()] } else { vec![video()] })
         };
@@ -398,7 +314,7 @@ proptest! {
                     for n in 0..count {
                         let jitter = i64::from(n * 7 % (jitter_ms + 1));
                         now += i64::from(interval_ms);
-                        if with_sound {
+                        if with_sound && !mute {
                             rendition.push(&sound(now * 48 / 1024), UNIX_MS + now);
                         }
                         let frame = picture(now + jitter, n % gop == 0);
@@ -407,6 +323,16 @@ proptest! {
                     }
                 }
                 Step::Pause(ms) => now += i64::from(ms),
+                Step::SoundAlone(ms) => {
+                    for _ in 0..ms / 21 {
+                        now += 21;
+                        if with_sound {
+                            rendition.push(&sound(now * 48 / 1024), UNIX_MS + now);
+                            player.look(rendition.window());
+                        }
+                    }
+                }
+                Step::Mute(on) => mute = on,
                 Step::Return => {
                     publisher += 1;
                     rendition.set_tracks(&set(with_sound), publisher);

@@ -9,7 +9,7 @@
 //!
 //! * Silence begins with the first picture and follows the pictures: before each goes what ends by
 //!   its decoding time, frame after frame without a gap. Where time leaps, no more is made up than
-//!   [`MAX_FILL_SECONDS`], right before the picture; what is missing is a whole number of frames.
+//!   ten seconds, right before the picture; what is missing is a whole number of frames.
 //! * It is coded for the configuration that the publisher has announced, if that is plain AAC, so
 //!   that nothing changes for viewers when its sound begins.
 //! * The first frame of the publisher's own sound ends it for good, however long that sound pauses
@@ -19,13 +19,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::{
-    AudioDetails, Codec, Details, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, Units, aac,
-};
-
-/// The longest stretch that is filled at once. Pictures come more often, but for those of the
-/// slowest cameras; a leap of the clock must not become a flood of frames.
-const MAX_FILL_SECONDS: i64 = 10;
+use media::{AudioDetails, Codec, Details, Frame, Ticks, TimeBase, Track, TrackId, aac};
 
 /// Frames that are kept back: ten seconds of 100 a second. More, and the wait is over.
 const MAX_HELD_FRAMES: usize = 1024;
@@ -39,11 +33,6 @@ const SAMPLES: i64 = 1024;
 /// AAC-LC, 48 kHz, two channels (ISO/IEC 14496-3 §1.6.2.1).
 const CONFIG: [u8; 2] = [0x11, 0x90];
 const RATE: u32 = 48_000;
-
-/// Frames (§4.4.2.1) of one pair of channels and of a single channel without any spectral data:
-/// they are the same at all rates.
-const STEREO: [u8; 6] = [0x21, 0x10, 0x04, 0x60, 0x8C, 0x1C];
-const MONO: [u8; 4] = [0x01, 0x18, 0x20, 0x07];
 
 /// What a stream is to do next.
 #[derive(Debug, Clone)]
@@ -85,7 +74,7 @@ enum Stage {
         bytes: usize,
     },
     /// There is silence.
-    Silent(Filler),
+    Silent(aac::Silence),
     /// The publisher's sound has begun, but not come to where silence ended.
     Yielding { end: Ticks },
     /// The publisher has sound.
@@ -163,7 +152,7 @@ impl Silence {
             }
             Stage::Silent(filler) => {
                 if is_picture {
-                    filler.fill(frame.dts, frame.arrival, steps);
+                    steps.extend(filler.fill(frame.dts, frame.arrival).map(Step::Frame));
                 }
                 steps.push(Step::Frame(frame));
             }
@@ -173,17 +162,24 @@ impl Silence {
 
     /// The wait is over.
     fn fall_silent(&mut self, since: (Ticks, Instant), held: Vec<Frame>, steps: &mut Vec<Step>) {
-        let announced = self.announced.clone().and_then(|track| Some((frame_of(&track)?, track)));
-        let (data, track) = announced.unwrap_or_else(|| (Bytes::from_static(&STEREO), plain()));
-        let base = track.time_base;
-        let after =
-            self.heard.map_or(i64::MIN, |heard| heard.rescale(base).value.saturating_add(SAMPLES));
-        let next = since.0.rescale(base).value.max(after);
-        let mut filler = Filler { base, next, data };
+        let heard = self.heard;
+        let from = |track: &Track| {
+            let base = track.time_base;
+            let after = heard.map_or(i64::MIN, |at| at.rescale(base).value.saturating_add(SAMPLES));
+            let start = since.0.rescale(base).value.max(after);
+            aac::Silence::of(track, Ticks::new(start, base))
+        };
+        let announced = self.announced.clone().and_then(|track| Some((from(&track)?, track)));
+        let Some((mut filler, track)) = announced.or_else(|| {
+            let track = plain();
+            Some((from(&track)?, track))
+        }) else {
+            return;
+        };
         steps.push(Step::Track { track, at_ms: since.0.millis(), arrival: since.1 });
         for frame in held {
             if frame.track == TrackId::video(0) {
-                filler.fill(frame.dts, frame.arrival, steps);
+                steps.extend(filler.fill(frame.dts, frame.arrival).map(Step::Frame));
             }
             steps.push(Step::Frame(frame));
         }
@@ -193,8 +189,8 @@ impl Silence {
     /// Takes a frame of the publisher's own sound.
     fn sound(&mut self, frame: Frame, steps: &mut Vec<Step>) {
         if let Stage::Silent(filler) = &mut self.stage {
-            filler.fill(frame.dts, frame.arrival, steps);
-            self.stage = Stage::Yielding { end: Ticks::new(filler.next, filler.base) };
+            steps.extend(filler.fill(frame.dts, frame.arrival).map(Step::Frame));
+            self.stage = Stage::Yielding { end: filler.next() };
         }
         match &mut self.stage {
             Stage::Yielding { end } if frame.dts < *end => return,
@@ -213,40 +209,6 @@ impl Silence {
     }
 }
 
-/// Silence up to a moment.
-#[derive(Debug)]
-struct Filler {
-    base: TimeBase,
-    /// Where the next frame begins.
-    next: i64,
-    data: Bytes,
-}
-
-impl Filler {
-    /// All frames that end by `until`.
-    fn fill(&mut self, until: Ticks, arrival: Instant, steps: &mut Vec<Step>) {
-        let most = MAX_FILL_SECONDS * i64::from(self.base.rate());
-        let excess = until.rescale(self.base).value.saturating_sub(self.next).saturating_sub(most);
-        if excess > 0 {
-            self.next += excess - excess % SAMPLES;
-        }
-        while let Some(end) = self.next.checked_add(SAMPLES)
-            && Ticks::new(end, self.base) <= until
-        {
-            steps.push(Step::Frame(Frame {
-                track: TrackId::audio(0),
-                kind: FrameKind::Audio,
-                dts: Ticks::new(self.next, self.base),
-                cts: 0,
-                arrival,
-                data: self.data.clone(),
-                units: Units::new(),
-            }));
-            self.next = end;
-        }
-    }
-}
-
 /// The track of those who have announced none.
 fn plain() -> Track {
     Track {
@@ -260,23 +222,6 @@ fn plain() -> Track {
     }
 }
 
-/// A silent frame for a track's decoder; `None` if it is none of plain AAC.
-fn frame_of(track: &Track) -> Option<Bytes> {
-    if track.codec != Codec::Aac {
-        return None;
-    }
-    let config = aac::Config::parse(&track.config).ok()?;
-    let is_plain = config.object_type == 2
-        && config.extension.is_none()
-        && i64::from(config.frame_length) == SAMPLES
-        && config.sample_rate == track.time_base.rate();
-    match config.channel_configuration {
-        1 if is_plain => Some(Bytes::from_static(&MONO)),
-        2 if is_plain => Some(Bytes::from_static(&STEREO)),
-        _ => None,
-    }
-}
-
 /// The time from one picture to another.
 fn waited(from: Ticks, to: Ticks) -> Duration {
     let from = from.rescale(to.base);
@@ -285,6 +230,7 @@ fn waited(from: Ticks, to: Ticks) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use media::{FrameKind, Units};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -396,7 +342,11 @@ mod tests {
     fn silence_speaks_the_language_of_plain_aac_that_was_announced() {
         let mono = sound(Codec::Aac, 44_100, &[0x12, 0x08]);
         let stereo = sound(Codec::Aac, 22_050, &[0x13, 0x90]);
-        for (track, data) in [(mono, &MONO[..]), (stereo, &STEREO)] {
+        for track in [mono, stereo] {
+            let end = Ticks::new(i64::MAX / 2, track.time_base);
+            let mut silence = aac::Silence::of(&track, end).expect("plain AAC");
+            let end = Ticks::new(end.value + SAMPLES, track.time_base);
+            let data = silence.fill(end, Instant::now()).next().expect("a frame").data;
             let mut told = Told::new();
             assert_eq!(told.silence.track(track.clone()), None);
             told.picture(0);

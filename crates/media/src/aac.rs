@@ -1,5 +1,5 @@
 //! AAC: `AudioSpecificConfig` (ISO/IEC 14496-3 §1.6.2.1) with both ways of announcing SBR and PS
-//! (§1.6.5), program config elements (§4.4.1.1) and [`adts`].
+//! (§1.6.5), program config elements (§4.4.1.1) and [`adts`]; [`Silence`] of it.
 //!
 //! Not read: the specific configurations of ELD and USAC beyond their frame length, error
 //! protection, SSC, ALS and other object types without general audio coding.
@@ -9,6 +9,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::{AudioDetails, BitReader, Error};
 
 pub mod adts;
+mod silence;
+
+pub use silence::Silence;
 
 /// What an `AudioSpecificConfig` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

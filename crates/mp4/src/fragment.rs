@@ -165,6 +165,15 @@ impl Fragmenter {
         }
     }
 
+    /// The last picture is shown until `at`, although the next one may come later.
+    pub fn end_picture(&mut self, at: Ticks) {
+        let Some(output) = self.tracks.iter_mut().find(|output| !output.is_sound()) else { return };
+        let at = at.rescale(output.base).value;
+        if let Some(last) = output.samples.back_mut().filter(|last| last.dts < at) {
+            last.duration.get_or_insert(at - last.dts);
+        }
+    }
+
     /// How long the oldest sound waits to be cut, up to the newest.
     #[must_use]
     pub fn waiting_sound(&self) -> Option<Ticks> {

@@ -56,6 +56,9 @@ pub enum Error {
     /// A sample is not where its fragment says.
     #[error("a sample lies outside of the segment")]
     Outside,
+    /// Samples have more bytes than the segment: they name the same ones again.
+    #[error("the samples of a segment have more bytes than it has")]
+    Overlap,
     /// More samples than are read.
     #[error("a segment has more than {MAX_SAMPLES} samples")]
     TooMany,
@@ -162,7 +165,7 @@ impl Reader {
     /// # Errors
     /// [`Error`] when it is damaged.
     pub fn segment(&mut self, segment: &Bytes, arrival: Instant) -> Result<Vec<Item>, Error> {
-        let mut samples = Vec::new();
+        let mut samples = Samples { left: segment.len(), found: Vec::new() };
         for (name, span) in boxes(segment) {
             let body = || segment.get(span.body.clone()).unwrap_or_default();
             match &name {
@@ -175,6 +178,7 @@ impl Reader {
         if self.tracks.is_empty() {
             return Err(Error::NoTracks);
         }
+        let samples = samples.found;
         let mut items = Vec::with_capacity(samples.len() + self.tracks.len());
         for input in &mut self.tracks {
             if std::mem::take(&mut input.changed) {
@@ -202,7 +206,7 @@ impl Reader {
         segment: &[u8],
         start: usize,
         moof: &[u8],
-        out: &mut Vec<Found>,
+        out: &mut Samples,
     ) -> Result<(), Error> {
         // Where data goes on that says nothing of its place: the one run after the other.
         let mut follows = None;
@@ -246,6 +250,13 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// What was found in a segment.
+struct Samples {
+    /// Bytes that further samples may have.
+    left: usize,
+    found: Vec<Found>,
 }
 
 /// A sample that was found.
@@ -330,7 +341,7 @@ impl Input {
         defaults: &Defaults,
         index: usize,
         length: usize,
-        out: &mut Vec<Found>,
+        out: &mut Samples,
     ) -> Result<usize, Error> {
         let mut r = Bits::new(trun);
         let flags = r.u32()?;
@@ -343,7 +354,7 @@ impl Input {
         }
         let first = if flags & FIRST_FLAGS != 0 { Some(r.u32()?) } else { None };
         for sample in 0..count {
-            if out.len() >= MAX_SAMPLES {
+            if out.found.len() >= MAX_SAMPLES {
                 return Err(Error::TooMany);
             }
             let mut field = |flag: u32, default: u32| {
@@ -357,12 +368,15 @@ impl Input {
             let composition = field(COMPOSITION, 0)?.cast_signed();
             let size = usize::try_from(size).map_err(|_| Error::Outside)?;
             let end = at.checked_add(size).filter(|end| *end <= length).ok_or(Error::Outside)?;
+            // Nothing forbids samples that share bytes, and nobody writes them; a few megabytes must
+            // not become gigabytes.
+            out.left = out.left.checked_sub(size).ok_or(Error::Overlap)?;
             let timing = Timing {
                 dts: self.next.saturating_sub(self.shift),
                 composition: composition.into(),
                 key: flags_of & NON_SYNC == 0,
             };
-            out.push(Found { input: index, data: at..end, timing });
+            out.found.push(Found { input: index, data: at..end, timing });
             at = end;
             self.next = self.next.saturating_add(duration.into());
         }

@@ -170,6 +170,24 @@ fn a_run_of_countless_samples_is_refused() {
 }
 
 #[test]
+fn samples_that_name_the_same_bytes_again_are_refused() {
+    let (init, ..) = written(&tracks(Codec::Aac), &[(true, 20)], 1);
+    let mut reader = Reader::new();
+    reader.init(&init).expect("an initialisation section");
+    // Each run has the same 500 bytes, from the start of the fragment.
+    let tfhd = boxed(b"tfhd", &[0, 0, 0, 0, 0, 0, 0, 1]);
+    let run = boxed(b"trun", &[0, 0, 2, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0xF4]);
+    let segment = |runs: usize| {
+        let traf = [tfhd.clone(), vec![run.clone(); runs].concat()].concat();
+        let free = boxed(b"free", &[0; 600]);
+        Bytes::from([boxed(b"moof", &boxed(b"traf", &traf)), free].concat())
+    };
+    reader.segment(&segment(1), Instant::now()).expect("a segment");
+    let error = reader.segment(&segment(20), Instant::now()).expect_err("the same bytes");
+    assert_eq!(error, Error::Overlap);
+}
+
+#[test]
 fn data_may_be_found_from_the_start_of_the_file() {
     let (init, ..) = written(&tracks(Codec::Aac), &[(true, 20)], 1);
     let mut reader = Reader::new();

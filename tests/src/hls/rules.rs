@@ -34,6 +34,7 @@ pub(super) fn faults(playlist: &Playlist, leniency: Leniency) -> Vec<String> {
     control(playlist, &mut faults);
     skip(playlist, &mut faults);
     parts(playlist, leniency, &mut faults);
+    next(playlist, &mut faults);
     if playlist.end_list && playlist.preload_hint.is_some() {
         faults.push("there is a hint after the end (§4.4.5.3)".to_owned());
     }
@@ -217,6 +218,18 @@ fn parts(playlist: &Playlist, leniency: Leniency, faults: &mut Vec<String>) {
     }
     let (number, in_progress) = (playlist.next_number(), &playlist.parts_in_progress);
     part_durations(number, in_progress, target, leniency, faults);
+}
+
+/// Players of low latency that find nothing of the next segment take the last whole one for it.
+fn next(playlist: &Playlist, faults: &mut Vec<String>) {
+    let head = &playlist.head_in_progress;
+    let nothing = playlist.preload_hint.is_none()
+        && playlist.parts_in_progress.is_empty()
+        && !(head.discontinuity || head.gap || head.date.is_some());
+    let parts = playlist.segments.iter().any(|segment| !segment.parts.is_empty());
+    if parts && nothing && !playlist.end_list {
+        faults.push("there are parts, and nothing of the next segment".to_owned());
+    }
 }
 
 /// The last part of a segment may be short, also while it is not known whether it is the last.

@@ -13,7 +13,7 @@ section! {
         Live url_prefix: String = "/hls/".to_owned(),
         /// What segments are made of: "ts" (MPEG-TS: H.264 with AAC, every player), "fmp4"
         /// (fragmented MP4: every codec) or "auto" (fmp4 with low_latency and for codecs that need
-        /// it, else ts).
+        /// it, else ts; ts for MP3).
         Live container: HlsContainer = HlsContainer::Auto,
         /// A segment ends with the first key frame after this time.
         Live segment_duration: Span = Span::from_secs(2);
