@@ -124,8 +124,14 @@ impl Clock {
         self.jumps
     }
 
+    /// The first packet of any track arrives: there, the line begins at zero.
+    pub fn begin_at(&mut self, arrival: Instant) {
+        self.started.get_or_insert(arrival);
+    }
+
     /// Where on the time line the timestamp of a packet lies, in ticks of its track's clock. The
-    /// line begins at zero where the first packet arrives.
+    /// line begins at zero where the first packet arrives. `arrival` is that of the first packet
+    /// with this timestamp, however late a frame is complete.
     pub fn place(&mut self, index: usize, timestamp: u32, arrival: Instant) -> i64 {
         let started = *self.started.get_or_insert(arrival);
         let Some(track) = self.tracks.get(index) else { return 0 };
