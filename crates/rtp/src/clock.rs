@@ -145,7 +145,8 @@ impl Clock {
         let now = newest + step;
         let jumps = step < -most || step > most + elapsed || track.was_set_back(step, now);
         let leaps = step > elapsed + ticks(LEAP, track.rate);
-        if (jumps || leaps)
+        // A leap within a clock changes nothing that could be taken back.
+        if (jumps || leaps && track.before.as_ref().is_some_and(|before| before.shift != 0))
             && let Some(now) = track.as_before(timestamp, (step - elapsed).abs(), arrival)
         {
             return self.fall_back(index, now, arrival);
