@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use rtp::clock::Clock;
-use rtp::receiver::Receiver;
+use rtp::receiver::{Ordered, Receiver};
 use rtp::rtcp::{self, Message};
 use rtp::{Packet, packet};
 
@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
             }
             receiver.receive(packet, now);
         }
-        while let Some((packet, lost)) = receiver.poll(now) {
+        while let Some(Ordered { packet, arrival, lost }) = receiver.poll(now) {
             let restarts = receiver.statistics().restarts;
             if let Some((before, of)) = last
                 && of == restarts
@@ -54,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
                 assert!(!(lost && step == 1), "{before} to {}", packet.sequence);
             }
             last = Some((packet.sequence, restarts));
-            clock.place(0, packet.timestamp, now);
+            clock.place(0, packet.timestamp, arrival);
         }
         if let Some(block) = receiver.report(now) {
             let mut out = BytesMut::new();

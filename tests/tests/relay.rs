@@ -1,6 +1,7 @@
 //! Streams from other servers, and streams that go there: what arrives is what was sent, servers
 //! that are away are called again, and nobody else notices.
 
+use headwater_e2e::rtsp_raw::{Camera, H264, Peer, at_the_end};
 use headwater_e2e::{
     Frames, Server, assert_piece, clip, ffmpeg, free_port, headwater, material, wait_until,
 };
@@ -351,4 +352,40 @@ fn an_operator_says_what_rtp_travels_over() {
         with("461") && with("\"running\"")
     });
     assert!(far.is_live("live/connection") && !far.is_live("live/datagrams"));
+}
+
+#[test]
+fn a_push_over_udp_begins_with_the_next_key_frame() {
+    let [near, far] = [(); 2].map(|()| Server::start(&["stream.grace=0s"]));
+    let mut peer = Peer::connect(near.port("rtsp"), "live/camera");
+    peer.publish(&[H264]);
+    let mut camera = Camera::new();
+    let mut send = |count: usize| {
+        for _ in 0..count {
+            camera.packets(at_the_end).iter().for_each(|packet| peer.interleave(0, packet));
+        }
+    };
+    send(6);
+    wait_until("the stream is there", || near.group("live/camera")["video_codec"] == "H264");
+    for transport in ["udp", "tcp"] {
+        let to = far.url("rtsp", &format!("live/{transport}"));
+        let order = json!({ "stream": "live/camera", "to": to, "rtsp_transport": transport });
+        assert_eq!(near.v1("POST", "pushes", &order).0, 200);
+    }
+    let pushes = || relays(&near, "pushes").iter().filter(|p| p["state"] == "running").count();
+    wait_until("both go", || pushes() == 2);
+    // The second key frame is the eleventh picture.
+    send(19);
+    assert_eq!(peer.ask("TEARDOWN", "", &[], "").status, 200);
+    let packets = || -> Vec<String> {
+        let log = far.log();
+        let ended = log.lines().filter_map(|line| line.split_once("reception ended"));
+        let counts = ended.filter_map(|(_, fields)| fields.split_once("packets="));
+        let counts = counts.filter_map(|(_, counts)| counts.split(' ').next());
+        counts.map(ToOwned::to_owned).collect()
+    };
+    wait_until("both end", || packets().len() == 2);
+    let mut packets = packets();
+    packets.sort();
+    assert_eq!(packets, ["15", "25"]);
 }

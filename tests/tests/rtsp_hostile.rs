@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use headwater_e2e::rtsp_raw::{Camera, H264, PCMA, Peer, at_the_end, ports, rtp, server_ports};
-use headwater_e2e::{Program, Server, clip, ffmpeg, wait_until};
+use headwater_e2e::{PATIENCE, Program, Server, clip, ffmpeg, wait_until};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use testkit::Random;
@@ -470,6 +470,21 @@ fn tunnel(port: u16, cookie: &str) -> (TcpStream, TcpStream) {
     let mut speaks = TcpStream::connect(("127.0.0.1", port)).expect("the server");
     speaks.write_all(head("POST").as_bytes()).expect("a request");
     (hears, speaks)
+}
+
+#[test]
+fn a_cookie_that_is_in_use_is_refused_in_words() {
+    let mut server = Server::start(&[]);
+    let (_hears, _speaks) = tunnel(server.port("rtsp"), "same");
+    let mut other = narrow(server.port("rtsp"));
+    other
+        .write_all(b"GET /live/bystander HTTP/1.0\r\nx-sessioncookie: same\r\n\r\n")
+        .expect("a request");
+    other.set_read_timeout(Some(PATIENCE)).expect("an option");
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).expect("an answer, and the end");
+    assert!(answer.starts_with("HTTP/1.1 409 "), "{answer}");
+    server.assert_healthy();
 }
 
 /// A client of a WebSocket.

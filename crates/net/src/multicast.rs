@@ -105,7 +105,8 @@ impl Groups {
         let (first, last) = (*self.rules.addresses.start(), *self.rules.addresses.end());
         let addresses = u64::from(last.to_bits()).checked_sub(first.to_bits().into())? + 1;
         let (start, end) = (*self.rules.ports.start(), *self.rules.ports.end());
-        let pairs = (u32::from(end) + 1).checked_sub((start + start % 2).into())? / 2;
+        let first = u32::from(start).next_multiple_of(2);
+        let pairs = (u32::from(end) + 1).checked_sub(first)? / 2;
         let mut taken = self.taken.lock();
         let Taken { addresses: known, pairs: used, next_address, next_pair } = &mut *taken;
         // One of them is free, if any is.
@@ -127,8 +128,9 @@ impl Groups {
     fn bind(&self, place: Place) -> io::Result<BoundGroup> {
         let address = self.rules.addresses.start().to_bits() + place.address;
         let address = Ipv4Addr::from_bits(address);
-        let start = *self.rules.ports.start();
-        let port = start + start % 2 + 2 * place.pair;
+        // It is one of the range: there would be no pair in it if this went beyond.
+        let first = self.rules.ports.start().checked_next_multiple_of(2).unwrap_or(u16::MAX);
+        let port = first.saturating_add(2 * place.pair).min(u16::MAX - 1);
         let rtp = self.sender((address, port))?;
         // What viewers report comes to the group, or to where its reports come from: this port
         // of all addresses hears both, and says whether anybody else has it.
@@ -335,6 +337,14 @@ mod tests {
             viewer.send_to(b"receiver", to).unwrap();
             let (bytes, from) = receive(&group.reports).await.unwrap();
             assert_eq!((&bytes[..], from.port()), (&b"receiver"[..], viewer.port().unwrap()));
+        }
+    }
+
+    #[tokio::test]
+    async fn there_may_be_no_pair_at_all() {
+        for ports in [65_535..=65_535, 65_533..=65_534, 65_534..=65_534, 20_001..=20_002] {
+            let error = Groups::new(rules(9, ports)).open().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         }
     }
 

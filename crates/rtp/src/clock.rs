@@ -124,8 +124,14 @@ impl Clock {
         self.jumps
     }
 
+    /// The first packet of any track arrives: there, the line begins at zero.
+    pub fn begin_at(&mut self, arrival: Instant) {
+        self.started.get_or_insert(arrival);
+    }
+
     /// Where on the time line the timestamp of a packet lies, in ticks of its track's clock. The
-    /// line begins at zero where the first packet arrives.
+    /// line begins at zero where the first packet arrives. `arrival` is that of the first packet
+    /// with this timestamp, however late a frame is complete.
     pub fn place(&mut self, index: usize, timestamp: u32, arrival: Instant) -> i64 {
         let started = *self.started.get_or_insert(arrival);
         let Some(track) = self.tracks.get(index) else { return 0 };
@@ -139,7 +145,8 @@ impl Clock {
         let now = newest + step;
         let jumps = step < -most || step > most + elapsed || track.was_set_back(step, now);
         let leaps = step > elapsed + ticks(LEAP, track.rate);
-        if (jumps || leaps)
+        // A leap within a clock changes nothing that could be taken back.
+        if (jumps || leaps && track.before.as_ref().is_some_and(|before| before.shift != 0))
             && let Some(now) = track.as_before(timestamp, (step - elapsed).abs(), arrival)
         {
             return self.fall_back(index, now, arrival);

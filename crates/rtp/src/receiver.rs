@@ -50,6 +50,17 @@ pub struct Statistics {
     pub jitter: u32,
 }
 
+/// A packet whose turn has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ordered {
+    /// The packet.
+    pub packet: Packet,
+    /// When it came: it may have waited for others since.
+    pub arrival: Instant,
+    /// Some before it are missing.
+    pub lost: bool,
+}
+
 /// The packets of one source.
 #[derive(Debug)]
 pub struct Receiver {
@@ -171,9 +182,9 @@ impl Receiver {
         }
     }
 
-    /// The next packet in order, and whether some before it are missing. To be asked until it is
-    /// `None` after each packet, and at [`Receiver::poll_timeout`].
-    pub fn poll(&mut self, now: Instant) -> Option<(Packet, bool)> {
+    /// The next packet in order. To be asked until it is `None` after each packet, and at
+    /// [`Receiver::poll_timeout`].
+    pub fn poll(&mut self, now: Instant) -> Option<Ordered> {
         if self.settles_at.is_some_and(|at| now < at) && self.waiting.len() <= MAX_WAITING {
             return None;
         }
@@ -186,14 +197,15 @@ impl Receiver {
         if gap > 0 && !due && self.waiting.len() <= MAX_WAITING {
             return None;
         }
-        let (_, (packet, _)) = self.waiting.pop_first()?;
+        let (_, (packet, arrival)) = self.waiting.pop_first()?;
         self.next = Some(number + 1);
         if !self.others.is_empty() {
             self.others = self.others.split_off(&(number + 1));
         }
         self.passed_over += passed_over;
         self.statistics.lost += u64::try_from(gap).unwrap_or_default();
-        Some((packet, std::mem::take(&mut self.broken) || gap > 0))
+        let lost = std::mem::take(&mut self.broken) || gap > 0;
+        Some(Ordered { packet, arrival, lost })
     }
 
     /// When a packet that waits will have waited long enough.
@@ -347,7 +359,7 @@ mod tests {
 
     fn drain(receiver: &mut Receiver, now: Instant) -> Vec<(u16, bool)> {
         let packets = std::iter::from_fn(|| receiver.poll(now));
-        packets.map(|(packet, lost)| (packet.sequence, lost)).collect()
+        packets.map(|ordered| (ordered.packet.sequence, ordered.lost)).collect()
     }
 
     #[test]
@@ -363,6 +375,17 @@ mod tests {
         assert!(got.iter().all(|(_, lost)| !lost));
         let statistics = receiver.statistics();
         assert_eq!((statistics.reordered, statistics.late, statistics.lost), (2, 1, 0));
+    }
+
+    #[test]
+    fn what_waited_tells_when_it_came() {
+        let (mut receiver, start) = settled(10);
+        receiver.receive(packet(1, 12), start);
+        let later = start + PATIENCE / 2;
+        receiver.receive(packet(1, 11), later);
+        let packets: Vec<_> = std::iter::from_fn(|| receiver.poll(later)).collect();
+        let arrivals: Vec<_> = packets.iter().map(|o| (o.packet.sequence, o.arrival)).collect();
+        assert_eq!(arrivals, [(11, later), (12, start)]);
     }
 
     #[test]

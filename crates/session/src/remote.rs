@@ -51,6 +51,9 @@ pub struct Remote {
     pub silence: Duration,
     /// The servers that the request has come through which a pull is for, this one included.
     pub via: String,
+    /// Whether a push over datagrams begins with all that is cached, in one burst, instead of at the
+    /// next key frame: for a stream that has just begun, of which nothing must be missing.
+    pub from_start: bool,
 }
 
 impl Remote {
@@ -68,6 +71,7 @@ impl Remote {
             patience,
             silence,
             via: String::new(),
+            from_start: false,
         }
     }
 }

@@ -12,7 +12,6 @@ mod setup;
 mod state;
 mod viewer;
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -21,12 +20,10 @@ use std::time::{Duration, Instant};
 
 use ::rtsp::message::Status;
 use ::rtsp::server::{Event, Session as Machine};
-use bytes::Bytes;
 use hub::EndReason;
 use net::{Begin, Conn, Connecting, Ports, Shard};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -89,8 +86,7 @@ pub struct Rtsp {
     pub(crate) context: Arc<Context>,
     ports: Arc<Ports>,
     groups: Option<Arc<Groups>>,
-    /// Tunnels whose second half is waited for, by cookie.
-    tunnels: Mutex<HashMap<String, mpsc::Sender<Bytes>>>,
+    tunnels: Mutex<carried::Tunnels>,
 }
 
 impl Rtsp {

@@ -64,6 +64,8 @@ statuses! {
     NOT_ACCEPTABLE = 406 "Not Acceptable";
     /// 408
     REQUEST_TIMEOUT = 408 "Request Timeout";
+    /// 409
+    CONFLICT = 409 "Conflict";
     /// 413
     CONTENT_TOO_LARGE = 413 "Content Too Large";
     /// 414

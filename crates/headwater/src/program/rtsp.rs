@@ -210,7 +210,7 @@ impl Pushing {
     pub(super) async fn open(url: &str, access: &Access) -> Result<Self> {
         // The server gets all that comes until it is ready.
         let house = House::build(StreamSettings { gops: MAX_GOPS, ..StreamSettings::default() })?;
-        let remote = remote(url, access)?;
+        let remote = Remote { from_start: true, ..remote(url, access)? };
         let publisher = Publisher::new(&house.context, &house.name)?;
         let (tell, ended) = oneshot::channel();
         let client = Client::push(&house.context, house.name.clone(), remote);

@@ -260,6 +260,17 @@ fn after_a_lone_leap_the_clock_is_what_it_was() {
 }
 
 #[test]
+fn rare_pictures_that_come_in_pairs_are_no_jumps() {
+    let (mut clock, start) = (clock(), Instant::now());
+    for n in 0..300u32 {
+        let jitter = n * 7 % 30;
+        let now = at(start, u64::from(n / 2 * 666 + jitter));
+        assert_eq!(clock.place(VIDEO, n * 30_000, now), i64::from(n) * 30_000);
+    }
+    assert_eq!(clock.jumps(), 0);
+}
+
+#[test]
 fn a_pause_before_a_new_clock_is_as_long_as_it_was() {
     let (mut clock, start) = (clock(), Instant::now());
     clock.place(VIDEO, 1_000_000_000, start);

@@ -4,6 +4,7 @@
 //! clock of the session (one time line for all tracks), and joins the stream. What is malformed is
 //! dropped and said once; it never ends a session.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ::rtp::Packet;
@@ -11,7 +12,7 @@ use ::rtp::clock::Clock;
 use ::rtp::dts::Reorderer;
 use ::rtp::format::Format;
 use ::rtp::payload::{Depacketizer, Unit};
-use ::rtp::receiver::{Receiver, Statistics};
+use ::rtp::receiver::{Ordered, Receiver, Statistics};
 use ::rtp::rtcp::{self, Message};
 use bytes::{Bytes, BytesMut};
 use hub::{Publication, SessionId, Superseded};
@@ -20,6 +21,9 @@ use tracing::{info, warn};
 
 use super::MAX_TRACKS;
 use super::track::TrackIngest;
+
+#[cfg(test)]
+mod tests;
 
 /// Where on a stream's time line a publisher begins: room before it for decoding times, which lie
 /// before the first presentation.
@@ -63,6 +67,7 @@ struct Inbound {
     format: Format,
     clock: TimeBase,
     receiver: Receiver,
+    arrivals: Arrivals,
     depacketizer: Box<dyn Depacketizer>,
     track: TrackIngest,
     reorderer: Option<Reorderer>,
@@ -70,6 +75,32 @@ struct Inbound {
     shown: bool,
     /// Its sender has said goodbye, and sent nothing since.
     left: bool,
+}
+
+/// When the first packets of the last timestamps came: a picture is often complete only when the
+/// next one begins.
+#[derive(Default)]
+struct Arrivals(VecDeque<(u32, Instant)>);
+
+impl Arrivals {
+    /// More frames than a payload format holds back.
+    const MAX: usize = 16;
+
+    fn remember(&mut self, timestamp: u32, arrival: Instant) {
+        if self.0.iter().any(|(known, _)| *known == timestamp) {
+            return;
+        }
+        if self.0.len() >= Self::MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((timestamp, arrival));
+    }
+
+    /// When a frame began to arrive; the last packet where frames have timestamps of their own.
+    fn of(&self, timestamp: u32) -> Option<Instant> {
+        let known = self.0.iter().find(|(known, _)| *known == timestamp);
+        known.or_else(|| self.0.back()).map(|(_, arrival)| *arrival)
+    }
 }
 
 impl RtpIngest {
@@ -146,9 +177,18 @@ impl RtpIngest {
         let patience = self.reception.patience;
         let receiver = Receiver::new(vec![format.payload_type], format.clock_rate, patience);
         let clock = TimeBase::new(format.clock_rate).unwrap_or(TimeBase::VIDEO);
-        let (reorderer, shown, left) = (None, false, false);
-        let inbound =
-            Inbound { id, format, clock, receiver, depacketizer, track, reorderer, shown, left };
+        let inbound = Inbound {
+            id,
+            format,
+            clock,
+            receiver,
+            arrivals: Arrivals::default(),
+            depacketizer,
+            track,
+            reorderer: None,
+            shown: false,
+            left: false,
+        };
         self.tracks.push(inbound);
         self.show(self.tracks.len() - 1, self.origin_ms, now)
     }
@@ -278,10 +318,14 @@ impl RtpIngest {
     fn drain(&mut self, index: usize, now: Instant) -> Result<(), Superseded> {
         loop {
             let Some(track) = self.tracks.get_mut(index) else { return Ok(()) };
-            let Some((packet, lost)) = track.receiver.poll(now) else { return Ok(()) };
+            let Some(Ordered { packet, arrival, lost }) = track.receiver.poll(now) else {
+                return Ok(());
+            };
             if track.id.is_none() {
                 continue;
             }
+            self.clock.begin_at(arrival);
+            track.arrivals.remember(packet.timestamp, arrival);
             if let Err(error) = track.depacketizer.push(&packet, lost) {
                 self.say("a payload is malformed and was dropped", &error);
             }
@@ -313,8 +357,9 @@ impl RtpIngest {
         if unit.torn && !self.reception.pass_torn {
             return Ok(());
         }
-        let placed = self.clock.place(index, unit.timestamp, now);
         let Some(track) = self.tracks.get(index) else { return Ok(()) };
+        let arrival = track.arrivals.of(unit.timestamp).unwrap_or(now);
+        let placed = self.clock.place(index, unit.timestamp, arrival);
         let origin = Ticks::from_millis(self.origin_ms, track.clock).value;
         let pts = Ticks::new(origin.saturating_add(placed), track.clock);
         match track.format.kind {
@@ -423,129 +468,4 @@ pub(crate) fn is_enhanced(codec: Codec) -> bool {
 /// Whether rate and channels are told by the description alone.
 fn says_all(codec: Codec) -> bool {
     matches!(codec, Codec::PcmA | Codec::PcmU | Codec::Rtp(_))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::task::{Context as TaskContext, Poll, Waker};
-
-    use ::rtp::packet::Header;
-    use ::rtp::sdp;
-    use hub::{Kind, Protocol, Registry, Role, StreamSettings, Tap, Tapped};
-    use testkit::h264::{Picture, Sequence};
-
-    use super::*;
-    use crate::Settings;
-    use crate::context::Context;
-
-    const SEQUENCE: Sequence = Sequence { width: 64, height: 48, rate: (25, 1), reorders: false };
-
-    /// What packets of one medium become: the packets have a sequence number, a timestamp and a
-    /// payload, and are pieces of one buffer.
-    fn frames(media: &str, packets: &[(u16, u32, Bytes)]) -> (Vec<TimeBase>, Vec<Frame>) {
-        let settings = std::sync::Arc::new(StreamSettings::default());
-        let registry = Registry::new(std::sync::Arc::new(move |_| settings.clone()), 9);
-        let context = Context::new(registry, Settings::default());
-        let name = context.settings.load().stream_name("live", "any").unwrap();
-        let kind = Kind { protocol: Protocol::Rtsp, role: Role::Pub };
-        let tenure = context.open(kind, None);
-        let publication = context.publish(tenure.session(), &name).unwrap();
-        let mut tap = Tap::open(&context.registry.find(&name).unwrap(), 64 << 20);
-        let session = sdp::Session::parse(format!("v=0\r\n{media}").as_bytes()).unwrap();
-        let format = Format::of(&session.media[0]).unwrap();
-        let payload_type = format.payload_type;
-        let rules = Reception { patience: Duration::ZERO, pass_torn: false };
-        let now = Instant::now();
-        let id = tenure.session().id().clone();
-        let mut ingest = RtpIngest::new(publication, id, vec![format], rules, 1, now).unwrap();
-        let mut all = BytesMut::new();
-        let ends: Vec<_> = packets
-            .iter()
-            .map(|(sequence, timestamp, payload)| {
-                let (sequence, timestamp) = (*sequence, *timestamp);
-                let header = Header { marker: true, payload_type, sequence, timestamp, ssrc: 7 };
-                header.write(&mut all);
-                all.extend_from_slice(payload);
-                all.len()
-            })
-            .collect();
-        let (all, mut start) = (all.freeze(), 0);
-        for (place, end) in (0u32..).zip(ends) {
-            let arrival = now + Duration::from_millis(40) * place;
-            ingest.packet(0, &all.slice(start..end), arrival).unwrap();
-            start = end;
-        }
-        ingest.finish(now);
-        let mut cx = TaskContext::from_waker(Waker::noop());
-        let (mut bases, mut frames) = (Vec::new(), Vec::new());
-        drop(all);
-        while let Poll::Ready(tapped) = tap.poll_next(&mut cx) {
-            match tapped {
-                Tapped::Tracks { tracks, .. } => {
-                    bases = tracks.tracks.iter().map(|track| track.time_base).collect();
-                }
-                Tapped::Frame(frame) if frame.kind != FrameKind::Config => frames.push(frame),
-                _ => {}
-            }
-        }
-        (bases, frames)
-    }
-
-    #[test]
-    fn pictures_go_on_when_their_clock_is_set_back() {
-        let picture = |place: u32| {
-            let (number, display) = (u64::from(place % 10), u64::from(place % 10));
-            match number {
-                0 => SEQUENCE.slice(Picture::Key { gop: u64::from(place / 10) }),
-                _ => SEQUENCE.slice(Picture::P { number, display }),
-            }
-        };
-        let sets = [SEQUENCE.sps(), SEQUENCE.pps()].map(|set| {
-            use base64::Engine as _;
-            base64::engine::general_purpose::STANDARD.encode(set)
-        });
-        let media = format!(
-            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 sprop-parameter-sets={}\r\n",
-            sets.join(",")
-        );
-        let packets: Vec<_> = (0..200u16)
-            .map(|place| {
-                // Five seconds, as the clocks of cameras are set.
-                let back = if place >= 100 { 450_000 } else { 0 };
-                let timestamp = 1_000_000 + u32::from(place) * 3_600 - back;
-                (place, timestamp, picture(place.into()))
-            })
-            .collect();
-        let (_, frames) = frames(&media, &packets);
-        assert_eq!(frames.len(), 200);
-        for pair in frames.windows(2) {
-            let step = pair[1].dts.value - pair[0].dts.value;
-            assert_eq!((step, pair[1].cts), (3_600, 0), "{:?}", pair[1].dts);
-        }
-    }
-
-    #[test]
-    fn sound_that_nobody_understands_keeps_its_clock() {
-        let media = "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 G726-32/8000\r\n";
-        let payload = Bytes::from_static(&[5; 80]);
-        let packets: Vec<_> =
-            (0..50u16).map(|place| (place, u32::from(place) * 161, payload.clone())).collect();
-        let (bases, frames) = frames(media, &packets);
-        assert_eq!(bases, [TimeBase::new(8_000).unwrap()]);
-        assert_eq!(frames.len(), 50);
-        assert!(frames.windows(2).all(|pair| pair[1].dts.value - pair[0].dts.value == 161));
-    }
-
-    #[test]
-    fn sound_holds_no_buffer_of_packets() {
-        let media = "m=audio 0 RTP/AVP 8\r\n";
-        let payload = Bytes::from_static(&[5; 160]);
-        let packets: Vec<_> =
-            (0..50u16).map(|place| (place, u32::from(place) * 160, payload.clone())).collect();
-        let (_, frames) = frames(media, &packets);
-        let starts: Vec<_> = frames.iter().map(|frame| frame.data.as_ptr().addr()).collect();
-        // In one buffer, they would stand a packet apart.
-        let apart = starts.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]) == 172).count();
-        assert_eq!((frames.len(), apart), (50, 0));
-    }
 }

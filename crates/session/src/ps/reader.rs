@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ::rtp::Packet;
 use ::rtp::dts::Reorderer;
-use ::rtp::receiver::{Receiver, Statistics};
+use ::rtp::receiver::{Ordered, Receiver, Statistics};
 use ::rtp::rtcp::{self, Message};
 use bytes::{Bytes, BytesMut};
 use media::{Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackKind};
@@ -174,7 +174,7 @@ impl Reader {
 
     /// Works off what is in order.
     fn drain(&mut self, now: Instant) {
-        while let Some((packet, lost)) = self.receiver.poll(now) {
+        while let Some(Ordered { packet, lost, .. }) = self.receiver.poll(now) {
             let restarts = self.receiver.statistics().restarts;
             // What a source that begins anew sends does not go on with what it sent before.
             if lost || restarts != self.restarts {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use ::rtp::Packet;
 use ::rtp::framing::Reader;
+use ::rtp::packet::is_rtcp;
 use bytes::Bytes;
 use hub::EndReason;
 use net::{BoundPair, Conn, Listening, Room};
@@ -37,7 +38,7 @@ const LEFT_OVER: Duration = Duration::from_secs(5);
 /// SSRCs of such streams that are remembered.
 const MAX_LEFT_OVER: usize = 1024;
 
-/// How long a connection may take to say whose packets it carries.
+/// How long a connection may take to say whose packets it carries, whatever else it says.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a connection may carry nothing; its session looks after the stream.
@@ -171,7 +172,7 @@ impl Shared {
 
     /// Whose a packet is.
     fn route(&self, packet: &Bytes, from: SocketAddr) -> Option<mpsc::Sender<(Bytes, SocketAddr)>> {
-        let control = ::rtp::packet::is_rtcp(packet);
+        let control = is_rtcp(packet);
         let ssrc = if control { None } else { Packet::parse(packet).ok().map(|p| p.ssrc) };
         let found = {
             let mut routes = self.routes.lock();
@@ -216,10 +217,14 @@ impl Shared {
         };
         let (mut reader, mut buffer) = (Reader::new(), vec![0; READ_BUFFER]);
         let mut feed: Option<mpsc::Sender<(Bytes, SocketAddr)>> = None;
+        let begun = Instant::now();
         loop {
-            let limit = if feed.is_some() { IDLE } else { PATIENCE };
+            let limit = match feed {
+                Some(_) => IDLE,
+                None => PATIENCE.saturating_sub(begun.elapsed()),
+            };
             let length = match timeout(limit, conn.read(&mut buffer)).await {
-                Ok(Ok(length)) if length > 0 => length,
+                Ok(Ok(length)) if length > 0 && !limit.is_zero() => length,
                 _ => return debug!(%peer, proto = "PS", "connection ended"),
             };
             reader.push(buffer.get(..length).unwrap_or_default());
@@ -235,6 +240,10 @@ impl Shared {
                     feed = self.route(&packet, peer);
                 }
                 let Some(feed) = &feed else {
+                    if is_rtcp(&packet) {
+                        // Some devices report before they send.
+                        continue;
+                    }
                     return warn!(%peer, proto = "PS", "nobody waits for what a connection brings");
                 };
                 if feed.send((packet, peer)).await.is_err() {
@@ -333,6 +342,8 @@ pub(super) async fn run(reception: &mut Reception, mut feed: Feed) -> EndReason 
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     fn shared() -> Arc<Shared> {
@@ -353,6 +364,27 @@ mod tests {
             feed.try_send((packet, from)).unwrap();
         }
         feed.packets.try_recv().is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_connection_may_begin_with_reports() {
+        let streams = Arc::new(hub::StreamSettings::default());
+        let registry = hub::Registry::new(Arc::new(move |_| streams.clone()), 9);
+        let context = Context::new(registry, crate::Settings::default());
+        let shared = shared();
+        let mut feed = shared.reserve(Some(11), None).unwrap();
+        let (mut device, conn) = net::pair().unwrap();
+        let from = "192.0.2.1:9000".parse().unwrap();
+        let report = Bytes::from_static(&[0x80, 201, 0, 1, 0, 0, 0, 11]);
+        for packet in [report.clone(), report, packet(11)] {
+            let length = u16::try_from(packet.len()).unwrap().to_be_bytes();
+            device.write_all(&[&length[..], &packet].concat()).await.unwrap();
+        }
+        let came = tokio::select! {
+            () = shared.clone().carry(context, conn, from) => None,
+            came = feed.packets.recv() => came,
+        };
+        assert_eq!(came, Some((packet(11), from)));
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Rules {
             patience: self.patience,
             silence: self.silence,
             via: String::new(),
+            from_start: false,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! other. That costs a copy more. The carrier counts as the connection that it is until it ends,
 //! and does not outlive its session for longer than a peer may take to read.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -36,8 +37,45 @@ const QUEUE: usize = 16;
 /// it has.
 const COPIED: usize = 8 << 10;
 
-/// Tunnels that wait for their second half.
-const MAX_TUNNELS: usize = 1_024;
+/// Tunnels that wait for their second half. Those that have it count as what they are: connections.
+const MAX_WAITING: usize = 1_024;
+
+/// The tunnels of a server, by cookie.
+#[derive(Debug, Default)]
+pub(super) struct Tunnels(HashMap<String, Tunnel>);
+
+#[derive(Debug)]
+struct Tunnel {
+    /// Takes what the second half brings, and is closed when the first one ends.
+    queue: mpsc::Sender<Bytes>,
+    /// A second half has come.
+    is_whole: bool,
+}
+
+impl Tunnels {
+    /// A first half has come.
+    ///
+    /// # Errors
+    /// What it is told, if it cannot be taken.
+    fn open(&mut self, cookie: String, queue: mpsc::Sender<Bytes>) -> Result<(), Status> {
+        self.0.retain(|_, tunnel| !tunnel.queue.is_closed());
+        if self.0.contains_key(&cookie) {
+            return Err(Status::CONFLICT);
+        }
+        if self.0.values().filter(|tunnel| !tunnel.is_whole).count() >= MAX_WAITING {
+            return Err(Status::SERVICE_UNAVAILABLE);
+        }
+        self.0.insert(cookie, Tunnel { queue, is_whole: false });
+        Ok(())
+    }
+
+    /// A second half has come, the first of its tunnel or another one. Where it leads to.
+    fn join(&mut self, cookie: &str) -> Option<mpsc::Sender<Bytes>> {
+        let tunnel = self.0.get_mut(cookie)?;
+        tunnel.is_whole = true;
+        Some(tunnel.queue.clone())
+    }
+}
 
 /// Leads a connection whose RTSP comes in a WebSocket.
 pub(super) async fn websocket(
@@ -185,14 +223,13 @@ async fn first_half(connection: Connection, cookie: String) {
     let Connection { shard, mut conn, state } = connection;
     let rtsp = state.rtsp.clone();
     let (queue, mut coming) = mpsc::channel(QUEUE);
-    {
-        let mut tunnels = rtsp.tunnels.lock();
-        tunnels.retain(|_, queue| !queue.is_closed());
-        if tunnels.len() >= MAX_TUNNELS || tunnels.contains_key(&cookie) {
-            debug!(peer = %state.admitted.peer(), "tunnel refused: its cookie is in use");
-            return;
-        }
-        tunnels.insert(cookie, queue);
+    let opened = rtsp.tunnels.lock().open(cookie, queue);
+    if let Err(status) = opened {
+        let peer = state.admitted.peer();
+        debug!(%peer, status = status.code(), "tunnel refused");
+        let text = "this tunnel cannot be opened now: try again with another x-sessioncookie";
+        conn.close(Responder::unparsed().text(status, text)).await;
+        return;
     }
     let head = b"HTTP/1.0 200 OK\r\nServer: Headwater\r\nConnection: close\r\n\
                  Cache-Control: no-store\r\nPragma: no-cache\r\n\
@@ -241,7 +278,7 @@ async fn first_half(connection: Connection, cookie: String) {
 
 async fn second_half(connection: Connection, cookie: &str) {
     let Connection { shard, mut conn, state } = connection;
-    let Some(queue) = state.rtsp.tunnels.lock().get(cookie).cloned() else {
+    let Some(queue) = state.rtsp.tunnels.lock().join(cookie) else {
         debug!(peer = %state.admitted.peer(), "a tunnel has no first half");
         return;
     };
@@ -282,6 +319,28 @@ fn decode(digits: &mut Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_halves_that_wait_count() {
+        let mut tunnels = Tunnels::default();
+        let (queue, coming) = mpsc::channel(1);
+        let open = |tunnels: &mut Tunnels, n: usize| tunnels.open(n.to_string(), queue.clone());
+        for n in 0..MAX_WAITING {
+            open(&mut tunnels, n).unwrap();
+            tunnels.join(&n.to_string()).unwrap();
+        }
+        assert_eq!(open(&mut tunnels, 0), Err(Status::CONFLICT));
+        for n in MAX_WAITING..2 * MAX_WAITING {
+            open(&mut tunnels, n).unwrap();
+        }
+        assert_eq!(open(&mut tunnels, 5_000), Err(Status::SERVICE_UNAVAILABLE));
+        // Clients may bring one second half after the other.
+        assert!(tunnels.join("0").is_some() && tunnels.join("1024").is_some());
+        open(&mut tunnels, 5_000).unwrap();
+        drop(coming);
+        assert!(tunnels.open("new".to_owned(), mpsc::channel(1).0).is_ok());
+        assert_eq!(tunnels.0.len(), 1);
+    }
 
     #[test]
     fn base64_comes_in_any_pieces() {

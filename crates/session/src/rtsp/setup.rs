@@ -368,8 +368,8 @@ impl Playing {
     }
 }
 
-/// Where a viewer begins.
-fn begin(framing: Framing, rules: &RtspSettings) -> Begin {
+/// Where a viewer begins, or a server that we push to.
+pub(super) fn begin(framing: Framing, rules: &RtspSettings) -> Begin {
     match (framing, rules.begin) {
         // A burst of a whole GOP would overrun the buffers on its way.
         (Framing::Datagrams, Begin::Cached) => Begin::NextKey,

@@ -10,7 +10,7 @@ use ::rtsp::url::Url;
 use bytes::Bytes;
 use hub::{Channel, Channels, EndReason, Framing, Packaging, RtpSource, StreamName, Told};
 use media::TrackSet;
-use net::{Action, Conn, Joining, Outlet, Pair, Peer, Shard};
+use net::{Action, Begin, Conn, Joining, Outlet, Pair, Peer, Shard};
 use tokio::sync::oneshot;
 use tracing::info;
 
@@ -18,7 +18,7 @@ use super::{Call, Failure, client_reason, follow};
 use crate::context::Tenure;
 use crate::remote::{Remote, await_stream};
 use crate::rtsp::Rtsp;
-use crate::rtsp::setup::{connect, description, offer, seed, still_fits};
+use crate::rtsp::setup::{begin, connect, description, offer, seed, still_fits};
 use crate::rtsp::viewer::{Part, goodbyes};
 
 /// Pushes a stream of this server to another one, until either ends. Why it ended.
@@ -72,8 +72,17 @@ pub(crate) async fn push(
                     Event::Started { .. } => {
                         let stream = waiting.stream().clone();
                         let to = Joined { stream, tracks: tracks.clone(), seed: seed(name) };
+                        let framing = if pairs.is_empty() {
+                            Framing::Interleaved
+                        } else {
+                            Framing::Datagrams
+                        };
+                        let begin = match remote.from_start {
+                            true => Begin::Cached,
+                            false => begin(framing, &settings.rtsp),
+                        };
                         tenure.carry(name);
-                        return Ok(call.send(to, parts, pairs).await);
+                        return Ok(call.send(to, parts, pairs, begin).await);
                     }
                     other => call.unexpected(other)?,
                 }
@@ -86,7 +95,7 @@ pub(crate) async fn push(
 
 impl Call<'_> {
     /// Becomes a viewer of the shard's engine, whose packets go to the server. Why it ended.
-    async fn send(self, to: Joined, parts: Vec<Part>, pairs: Vec<Pair>) -> EndReason {
+    async fn send(self, to: Joined, parts: Vec<Part>, pairs: Vec<Pair>, begin: Begin) -> EndReason {
         let settings = self.rtsp.context.settings.load();
         let rules = &settings.rtsp;
         let framing = if pairs.is_empty() { Framing::Interleaved } else { Framing::Datagrams };
@@ -122,7 +131,7 @@ impl Call<'_> {
             stream,
             packaging,
             flush_after: rules.flush_after,
-            begin: rules.begin,
+            begin,
             own: Vec::new(),
             outlets,
             peer: Box::new(pusher),
