@@ -152,7 +152,8 @@ fn codecs_that_need_mp4() {
 
 #[test]
 fn segments_are_made_while_somebody_asks() {
-    let mut server = Server::start(&["hls.idle_timeout=5s", "hls.segment_duration=1s"]);
+    let settings = ["hls.idle_timeout=5s", "hls.segment_duration=1s", "hls.linger=0s"];
+    let mut server = Server::start(&settings);
     let _publisher = publish(&server, "h264-aac.mp4", "app/demand", -1);
     wait_until("it is live", || server.is_live("app/demand"));
     assert!(!server.log().contains("makes HLS segments"));
@@ -161,7 +162,12 @@ fn segments_are_made_while_somebody_asks() {
     assert_eq!(playlist.header("content-type"), Some("application/vnd.apple.mpegurl"));
     assert_eq!(playlist.header("access-control-allow-origin"), Some("*"));
     server.wait_for_log(&["makes no more HLS segments", "nobody asks"]);
-    // The window that is left says that it ended; a new question begins anew, with higher numbers.
+    let text = playlist.text();
+    let segment = text.lines().find(|line| line.ends_with(".m4s")).expect("a segment");
+    wait_until("its segments have gone", || {
+        get(&server, &format!("/hls/app/{segment}")).status() == 404
+    });
+    // A new question begins anew, with higher numbers.
     let number = |text: &str| -> u64 {
         let line = text.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
         line.and_then(|number| number.parse().ok()).expect("a number")
@@ -169,6 +175,18 @@ fn segments_are_made_while_somebody_asks() {
     let again = get(&server, "/hls/app/demand/playlist.m3u8").text();
     assert!(number(&again) > number(&playlist.text()), "{again}");
     assert!(again.contains("#EXT-X-DISCONTINUITY\n"), "{again}");
+    server.assert_healthy();
+}
+
+#[test]
+fn whoever_waits_asks() {
+    // The first segment takes longer than nobody may ask for.
+    let mut server = Server::start(&["hls.idle_timeout=5s", "hls.segment_duration=8s"]);
+    let _publisher = publish(&server, "h264-aac.mp4", "live/slow", -1);
+    wait_until("it is live", || server.is_live("live/slow"));
+    let answer = get(&server, "/hls/slow.m3u8");
+    assert!(answer.text().contains("#EXTINF:8."), "{}", answer.text());
+    assert!(!server.log().contains("makes no more HLS segments"));
     server.assert_healthy();
 }
 

@@ -148,6 +148,38 @@ fn hls_of_one_track() {
     }
 }
 
+/// Chromium plays MP3, but not in MP4.
+#[test]
+fn hls_with_mp3() {
+    let mut server = Server::start(&["hls.segment_duration=1s"]);
+    let _publisher = publish(&server, "mp3.flv");
+    let seen = watch(&server, "hls.js", &server.url("http+hls", "live/web"));
+    assert_moves(&seen);
+    assert_sounds(&seen);
+    server.assert_healthy();
+}
+
+/// The publisher's sound ends, its pictures go on.
+#[test]
+fn hls_when_sound_stops() {
+    let mut server = Server::start(&["hls.segment_duration=1s"]);
+    let (input, url) = (material("baseline.mp4"), server.url("rtmp", "live/web"));
+    let input = input.display();
+    let _publisher = ffmpeg(&format!(
+        "-re -stream_loop -1 -i {input} -re -t 5 -i {input} -map 0:v -map 1:a -c copy \
+         -max_interleave_delta 100000 -f flv {url}"
+    ));
+    wait_until("it is live", || server.is_live("live/web"));
+    let script = root().join("tests/browser/player.mjs").to_string_lossy().into_owned();
+    let hls = server.url("http+hls", "live/web");
+    let seen = program("node", [script.as_str(), "hls.js-ll", &hls, "14"]).finish();
+    let seen: Value = serde_json::from_str(&seen).expect("JSON of the browser");
+    assert_eq!(seen["fatal"].as_array().map(Vec::len), Some(0), "{seen}");
+    assert!(pictures(&seen) > 13.0 * 25.0, "{seen}");
+    assert_sounds(&seen);
+    server.assert_healthy();
+}
+
 /// Firefox decodes HEVC; Chromium here does not.
 #[test]
 fn hevc_in_firefox() {

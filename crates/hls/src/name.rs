@@ -35,9 +35,36 @@ pub fn escape(name: &str) -> String {
     out
 }
 
+/// The file that a relative reference names; `None` if it is none that [`escape`] writes.
+#[must_use]
+pub fn unescape(reference: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(reference.len());
+    let mut rest = reference.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        let value = digit()? * 16 + digit()?;
+        out.push(u8::try_from(value).ok()?);
+    }
+    String::from_utf8(out).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_escaped_and_back() {
+        for name in ["cam-1-2.ts", "my cam-é-1.m4s", "100%", ""] {
+            assert_eq!(unescape(&escape(name)).as_deref(), Some(name));
+        }
+        for bad in ["%", "%2", "%zz", "%FF", "%-1"] {
+            assert_eq!(unescape(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn the_stream_is_found_in_the_name_of_a_file() {

@@ -99,32 +99,19 @@ impl Fragmenter {
     /// These are the tracks from now on. `None` if that changes nothing for players; otherwise they
     /// need [`Fragmenter::init`] anew, after what was left of the old tracks.
     pub fn set_tracks(&mut self, tracks: &TrackSet) -> Option<Change> {
-        let mut fresh: SmallVec<[Output; 2]> = SmallVec::new();
-        for id in [TrackId::video(0), TrackId::audio(0)] {
-            let Some(track) = tracks.get(id) else { continue };
-            let Some(entry) = SampleEntry::of(track) else { continue };
-            let number = u32::try_from(fresh.len()).unwrap_or_default() + 1;
-            fresh.push(Output {
-                id,
-                number,
-                track: track.clone(),
-                entry,
-                base: track.time_base,
-                samples: VecDeque::new(),
-                clock: SampleClock::default(),
-                end: None,
-                last_duration: None,
-            });
-        }
-        let key = |list: &[Output]| -> SmallVec<[(TrackId, TimeBase, SampleEntry); 2]> {
-            list.iter().map(|track| (track.id, track.base, track.entry.clone())).collect()
-        };
-        if key(&fresh) == key(&self.tracks) {
+        let fresh = outputs(tracks);
+        if same_outputs(&fresh, &self.tracks) {
             return None;
         }
         let rest = self.finish();
         self.tracks = fresh;
         Some(Change { rest })
+    }
+
+    /// Whether players go on with [`Fragmenter::init`] as it is when these are the tracks.
+    #[must_use]
+    pub fn fits(&self, tracks: &TrackSet) -> bool {
+        same_outputs(&outputs(tracks), &self.tracks)
     }
 
     /// Whether it carries any track.
@@ -255,6 +242,36 @@ impl Fragmenter {
         let duration = duration.unwrap_or_else(|| Ticks::new(0, start.base));
         Some(Fragment { bytes: out, independent, has_key, start, duration })
     }
+}
+
+/// The tracks of a set that are carried.
+fn outputs(tracks: &TrackSet) -> SmallVec<[Output; 2]> {
+    let mut fresh: SmallVec<[Output; 2]> = SmallVec::new();
+    for id in [TrackId::video(0), TrackId::audio(0)] {
+        let Some(track) = tracks.get(id) else { continue };
+        let Some(entry) = SampleEntry::of(track) else { continue };
+        let number = u32::try_from(fresh.len()).unwrap_or_default() + 1;
+        fresh.push(Output {
+            id,
+            number,
+            track: track.clone(),
+            entry,
+            base: track.time_base,
+            samples: VecDeque::new(),
+            clock: SampleClock::default(),
+            end: None,
+            last_duration: None,
+        });
+    }
+    fresh
+}
+
+/// Whether players see no difference.
+fn same_outputs(a: &[Output], b: &[Output]) -> bool {
+    let key = |list: &[Output]| -> SmallVec<[(TrackId, TimeBase, SampleEntry); 2]> {
+        list.iter().map(|track| (track.id, track.base, track.entry.clone())).collect()
+    };
+    key(a) == key(b)
 }
 
 impl Output {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ::hls::{Answer, Directives, Resource, multivariant};
+use ::hls::{Answer, Directives, Resource, Resume, multivariant};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 pub use self::files::{Cleanup, FileSettings};
-use self::live::{Live, Published};
+use self::live::{Before, Live, Published};
 use self::request::{List, Wanted};
 use self::respond::{cacheable, media, not_found, playlist, refusal};
 use self::viewers::{Admission, Viewers};
@@ -106,6 +106,9 @@ pub struct Hls {
     context: Arc<Context>,
     spawner: Box<Spawner>,
     live: Mutex<HashMap<StreamName, Arc<Live>>>,
+    /// Where streams go on whose segments are forgotten, while the registry has them: what a player
+    /// knows of a live stream never goes back. Taken after `live`.
+    resumes: Mutex<HashMap<StreamName, Resume>>,
     viewers: Viewers,
     /// Streams that are written to files.
     writing: Arc<AtomicUsize>,
@@ -126,6 +129,7 @@ impl Hls {
             context,
             spawner,
             live: Mutex::default(),
+            resumes: Mutex::default(),
             viewers,
             writing: Arc::default(),
         })
@@ -149,7 +153,15 @@ impl Hls {
     pub fn tick(&self, now: Instant) {
         let settings = self.context.settings.load();
         self.viewers.tick(now, settings.hls.session_timeout);
-        self.live.lock().retain(|_, live| !live.is_over(now, settings.hls.linger));
+        let (mut live, mut resumes) = (self.live.lock(), self.resumes.lock());
+        resumes.retain(|name, _| self.context.registry.find(name).is_some());
+        live.retain(|name, live| {
+            let is_over = live.is_over(now, settings.hls.linger);
+            if is_over && self.context.registry.find(name).is_some() {
+                resumes.insert(name.clone(), live.resume());
+            }
+            !is_over
+        });
     }
 
     /// Whether a stream's segments are being written to files: not any more after a failure.
@@ -438,7 +450,9 @@ impl Hls {
         let tap = Tap::open(stream, self.context.settings.load().hls.max_queue);
         let (sender, receiver) = mpsc::channel(FILE_QUEUE);
         let files = recorded.then_some(sender);
-        let (live, task) = Live::start(&self.context, name, tap, old, files);
+        let resume = self.resumes.lock().remove(name).unwrap_or_default();
+        let before = old.map_or(Before::Forgotten(resume), Before::Run);
+        let (live, task) = Live::start(&self.context, name, tap, before, files);
         table.insert(name.clone(), live.clone());
         drop(table);
         (self.spawner)(Box::pin(task));

@@ -230,6 +230,7 @@ impl Recorder {
             format,
             settings: settings.record.clone(),
             tracks: Arc::default(),
+            pending: None,
             publisher: None,
             open: None,
             out: BytesMut::new(),
@@ -278,6 +279,8 @@ struct Recording {
     format: Format,
     settings: RecordSettings,
     tracks: Arc<TrackSet>,
+    /// For the next file, which begins with the next key frame.
+    pending: Option<Arc<TrackSet>>,
     publisher: Option<u64>,
     open: Option<Open>,
     /// What was not written yet, and when it has to be.
@@ -325,21 +328,36 @@ impl Recording {
 
     async fn adopt(&mut self, tracks: Arc<TrackSet>, publisher: u64) -> Result<(), Error> {
         let another = self.publisher.replace(publisher).is_some_and(|known| known != publisher);
-        let goes_on = !another
-            && match &mut self.open {
-                Some(open) => open.muxer.set_tracks(&tracks, &mut self.out),
-                None => true,
-            };
-        if !goes_on {
+        self.pending = None;
+        if another {
             self.close().await?;
+        }
+        match &mut self.open {
+            Some(open) if !open.muxer.fits(&tracks) => {
+                // The file goes on, without what is new, so that nothing is missing before that.
+                self.pending = Some(tracks);
+                return Ok(());
+            }
+            Some(open) => {
+                open.muxer.set_tracks(&tracks, &mut self.out);
+            }
+            None => {}
         }
         self.tracks = tracks;
         Ok(())
     }
 
     async fn push(&mut self, frame: &Frame) -> Result<(), Error> {
-        let may_begin = frame.is_key()
-            || (frame.kind == FrameKind::Audio && !self.tracks.has(TrackKind::Video));
+        let next = self.pending.as_ref().unwrap_or(&self.tracks);
+        let may_begin =
+            frame.is_key() || (frame.kind == FrameKind::Audio && !next.has(TrackKind::Video));
+        if next.get(frame.track) != self.tracks.get(frame.track) && !may_begin {
+            return Ok(());
+        }
+        if may_begin && let Some(tracks) = self.pending.take() {
+            self.close().await?;
+            self.tracks = tracks;
+        }
         if may_begin && self.is_full(frame) {
             self.close().await?;
         }
@@ -428,7 +446,13 @@ impl Recording {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use bytes::Bytes;
     use hub::{EndReason, Recorded, Registry, StreamSettings};
+    use media::{Ticks, Track, TrackId, inspect};
+    use mp4::read::{Item, Reader};
+    use testkit::{aac, h264};
 
     use super::*;
     use crate::Settings;
@@ -461,5 +485,95 @@ mod tests {
         publish();
         assert_eq!(spawned.lock().len(), 2);
         assert!(!recorder.is_idle());
+    }
+
+    fn track(id: TrackId, codec: Codec, config: Bytes) -> Arc<Track> {
+        let details = inspect::details(codec, &config).expect("a configuration");
+        let time_base = inspect::time_base(codec, &details);
+        Arc::new(Track { id, codec, time_base, config, color_info: None, enhanced: false, details })
+    }
+
+    /// The times of the pictures in each file of a folder, and whether there is sound; those
+    /// without first.
+    fn contents(folder: &Path) -> Vec<(Vec<i64>, bool)> {
+        let paths = std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("a file").path());
+        let read = |path| {
+            let bytes = Bytes::from(std::fs::read(path).expect("a file"));
+            let items =
+                Reader::new().segment(&bytes, std::time::Instant::now()).expect("fragments");
+            let (mut times, mut has_sound) = (Vec::new(), false);
+            for item in items {
+                match item {
+                    Item::Frame(frame) if frame.track.kind == TrackKind::Video => {
+                        times.push(frame.dts.millis());
+                    }
+                    Item::Frame(_) => has_sound = true,
+                    Item::Track(_) => {}
+                }
+            }
+            (times, has_sound)
+        };
+        let mut contents: Vec<_> = paths.map(read).collect();
+        contents.sort_by_key(|(_, has_sound)| *has_sound);
+        contents
+    }
+
+    #[test]
+    fn a_track_that_comes_later_costs_no_pictures() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Arc::new(StreamSettings::default());
+        let registry = Registry::new(Arc::new(move |_| settings.clone()), 9);
+        let context = Context::new(registry, Settings::default());
+        let mut recording = Recording {
+            name: context.settings.load().stream_name("live", "late").unwrap(),
+            context,
+            format: Format::Mp4,
+            settings: RecordSettings {
+                mp4: Template::fixed(&folder.path().join("a.mp4").display().to_string()),
+                ..RecordSettings::default()
+            },
+            tracks: Arc::default(),
+            pending: None,
+            publisher: None,
+            open: None,
+            out: BytesMut::new(),
+            write_at: None,
+            begun: None,
+        };
+        let sequence = h264::Sequence { width: 64, height: 64, rate: (25, 1), reorders: false };
+        let picture = track(TrackId::video(0), Codec::H264, sequence.avcc());
+        let sound = track(TrackId::audio(0), Codec::Aac, aac::config(48_000, 2));
+        let set = |list: &[&Arc<Track>]| {
+            let tracks = list.iter().map(|track| Arc::clone(track)).collect();
+            Arc::new(TrackSet { tracks, ..TrackSet::default() })
+        };
+        let frame = |track: &Track, kind, ms, data| Frame {
+            track: track.id,
+            kind,
+            dts: Ticks::from_millis(ms, track.time_base),
+            cts: 0,
+            arrival: std::time::Instant::now(),
+            data,
+            units: std::iter::once(4..6).collect(),
+        };
+        runtime.block_on(async {
+            recording.adopt(set(&[&picture]), 1).await.unwrap();
+            for n in 0..200 {
+                if n == 60 {
+                    recording.adopt(set(&[&picture, &sound]), 1).await.unwrap();
+                }
+                let kind = if n % 50 == 0 { FrameKind::Key } else { FrameKind::Delta };
+                let data = Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]);
+                recording.push(&frame(&picture, kind, n * 40, data)).await.unwrap();
+                if n > 60 {
+                    let heard = frame(&sound, FrameKind::Audio, n * 40, aac::silence(2, 100));
+                    recording.push(&heard).await.unwrap();
+                }
+            }
+            recording.close().await.unwrap();
+        });
+        let every = |count: i64| (0..count).map(|n| n * 40).collect::<Vec<_>>();
+        assert_eq!(contents(folder.path()), [(every(100), false), (every(100), true)]);
     }
 }

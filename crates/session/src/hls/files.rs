@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ::hls::playlist::{self, Form};
-use ::hls::{Init, Segment};
+use ::hls::{Init, Segment, name};
 use hub::{Event, StreamName, Template, events};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -57,6 +57,7 @@ impl FileSettings {
 pub(super) const RECORD: &str = "record.m3u8";
 const PLAYLIST: &str = "playlist.m3u8";
 const END: &str = "#EXT-X-ENDLIST\n";
+const MAP: &str = "#EXT-X-MAP:URI=\"";
 
 /// Writes what is published until the stream ends. Returns what was written, to be removed as the
 /// rules say. A failure ends the files, not the stream.
@@ -75,7 +76,9 @@ pub(super) async fn write(
         next: None,
         begun: None,
         init: None,
+        inits: Vec::new(),
         written: Vec::new(),
+        earlier: Vec::new(),
         record: None,
     };
     while let Some(now) = published.recv().await {
@@ -109,8 +112,11 @@ pub(super) struct Files {
     /// The number of the last segment that was told to have begun.
     begun: Option<u64>,
     init: Option<Arc<Init>>,
-    /// The files of segments that are there, the oldest first.
+    /// The files of initialisation sections, and of segments that are there, the oldest first.
+    inits: Vec<String>,
     written: Vec<String>,
+    /// The files of earlier runs that the playlist of all segments names: they go with ours.
+    earlier: Vec<String>,
     record: Option<Record>,
 }
 
@@ -148,6 +154,16 @@ impl Files {
             let kept = now.window.segments().count();
             let old = self.written.len().saturating_sub(kept);
             for file in self.written.drain(..old) {
+                remove(&self.folder.join(file))?;
+            }
+            let is_needed = |file: &String| {
+                now.window
+                    .segments()
+                    .any(|s| s.init.as_ref().is_some_and(|init| init.file == *file))
+            };
+            let (kept, old): (Vec<_>, Vec<_>) = self.inits.drain(..).partition(is_needed);
+            self.inits = kept;
+            for file in old {
                 remove(&self.folder.join(file))?;
             }
         } else {
@@ -192,6 +208,7 @@ impl Files {
         {
             fs::write(self.folder.join(&init.file), &init.bytes)?;
             self.init = Some(init.clone());
+            self.inits.push(init.file.clone());
         }
         let file = segment.file();
         let mut out = fs::File::create(self.folder.join(&file))?;
@@ -205,7 +222,8 @@ impl Files {
     fn record(&mut self, now: &Published, fresh: &[Arc<Segment>]) -> io::Result<()> {
         let target = now.window.target();
         if self.record.is_none() && !fresh.is_empty() {
-            self.record = Some(Record::open(&self.folder.join(RECORD), target)?);
+            let (record, earlier) = Record::open(&self.folder.join(RECORD), target)?;
+            (self.record, self.earlier) = (Some(record), earlier);
         }
         let Some(record) = &mut self.record else { return Ok(()) };
         for segment in fresh {
@@ -216,15 +234,15 @@ impl Files {
 
     /// Removes everything that was written, and the folder if nothing else is in it.
     fn remove_all(&self) {
-        let lists = [PLAYLIST, RECORD].into_iter().map(str::to_owned);
-        let init = self.init.iter().map(|init| init.file.clone());
-        let mut playlist_is_ours = true;
-        if let Ok(text) = fs::read_to_string(self.folder.join(PLAYLIST)) {
-            // A later run has its own segments in it, and is not over.
-            playlist_is_ours = text.ends_with(END);
-        }
-        let lists = lists.filter(|_| playlist_is_ours);
-        for file in self.written.iter().cloned().chain(init).chain(lists) {
+        let is_last = match self.cleanup {
+            Cleanup::Rolling => self.is_last_in(PLAYLIST),
+            // Another run goes on with the list, and removes what is in it when it is over.
+            _ if !self.is_last_in(RECORD) => return,
+            _ => true,
+        };
+        let lists = [PLAYLIST, RECORD].into_iter().map(str::to_owned).filter(|_| is_last);
+        let media = [&self.earlier, &self.written, &self.inits].into_iter().flatten().cloned();
+        for file in media.chain(lists) {
             if let Err(error) = remove(&self.folder.join(&file)) {
                 warn!(folder = %self.folder.display(), file, %error, "cannot remove");
             }
@@ -232,6 +250,23 @@ impl Files {
         // Fails while anything is in it, as it should.
         let _ = fs::remove_dir(&self.folder);
     }
+
+    /// Whether a playlist ends with our last segment: no later run has its own in it.
+    fn is_last_in(&self, list: &str) -> bool {
+        let text = fs::read_to_string(self.folder.join(list)).unwrap_or_default();
+        let last = text.lines().rfind(|line| !line.is_empty() && !line.starts_with('#'));
+        last.is_none_or(|last| self.written.last().is_some_and(|own| name::escape(own) == last))
+    }
+}
+
+/// Whether a stream's playlist of all segments, which another run has left, has fragmented MP4.
+pub(super) async fn has_fmp4(settings: &FileSettings, name: &StreamName) -> bool {
+    if settings.cleanup == Cleanup::Rolling {
+        return false;
+    }
+    let path = settings.folder(name).join(RECORD);
+    let text = tokio::fs::read_to_string(path).await.unwrap_or_default();
+    text.lines().any(|line| line.starts_with(MAP))
 }
 
 /// The playlist that only grows (HLS §4.4.3.5).
@@ -242,8 +277,8 @@ struct Record {
 }
 
 impl Record {
-    /// Opens the playlist, or goes on with one that an earlier run has left.
-    fn open(path: &Path, target: i64) -> io::Result<Self> {
+    /// Opens the playlist, or goes on with one that an earlier run has left, whose files are told.
+    fn open(path: &Path, target: i64) -> io::Result<(Self, Vec<String>)> {
         let old = match fs::read_to_string(path) {
             Ok(text) if text.starts_with("#EXTM3U") => Some(text),
             Ok(_) => None,
@@ -270,7 +305,12 @@ impl Record {
         );
         replace(path, &format!("{head}{entries}"))?;
         let file = OpenOptions::new().append(true).open(path)?;
-        Ok(Self { file, init: None, begun: entries.is_empty() })
+        let named = entries.lines().filter_map(|line| match line.strip_prefix(MAP) {
+            Some(rest) => rest.split('"').next(),
+            None => (!line.is_empty() && !line.starts_with('#')).then_some(line),
+        });
+        let earlier = named.filter_map(name::unescape).filter(|name| !name.contains('/')).collect();
+        Ok((Self { file, init: None, begun: entries.is_empty() }, earlier))
     }
 
     fn append(&mut self, segment: &Arc<Segment>) -> io::Result<()> {
@@ -305,5 +345,138 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use ::hls::{Container, Rendition, Resume, Settings};
+    use bytes::Bytes;
+    use hub::{Registry, StreamSettings};
+    use media::{Codec, Frame, FrameKind, Ticks, TimeBase, Track, TrackId, TrackSet, inspect};
+    use testkit::h264;
+
+    use super::*;
+
+    /// Pictures of this width.
+    fn tracks(width: u32) -> Arc<TrackSet> {
+        let sequence = h264::Sequence { width, height: 64, rate: (25, 1), reorders: false };
+        let (id, codec, config) = (TrackId::video(0), Codec::H264, sequence.avcc());
+        let details = inspect::details(codec, &config).expect("a configuration");
+        let time_base = TimeBase::VIDEO;
+        let track =
+            Track { id, codec, time_base, config, color_info: None, enhanced: false, details };
+        Arc::new(TrackSet { epoch: 1, tracks: vec![Arc::new(track)], ..TrackSet::default() })
+    }
+
+    /// What is published of pictures that change their size after three seconds, up to their end.
+    fn run(resume: Resume) -> (Vec<Published>, Resume) {
+        let settings = Settings { container: Container::Fmp4, ..Settings::default() };
+        let mut rendition = Rendition::resuming("cam", settings, resume);
+        rendition.set_tracks(&tracks(64), 1);
+        let mut out = Vec::new();
+        let publish = |rendition: &Rendition| {
+            let mut published = Published::default();
+            published.window = rendition.window().clone();
+            published
+        };
+        for n in 0..=200i64 {
+            if n == 75 {
+                rendition.set_tracks(&tracks(128), 1);
+            }
+            let frame = Frame {
+                track: TrackId::video(0),
+                kind: if n % 25 == 0 { FrameKind::Key } else { FrameKind::Delta },
+                dts: Ticks::from_millis(n * 40, TimeBase::VIDEO),
+                cts: 0,
+                arrival: Instant::now(),
+                data: Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]),
+                units: std::iter::once(4..6).collect(),
+            };
+            let unix_ms = 1_700_000_000_000 + i64::try_from(resume.number).expect("few") * 9_000;
+            if rendition.push(&frame, unix_ms + n * 40) == ::hls::Outcome::Segment {
+                out.push(publish(&rendition));
+            }
+        }
+        rendition.end();
+        out.push(publish(&rendition));
+        (out, rendition.resume())
+    }
+
+    fn files(folder: &Path, cleanup: Cleanup) -> Files {
+        let settings = Arc::new(StreamSettings::default());
+        let registry = Registry::new(Arc::new(move |_| settings.clone()), 9);
+        let context = Context::new(registry, crate::Settings::default());
+        let name = context.settings.load().stream_name("live", "cam").expect("a name");
+        Files {
+            context,
+            name,
+            folder: folder.to_owned(),
+            cleanup,
+            next: None,
+            init: None,
+            inits: Vec::new(),
+            written: Vec::new(),
+            earlier: Vec::new(),
+            record: None,
+            begun: None,
+        }
+    }
+
+    /// The files that a playlist names, and whether all are there.
+    fn named(folder: &Path, list: &str) -> (usize, bool) {
+        let text = fs::read_to_string(folder.join(list)).expect("a playlist");
+        let mut names = text.lines().filter_map(|line| match line.strip_prefix(MAP) {
+            Some(rest) => rest.split('"').next(),
+            None => (!line.starts_with('#')).then_some(line),
+        });
+        let (mut count, mut all) = (0, true);
+        names.by_ref().for_each(|name| {
+            count += 1;
+            all &= folder.join(name).exists();
+        });
+        (count, all)
+    }
+
+    #[test]
+    fn a_run_that_is_gone_on_with_leaves_its_files_to_the_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path().join("cam");
+        let (first, resume) = run(Resume::default());
+        let (second, _) = run(resume);
+        let mut before = files(&folder, Cleanup::AfterEnd);
+        first.iter().for_each(|now| before.update(now).expect("files"));
+        let (count, all) = named(&folder, RECORD);
+        assert!(count > 5 && all);
+        let mut after = files(&folder, Cleanup::AfterEnd);
+        after.update(&second[0]).expect("files");
+        before.remove_all();
+        let (longer, all) = named(&folder, RECORD);
+        assert!(longer > count && all, "what the list names is there");
+        second.iter().for_each(|now| after.update(now).expect("files"));
+        before.remove_all();
+        assert!(named(&folder, RECORD).1 && named(&folder, PLAYLIST).1);
+        // Those of the run before too, and each section.
+        after.remove_all();
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn rolling_files_leave_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path().join("cam");
+        let (first, resume) = run(Resume::default());
+        let (second, _) = run(resume);
+        let mut before = files(&folder, Cleanup::Rolling);
+        first.iter().for_each(|now| before.update(now).expect("files"));
+        let mut after = files(&folder, Cleanup::Rolling);
+        after.update(&second[0]).expect("files");
+        before.remove_all();
+        assert!(named(&folder, PLAYLIST).1);
+        second.iter().for_each(|now| after.update(now).expect("files"));
+        after.remove_all();
+        assert!(!folder.exists());
     }
 }

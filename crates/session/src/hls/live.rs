@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::files;
 use crate::context::Context;
 
 /// How often a task looks whether anybody asks.
@@ -42,6 +43,14 @@ pub(super) struct Live {
     resume: Mutex<Resume>,
     /// It is written to files.
     recorded: AtomicBool,
+}
+
+/// What there was of a stream before.
+pub(super) enum Before {
+    /// A run whose segments are still there.
+    Run(Arc<Live>),
+    /// Where the next run goes on.
+    Forgotten(Resume),
 }
 
 /// What can be fetched at one moment.
@@ -98,7 +107,7 @@ impl Live {
         context: &Arc<Context>,
         name: &StreamName,
         tap: Tap,
-        before: Option<Arc<Self>>,
+        before: Before,
         files: Option<mpsc::Sender<Arc<Published>>>,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (sender, published) = watch::channel(Arc::default());
@@ -124,16 +133,25 @@ impl Live {
         self.published.borrow().clone()
     }
 
-    /// Waits until `is_there`, for `limit` at most.
+    /// Waits until `is_there`, for `limit` at most. Whoever waits asks.
     pub(super) async fn wait(
         &self,
         limit: Duration,
         is_there: impl Fn(&Published) -> bool,
     ) -> Option<Arc<Published>> {
         let mut published = self.published.clone();
-        let found = timeout(limit, published.wait_for(|now| is_there(now))).await;
+        let found = timeout(limit, async {
+            loop {
+                self.asked();
+                if let Ok(found) = timeout(LOOK, published.wait_for(|now| is_there(now))).await {
+                    // Not to be held any longer than it takes.
+                    break found.map(|now| now.clone());
+                }
+            }
+        })
+        .await;
         // When the task has gone, what it left is all that there will be.
-        found.ok()?.ok().map(|now| now.clone())
+        found.ok()?.ok()
     }
 
     /// Whether it takes no more frames.
@@ -167,17 +185,22 @@ async fn run(
     context: Arc<Context>,
     name: StreamName,
     tap: Tap,
-    before: Option<Arc<Live>>,
+    before: Before,
     live: Arc<Live>,
     sender: watch::Sender<Arc<Published>>,
     files: Option<mpsc::Sender<Arc<Published>>>,
 ) {
     let settings = context.settings.load_full().hls.clone();
-    if let Some(before) = before {
-        // The run before may still be on its way to its end, where the numbers go on.
-        before.wait(LAST_RUN, |last| last.window.has_ended()).await;
-        *live.resume.lock() = before.resume();
-    }
+    let mut resume = match before {
+        Before::Run(before) => {
+            // It may still be on its way to its end, where the numbers go on.
+            before.wait(LAST_RUN, |last| last.window.has_ended()).await;
+            before.resume()
+        }
+        Before::Forgotten(resume) => resume,
+    };
+    resume.fmp4 |= files.is_some() && files::has_fmp4(&settings.files, &name).await;
+    *live.resume.lock() = resume;
     let stem = name.as_str().rsplit('/').next().unwrap_or_default();
     let rendition = Rendition::resuming(stem, settings.rendition.clone(), live.resume());
     info!(stream = %name, "makes HLS segments");

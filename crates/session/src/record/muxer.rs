@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use hub::{Packager, Packaging, Packet, file_header};
-use media::{Frame, FrameKind, Ticks, TrackKind, TrackSet};
+use media::{Frame, FrameKind, Ticks, TimeBase, TrackKind, TrackSet};
 use mp4::index::{self, Entry};
 use mp4::{Fragment, Fragmenter};
 
@@ -13,6 +13,9 @@ use super::Format;
 
 /// A fragment without a key frame to begin the next with is cut after this.
 const MAX_FRAGMENT_MS: i64 = 2_000;
+
+/// Sound that waits for so long is cut without a picture, for pictures that pause.
+const SOUND_PATIENCE: Ticks = Ticks { value: MAX_FRAGMENT_MS + 1_000, base: TimeBase::MILLIS };
 
 /// Fragments that the index of a file has room for: two days of two seconds.
 const MAX_ENTRIES: usize = 100_000;
@@ -54,6 +57,15 @@ impl Muxer {
         let mut contents = Contents::new(format);
         let (tracks, origin) = (tracks.clone(), first.dts);
         contents.begin(&tracks, out).then_some(Self { contents, tracks, origin, length_ms: 0 })
+    }
+
+    /// Whether the file can go on with these tracks.
+    #[must_use]
+    pub fn fits(&self, tracks: &TrackSet) -> bool {
+        match &self.contents {
+            Contents::Packets { .. } => true,
+            Contents::Fragments { fragmenter, .. } => fragmenter.fits(tracks),
+        }
     }
 
     /// The tracks have changed. Returns whether the file can go on with them; what is left of the
@@ -168,6 +180,13 @@ impl Contents {
                     FrameKind::Config | FrameKind::Data => false,
                 };
                 if !leads {
+                    let waits = fragmenter.waiting_sound();
+                    if waits.is_some_and(|span| span > SOUND_PATIENCE)
+                        && let Some(fragment) =
+                            fragmenter.cut(Ticks::new(i64::MAX, TimeBase::MILLIS))
+                    {
+                        put(fragment, entries, offset, out);
+                    }
                     return;
                 }
                 let start = *since.get_or_insert(frame.dts);
@@ -207,4 +226,66 @@ fn put(fragment: Fragment, entries: &mut Vec<Entry>, offset: &mut u64, out: &mut
     }
     *offset += fragment.bytes.len() as u64;
     out.put_slice(&fragment.bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use media::{Codec, Track, TrackId, inspect};
+    use mp4::read::{Item, Reader};
+    use testkit::{aac, h264};
+
+    use super::*;
+
+    fn track(id: TrackId, codec: Codec, config: Bytes) -> Arc<Track> {
+        let details = inspect::details(codec, &config).expect("a configuration");
+        let time_base = inspect::time_base(codec, &details);
+        Arc::new(Track { id, codec, time_base, config, color_info: None, enhanced: false, details })
+    }
+
+    #[test]
+    fn sound_is_written_while_pictures_pause() {
+        let sequence = h264::Sequence { width: 64, height: 64, rate: (25, 1), reorders: false };
+        let picture = track(TrackId::video(0), Codec::H264, sequence.avcc());
+        let sound = track(TrackId::audio(0), Codec::Aac, aac::config(48_000, 2));
+        let list = vec![picture.clone(), sound.clone()];
+        let tracks = Arc::new(TrackSet { tracks: list, ..TrackSet::default() });
+        let frame = |track: &Track, kind, dts, data| Frame {
+            track: track.id,
+            kind,
+            dts: Ticks::new(dts, track.time_base),
+            cts: 0,
+            arrival: Instant::now(),
+            data,
+            units: std::iter::once(4..6).collect(),
+        };
+        let seen = |ms: i64| {
+            let data = Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]);
+            frame(&picture, FrameKind::Key, ms * 90, data)
+        };
+        let mut out = BytesMut::new();
+        let mut muxer = Muxer::begin(Format::Mp4, &tracks, &seen(0), &mut out).expect("a muxer");
+        muxer.push(&seen(0), &mut out);
+        let mut written = out.len();
+        for second in 0..30 {
+            for n in 0..47 {
+                let dts = (second * 47 + n) * 1024;
+                muxer.push(&frame(&sound, FrameKind::Audio, dts, aac::silence(2, 100)), &mut out);
+            }
+            if second % 5 == 4 {
+                assert!(out.len() > written, "nothing in five seconds");
+                written = out.len();
+            }
+        }
+        muxer.push(&seen(31_000), &mut out);
+        muxer.finish(&mut out);
+        let items = Reader::new().segment(&out.freeze(), Instant::now()).expect("a file");
+        let count = |id: TrackId| {
+            let is_one = |item: &&Item| matches!(item, Item::Frame(frame) if frame.track == id);
+            items.iter().filter(is_one).count()
+        };
+        assert_eq!((count(picture.id), count(sound.id)), (2, 30 * 47));
+    }
 }
