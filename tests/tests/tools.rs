@@ -304,6 +304,26 @@ fn what_a_file_has_no_place_for_is_said() {
 }
 
 #[test]
+fn a_track_that_comes_late_leaves_a_file_as_it_is() {
+    let server = Server::start(&["stream.grace=0s"]);
+    // Sound begins after two seconds, between key frames.
+    let clip = material("h264-aac.mp4");
+    let late = Flv::of(&format!(
+        "-i {} -itsoffset 2.4 -i {} -map 0:v -map 1:a -t 6 -c copy -max_interleave_delta 100000 \
+         -flvflags no_metadata",
+        clip.display(),
+        clip.display()
+    ));
+    let (out, url) = (late.path("out.mp4"), server.url("rtmp", "live/trip"));
+    let mut viewer = headwater(&["pull", &url, &out]);
+    wait_until("the viewer waits", || server.viewers("live/trip") == 1);
+    headwater(&["push", &late.input(), &url]).finish();
+    assert!(viewer.wait().success(), "{}", viewer.stderr());
+    assert!(viewer.stderr().contains("AAC came after the file had begun"), "{}", viewer.stderr());
+    assert_eq!(frames(&late.input()).hashes("video0"), frames(&out).hashes("video0"));
+}
+
+#[test]
 fn a_tool_that_is_stopped_completes_its_file() {
     let server = Server::start(&[]);
     let flv = Flv::material("h264-aac.mp4");

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::BytesMut;
 use flv::tag::{self, FileHeader, Tag};
 use hub::{Registry, StreamSettings, Tap, Tapped};
-use media::{Frame, FrameKind, TrackKind, TrackSet};
+use media::{Frame, FrameKind, TrackId, TrackKind, TrackSet};
 use session::customize::Publisher;
 use session::record::{Format, Muxer};
 use session::{Context as Sessions, Settings};
@@ -38,6 +38,10 @@ struct Muxed {
     tracks: Arc<TrackSet>,
     muxer: Option<Muxer>,
     out: BytesMut,
+    /// Tracks that came too late for the file.
+    left_out: Vec<TrackId>,
+    /// The file cannot follow the stream any more.
+    is_over: bool,
 }
 
 impl Saver {
@@ -96,7 +100,16 @@ impl Muxed {
         let stream = context.registry.find(&name).context("the stream that is published")?;
         let tap = Tap::open(&stream, MAX_QUEUE);
         let (publisher, tracks, out) = (Some(publisher), Arc::default(), BytesMut::new());
-        Ok(Self { publisher, tap, format, tracks, muxer: None, out })
+        Ok(Self {
+            publisher,
+            tap,
+            format,
+            tracks,
+            muxer: None,
+            out,
+            left_out: Vec::new(),
+            is_over: false,
+        })
     }
 
     /// Takes a tag; what the file goes on with.
@@ -113,17 +126,7 @@ impl Muxed {
         let mut context = Context::from_waker(Waker::noop());
         while let Poll::Ready(tapped) = self.tap.poll_next(&mut context) {
             match tapped {
-                Tapped::Tracks { tracks, .. } => {
-                    if let Some(muxer) = &mut self.muxer
-                        && !muxer.set_tracks(&tracks, &mut self.out)
-                    {
-                        return Err(anyhow!(
-                            "the stream changed in a way that an MP4 file cannot follow; save it \
-                             as .ts or .flv"
-                        ));
-                    }
-                    self.tracks = tracks;
-                }
+                Tapped::Tracks { tracks, .. } => self.set_tracks(tracks)?,
                 Tapped::Frame(frame) => self.frame(&frame)?,
                 Tapped::Lost | Tapped::End(_) => {}
             }
@@ -131,7 +134,41 @@ impl Muxed {
         Ok(())
     }
 
+    /// The tracks have changed. What is added leaves the file as it is, but for a warning.
+    fn set_tracks(&mut self, tracks: Arc<TrackSet>) -> Result<()> {
+        let Some(muxer) = &mut self.muxer else {
+            self.tracks = tracks;
+            return Ok(());
+        };
+        if muxer.fits(&tracks) {
+            muxer.set_tracks(&tracks, &mut self.out);
+            self.tracks = tracks;
+            return Ok(());
+        }
+        if !self.tracks.tracks.iter().all(|known| tracks.tracks.contains(known)) {
+            self.is_over = true;
+            return Err(anyhow!(
+                "the stream changed in a way that an MP4 file cannot follow, and the file ends \
+                 there; save it as .ts or .flv"
+            ));
+        }
+        for added in tracks.tracks.iter().filter(|track| self.tracks.get(track.id).is_none()) {
+            if !self.left_out.contains(&added.id) {
+                self.left_out.push(added.id);
+                eprintln!(
+                    "warning: {} came after the file had begun, and is left out; save the stream \
+                     as .ts or .flv",
+                    added.codec
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn frame(&mut self, frame: &Frame) -> Result<()> {
+        if self.is_over || self.tracks.get(frame.track).is_none() {
+            return Ok(());
+        }
         if self.muxer.is_none() {
             let sound_alone = !self.tracks.has(TrackKind::Video) && frame.kind == FrameKind::Audio;
             if !(frame.is_key() || sound_alone) {
