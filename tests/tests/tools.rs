@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bytes::BytesMut;
+use flv::tag;
 use headwater_e2e::{
     Frames, Program, Server, Times, assert_alike, assert_same, ffmpeg, headwater, material,
     wait_until,
@@ -303,24 +305,47 @@ fn what_a_file_has_no_place_for_is_said() {
     assert!(viewer.stderr().contains(text), "{}", viewer.stderr());
 }
 
+/// The file without sound before `from` milliseconds, not even a word of it.
+fn without_sound_before(flv: &Flv, from: u32) -> String {
+    let mut reader = tag::Reader::new(1 << 20);
+    reader.push(&std::fs::read(flv.input()).expect("a file"));
+    let mut out = BytesMut::from(&tag::FileHeader { audio: false, video: true }.bytes()[..]);
+    let mut config = None;
+    while let Some(tag) = reader.poll().expect("FLV") {
+        match tag.kind {
+            tag::Kind::Video => tag::write(&mut out, &tag),
+            // AAC's second byte tells configurations (0) from frames.
+            tag::Kind::Audio if tag.body.get(1) == Some(&0) => config = Some(tag),
+            tag::Kind::Audio if tag.timestamp >= from => {
+                if let Some(config) = config.take() {
+                    tag::write(&mut out, &tag::Tag { timestamp: tag.timestamp, ..config });
+                }
+                tag::write(&mut out, &tag);
+            }
+            _ => {}
+        }
+    }
+    let path = flv.path("late.flv");
+    std::fs::write(&path, &out).expect("a file");
+    path
+}
+
 #[test]
 fn a_track_that_comes_late_leaves_a_file_as_it_is() {
     let server = Server::start(&["stream.grace=0s"]);
-    // Sound begins after two seconds, between key frames.
-    let clip = material("h264-aac.mp4");
-    let late = Flv::of(&format!(
-        "-i {} -itsoffset 2.4 -i {} -map 0:v -map 1:a -t 6 -c copy -max_interleave_delta 100000 \
-         -flvflags no_metadata",
-        clip.display(),
-        clip.display()
-    ));
-    let (out, url) = (late.path("out.mp4"), server.url("rtmp", "live/trip"));
+    let flv = Flv::material("h264-aac.mp4");
+    let late = without_sound_before(&flv, 2_400);
+    let (out, url) = (flv.path("out.mp4"), server.url("rtmp", "live/trip"));
     let mut viewer = headwater(&["pull", &url, &out]);
     wait_until("the viewer waits", || server.viewers("live/trip") == 1);
-    headwater(&["push", &late.input(), &url]).finish();
+    headwater(&["push", &late, &url]).finish();
     assert!(viewer.wait().success(), "{}", viewer.stderr());
     assert!(viewer.stderr().contains("AAC came after the file had begun"), "{}", viewer.stderr());
-    assert_eq!(frames(&late.input()).hashes("video0"), frames(&out).hashes("video0"));
+    // It began while sound was still waited for, and has all from there on.
+    let (sent, got) = (frames(&late), frames(&out));
+    let (sent, pictures) = (sent.hashes("video0"), got.hashes("video0"));
+    assert!(sent.ends_with(&pictures) && pictures.len() >= 100, "{} pictures", pictures.len());
+    assert_eq!(got.count("audio0"), 0);
 }
 
 #[test]
